@@ -1,0 +1,52 @@
+"""metrics.csv: one row an epoch."""
+
+import csv
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+
+
+class MetricsCsv(Callback):
+    """Writes what the module measured (`RegularizedModule.measured`) as one row for each epoch.
+
+    Numbers are written so that they read back bitwise. A resumed run keeps the rows of the epochs that
+    its checkpoint has seen, so that the file equals that of an uninterrupted run.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        seen = _read(self.path) if trainer.current_epoch else []
+        self.rows = [row for row in seen if row["epoch"] < trainer.current_epoch]
+        if trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)
+            self._append(self.rows)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, **pl_module.measured}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self._append([row])
+
+    def _append(self, rows: list[dict[str, float]]) -> None:
+        if not rows:
+            return
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

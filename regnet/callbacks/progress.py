@@ -1,0 +1,90 @@
+"""How far the run is, and in a study how far the study."""
+
+import logging
+import os
+import time
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from ..report.callback import STUDY_RUNS
+
+log = logging.getLogger(__name__)
+
+
+
+
+class Progress(Callback):
+    """One live line in a terminal or a notebook; in a log file, a line of text every so often.
+
+    It is redrawn by the clock and not by the step, so that it costs a step nothing.
+
+    Args:
+        redraw: seconds between two pictures of the live line.
+        report: seconds between two lines in a log file.
+    """
+
+    def __init__(self, redraw: float = 0.1, report: float = 30.0) -> None:
+        console = Console()
+        self.live = console.is_terminal or console.is_jupyter
+        self.every = redraw if self.live else report
+        columns = [TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}")]
+        self.bar = Bar(*columns, console=console, auto_refresh=False, transient=True)
+        self.drawn = 0.0
+        self.started = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = self.drawn = time.monotonic()
+        self.first_epoch = trainer.current_epoch
+        if trainer.is_global_zero and self.live:
+            self.bar.start()
+            self.task = self.bar.add_task(position(), total=_total(trainer), text="")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if now - self.drawn < self.every or not trainer.is_global_zero:
+            return
+        self.drawn = now
+        done = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
+        text = self._text(trainer, pl_module, done, now - self.started)
+        if self.live:
+            self.bar.update(self.task, completed=done, text=text)
+            self.bar.refresh()
+        else:
+            log.info("%s  %s", position(), text)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.bar.live.is_started:
+            self.bar.stop()
+
+    def _text(self, trainer: Trainer, pl_module: LightningModule, done: float, seconds: float) -> str:
+        total = _total(trainer)
+        words = [f"epoch {trainer.current_epoch + 1}" + (f"/{total}" if total else "")]
+        for name in ("train_eval", "val"):
+            if f"{name}/loss" in pl_module.measured:
+                words.append(f"{name.removesuffix('_eval')} loss {pl_module.measured[f'{name}/loss']:.3f}")
+        if total and done > self.first_epoch:
+            left = seconds / (done - self.first_epoch) * (total - done)
+            words.append(f"{left:.0f} s left")
+        return "  ".join(words)
+
+
+def position() -> str:
+    """Such as ``run 3/12 regularizer=l2,seed=1`` in a study; empty outside one."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return "training"
+    runs = os.environ.get(STUDY_RUNS)
+    number = f"run {HydraConfig.get().job.num + 1}" + (f"/{runs}" if runs else "")
+    return f"{number} {HydraConfig.get().job.override_dirname}"
+
+
+def _total(trainer: Trainer) -> int | None:
+    return trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None

@@ -1,0 +1,169 @@
+"""The data module: from a source to the loaders of one run."""
+
+from typing import Protocol
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from regnet.data.loader import EpochSampler, TensorLoader, make_loader
+from regnet.data.moments import divisor, input_moments
+from regnet.data.samples import Dataset, Samples
+from regnet.data.split import corrupt_labels, split
+from regnet.errors import UserError
+from regnet.seeds import derive
+
+
+class Source(Protocol):
+    def load(self) -> Dataset: ...
+
+
+class DataModule(LightningDataModule):
+    """Training, validation and test samples, split once by `split_seed`, batched in the order of `seed`.
+
+    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features` and
+    `schema` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
+    measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
+    and so in `probe`; `val` and `test` stay clean.
+
+    source: an object whose ``load()`` gives a Dataset.
+    train_size: number of training samples; None for all. Smaller sets are part of larger ones.
+    test_fraction: of all samples; unused where the source has a test part of its own.
+    val_fraction: of the samples that are not for test.
+    label_noise: exact rate of wrong labels in `train`; classification only.
+    num_workers: processes that read images which do not fit in memory.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int = 128,
+        eval_batch_size: int = 1024,
+        train_size: int | None = None,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+        label_noise: float = 0.0,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.train_size = train_size
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.split_seed = split_seed
+        self.label_noise = label_noise
+        self.num_workers = num_workers
+        self.seed = seed
+        self.train: Samples | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and split, once.
+
+        Raises UserError for settings that are out of range or that the data cannot fulfil.
+        """
+        if self.train is not None:
+            return
+        self._check_settings()
+        data = self.source.load()
+        self.classes, self.features, self.schema = data.classes, data.features, data.schema
+        y = data.samples.y
+        test_fraction = self.test_fraction if data.test is None else 0
+        parts = split(y, test_fraction, self.val_fraction, self.train_size, self.split_seed)
+        train = data.samples.subset(parts.train)
+        self.val = data.samples.subset(parts.val)
+        self.test = data.samples.subset(parts.test) if data.test is None else data.test
+        self._check_training(train)
+        self.train = self._with_noise(train)
+        self.probe = self.train.subset(torch.arange(min(len(self.train), len(self.val))))
+
+    @property
+    def task(self) -> str:
+        """Either "classification" or "regression"."""
+        return "regression" if self.classes is None else "classification"
+
+    @property
+    def num_classes(self) -> int | None:
+        return None if self.classes is None else len(self.classes)
+
+    @property
+    def num_outputs(self) -> int:
+        """Of a network: one score for each class, or the one value."""
+        return self.num_classes or 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input: (C, H, W) or (F,)."""
+        return tuple(self.train.x[0].shape)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the training inputs, see `input_moments`."""
+        return input_moments(self.train)
+
+    def target_statistics(self) -> tuple[float, float]:
+        """Mean and population standard deviation (1 of a constant) of the training targets."""
+        y = self.train.y.double()
+        return y.mean().item(), divisor(y.mean(), y.std(correction=0)).item()
+
+    def train_dataloader(self) -> TensorLoader | DataLoader:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        sampler = EpochSampler(len(self.train), self.seed, shuffle=True, rank=rank, world_size=world_size)
+        return make_loader(self.train, self.batch_size, sampler, self._device(), self.num_workers)
+
+    def val_dataloader(self) -> list[TensorLoader | DataLoader]:
+        """The loaders of `val` and of `probe`; every process sees all of both, so metrics are exact."""
+        return [self._eval_loader(self.val), self._eval_loader(self.probe)]
+
+    def test_dataloader(self) -> TensorLoader | DataLoader:
+        return self._eval_loader(self.test)
+
+    def _eval_loader(self, samples: Samples) -> TensorLoader | DataLoader:
+        sampler = EpochSampler(len(samples), self.seed, shuffle=False)
+        return make_loader(samples, self.eval_batch_size, sampler, self._device(), self.num_workers)
+
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    def _check_settings(self) -> None:
+        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0}
+        for name, minimum in least.items():
+            value = getattr(self, name)
+            if name == "train_size" and value is None:
+                continue
+            if not isinstance(value, int) or value < minimum:
+                raise UserError(f"data.{name}={value} must be a whole number, at least {minimum}")
+        for name in ("val_fraction", "test_fraction"):
+            value = getattr(self, name)
+            if not isinstance(value, float) or not 0 < value < 1:
+                raise UserError(f"data.{name}={value} must be a fraction between 0 and 1, such as 0.2")
+
+    def _check_training(self, train: Samples) -> None:
+        given = (
+            f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"
+        )
+        least = len(self.classes or "xy")
+        if len(train) < least:
+            what = "one for each class" if self.classes else "or its targets cannot vary"
+            raise UserError(f"{given} is too small; training needs at least {least} samples, {what}")
+        if self.classes is None:
+            return
+        missing = (train.y.bincount(minlength=least) == 0).nonzero().flatten().tolist()
+        if missing:
+            raise UserError(
+                f"{given} holds no sample of class {self.classes[missing[0]]!r}; "
+                "raise data.train_size, lower the fractions for val and test, or leave that class out"
+            )
+
+    def _with_noise(self, train: Samples) -> Samples:
+        if self.label_noise == 0:
+            return train
+        if self.classes is None:
+            raise UserError(
+                f"data.label_noise={self.label_noise} needs classes, but the targets are numbers; set it to 0"
+            )
+        generator = torch.Generator().manual_seed(derive(self.split_seed, "label_noise"))
+        return Samples(train.x, corrupt_labels(train.y, self.label_noise, len(self.classes), generator))

@@ -1,0 +1,50 @@
+"""Mean and standard deviation of the training inputs, by which networks normalize them."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from regnet.data.samples import Samples
+
+CHUNK = 500
+ENOUGH = 2000  # images that are slow to read
+
+
+def input_moments(samples: Samples) -> tuple[Tensor, Tensor]:
+    """Population mean and standard deviation: (C,) of images in [0, 1], or (F,) of a table.
+
+    Missing values are left out; the standard deviation of a constant is given as 1, the mean of a
+    column without any value as 0. Of lazy images the first 2,000 are read.
+    """
+    if samples.lazy or samples.x.dtype == torch.uint8:
+        mean, variance = _of_pixels(_chunks(samples))
+    else:
+        x = samples.x.double().movedim(1, -1).flatten(0, -2)  # (N, F), or (N*H*W, C) of images
+        mean = x.nanmean(0).nan_to_num(0.0)
+        variance = (x - mean).square().nanmean(0).nan_to_num(0.0)
+    return mean.float(), divisor(mean, variance.sqrt()).float()
+
+
+def divisor(mean: Tensor, std: Tensor) -> Tensor:
+    """What to divide by: std, or 1 where it is no more than rounding of a constant."""
+    return torch.where(std > 1e-6 * mean.abs(), std, torch.ones_like(std))
+
+
+def _of_pixels(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
+    """Exactly, from how often each channel holds each of the 256 values."""
+    counts = sum(
+        torch.stack([channel.flatten().bincount(minlength=256) for channel in x.unbind(1)]) for x in chunks
+    )
+    share = counts.double() / counts.sum(1, keepdim=True)  # (C, 256)
+    value = torch.arange(256) / 255.0
+    mean = (share * value).sum(1)
+    return mean, (share * (value - mean[:, None]).square()).sum(1)
+
+
+def _chunks(samples: Samples) -> Iterator[Tensor]:
+    """uint8 (B, C, H, W)."""
+    size = min(len(samples), ENOUGH) if samples.lazy else len(samples)
+    for start in range(0, size, CHUNK):
+        part = range(start, min(start + CHUNK, size))
+        yield torch.stack([samples.x[i] for i in part]) if samples.lazy else samples.x[part.start : part.stop]

@@ -1,0 +1,62 @@
+"""What every source loads: inputs and targets side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.utils.data import Subset
+
+
+class LazyImages(Protocol):
+    """Images too large for memory, decoded when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> Tensor: ...  # uint8 (C, H, W)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N inputs and their targets.
+
+    x: images as uint8 (N, C, H, W) in [0, 255], or float32 in [0, 1]; or features as float32 (N, F),
+       where NaN is a missing value; or `LazyImages` of length N.
+    y: (N,), int64 class indices or float32 values.
+    """
+
+    x: Tensor | LazyImages
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        return self.x[i], self.y[i]
+
+    @property
+    def lazy(self) -> bool:
+        return not isinstance(self.x, Tensor)
+
+    def subset(self, index: Tensor) -> Samples:
+        """The samples at `index`, int64 (n,), in that order."""
+        return Samples(Subset(self.x, index.tolist()) if self.lazy else self.x[index], self.y[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All that a source knows.
+
+    test: the source's own test part, if it has one.
+    classes: the name of each class; None for regression.
+    features: the name of each column of a table; None for images.
+    schema: of a csv file, what reads another file into the same columns; plain JSON.
+    """
+
+    samples: Samples
+    test: Samples | None = None
+    classes: Sequence[str] | None = None
+    features: Sequence[str] | None = None
+    schema: dict | None = None

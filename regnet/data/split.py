@@ -1,0 +1,80 @@
+"""Which samples are for training, validation and test, and which training labels are wrong."""
+
+from typing import NamedTuple
+
+import torch
+from torch import LongTensor, Tensor
+
+from regnet.errors import UserError
+from regnet.seeds import derive
+
+
+class Split(NamedTuple):
+    """Disjoint indices into the samples; `test` is empty if the source has a test part of its own."""
+
+    train: LongTensor
+    val: LongTensor
+    test: LongTensor
+
+
+def stratified_order(y: Tensor, generator: torch.Generator) -> LongTensor:
+    """A random order (N,) of the samples, in which every slice holds every class in proportion.
+
+    A sample's place is that of its key (r + ½)/n_c: r = 0 … n_c - 1 is its random rank within its class
+    c, which has n_c samples; ties are broken at random. With K classes of which p_c = n_c/N, a prefix
+    of m samples holds m·p_c ± ½(1 + p_c(K - 2)) of class c: within ±1 for two classes or balanced ones.
+    Real-valued targets are permuted at random.
+    """
+    shuffled = torch.randperm(len(y), generator=generator)
+    if y.is_floating_point():
+        return shuffled
+    labels = y[shuffled]
+    by_class = labels.argsort(stable=True)  # the random order survives within each class
+    count = labels.bincount()
+    start = count.cumsum(0) - count
+    rank = torch.empty_like(labels)
+    rank[by_class] = torch.arange(len(y)) - start[labels[by_class]]
+    key = (rank + 0.5) / count[labels].double()
+    return shuffled[key.argsort(stable=True)]
+
+
+def split(y: Tensor, test_fraction: float, val_fraction: float, train_size: int | None, seed: int) -> Split:
+    """Consecutive slices of one `stratified_order`: test, then validation, then training.
+
+    A fraction of zero cuts nothing off, any other at least one sample. `val_fraction` is of what the
+    test part leaves. Training sets of growing size are nested, and the other parts do not depend on
+    that size (None: all that is left).
+
+    Raises UserError where fewer than `train_size` samples are left.
+    """
+    order = stratified_order(y, torch.Generator().manual_seed(derive(seed, "split")))
+    test, pool = _cut(order, test_fraction)
+    val, rest = _cut(pool, val_fraction)
+    if train_size is not None and train_size > len(rest):
+        raise UserError(
+            f"data.train_size={train_size} is more than the {len(rest)} samples that are left for "
+            f"training; choose at most {len(rest)}"
+        )
+    return Split(rest[:train_size], val, test)
+
+
+def _cut(order: LongTensor, fraction: float) -> tuple[LongTensor, LongTensor]:
+    size = max(1, round(fraction * len(order))) if fraction else 0
+    return order[:size], order[size:]
+
+
+def corrupt_labels(y: Tensor, rate: float, num_classes: int, generator: torch.Generator) -> LongTensor:
+    """Labels (N,) of which exactly round(rate·N) are wrong, each uniform over the other classes.
+
+    Nested: with the same generator state a larger rate keeps every wrong label of a smaller one.
+
+    Raises UserError unless 0 ≤ rate ≤ 1.
+    """
+    if not 0 <= rate <= 1:
+        raise UserError(f"data.label_noise={rate} is not a rate; choose a number from 0 to 1")
+    order = torch.randperm(len(y), generator=generator)
+    shift = torch.randint(1, num_classes, (len(y),), generator=generator)
+    wrong = order[: round(rate * len(y))]
+    noisy = y.clone()
+    noisy[wrong] = (y + shift)[wrong] % num_classes
+    return noisy

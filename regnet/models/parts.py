@@ -1,0 +1,79 @@
+"""What the networks share: activations, normalizations and initializations by name; scaling layers."""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..weights import weights
+
+NORMS = {
+    "none": lambda *_: nn.Identity(),
+    "batch": lambda features, dims: {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}[dims](features),
+    "layer": lambda features, dims: nn.LayerNorm(features) if dims == 0 else nn.GroupNorm(1, features),
+}
+
+
+def activation(name: str) -> nn.Module:
+    """An activation by its class name in `torch.nn`, such as ``ReLU``. Raises ValueError if there is none."""
+    known = nn.modules.activation.__all__
+    if name not in known:
+        raise ValueError(f"activation={name!r} is not in torch.nn{_near(name, known)}")
+    return getattr(nn, name)()
+
+
+def norm(name: str, features: int, dims: int) -> nn.Module:
+    """``batch``, ``layer`` (over all channels and pixels where there are any) or ``none``, for `dims` pixel axes."""
+    if name not in NORMS:
+        raise ValueError(f"norm={name!r} is none of {', '.join(NORMS)}")
+    return NORMS[name](features, dims)
+
+
+def initialize(network: nn.Module, name: str) -> None:
+    """Fills all weights by `torch.nn.init.<name>_` and sets their biases to zero; ``default`` is each layer's own.
+
+    Raises ValueError if torch.nn.init has no such function.
+    """
+    if name == "default":
+        return
+    fill: Callable[[Tensor], Tensor] | None = getattr(nn.init, f"{name}_", None)
+    if fill is None:
+        known = [key[:-1] for key in dir(nn.init) if key.endswith("_") and not key.startswith("_")]
+        raise ValueError(f"init={name!r} is not in torch.nn.init{_near(name, known)}")
+    for weight in weights(network):
+        fill(weight.tensor)
+        if weight.module.bias is not None:
+            nn.init.zeros_(weight.module.bias)
+
+
+class Standardize(nn.Module):
+    """(x - mean) / std, per channel of images or per feature of tables; missing values (NaN) become the mean."""
+
+    def __init__(self, mean: Tensor, std: Tensor, missing: bool = False) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.missing = missing
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean) / self.std
+        return x.nan_to_num(nan=0.0) if self.missing else x
+
+
+class Rescale(nn.Module):
+    """mean + std · x: the network's output back in the unit of the targets."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(float(mean)))
+        self.register_buffer("std", torch.tensor(float(std)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mean + self.std * x
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    lowered = {key.lower(): key for key in known}
+    near = [lowered[key] for key in difflib.get_close_matches(str(name).lower(), lowered, n=3)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""

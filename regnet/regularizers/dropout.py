@@ -1,0 +1,51 @@
+"""Layers: activations ─► activations, in training only; evaluation is the identity."""
+
+import torch
+from torch import Tensor, nn
+
+from . import hyperparameters
+
+
+class Dropout(nn.Module):
+    """y = x * b / (1 - r) with b ~ Bernoulli(1 - r) for every entry (Srivastava et al. 2014; inverted).
+
+    E[y] = x and Var[y] = x² r / (1 - r). In evaluation y = x.
+    """
+
+    def __init__(self, rate: float = 0.5) -> None:
+        super().__init__()
+        self.register_buffer("rate", hyperparameters.rate(rate))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        return x * inverted_bernoulli(self.noise_shape(x), self.rate.to(x.dtype))
+
+    def noise_shape(self, x: Tensor) -> torch.Size:
+        """One draw for every entry of this shape, which is broadcast over x."""
+        return x.shape
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate.item():g}"
+
+
+class SpatialDropout(Dropout):
+    """Dropout of whole feature maps: one draw per sample and channel (Tompson et al. 2015)."""
+
+    def noise_shape(self, x: Tensor) -> torch.Size:  # (B, C, ...)
+        return torch.Size([*x.shape[:2], *(1 for _ in x.shape[2:])])
+
+
+def inverted_bernoulli(shape: torch.Size, rate: Tensor) -> Tensor:
+    """b / (1 - r) with b ~ Bernoulli(1 - r), in the dtype and on the device of `rate` (a 0-d tensor).
+
+    On the CPU the generator dominates, so four draws are cut from each 64-bit number: `rate` is rounded to
+    a multiple of 2^-16, and the scale is that of the rounded rate, so that the mean stays exactly one.
+    """
+    if rate.device.type != "cpu":
+        return (torch.rand(shape, device=rate.device) >= rate).to(rate.dtype) / (1 - rate)
+    count = shape.numel()
+    lanes = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    threshold = (rate.double() * 2**16).round().clamp(max=2**16 - 1)
+    keep = lanes[:count].view(shape) >= (threshold - 2**15).to(torch.int16)
+    return keep.to(rate.dtype).mul_(1 / (1 - threshold / 2**16))

@@ -1,0 +1,1 @@
+"""Reads run records and nothing else: no torch, no training."""

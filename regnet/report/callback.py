@@ -1,0 +1,68 @@
+"""The Hydra callback that ends a study with its report.
+
+Configured as `hydra.callbacks.study_report._target_: regnet.report.callback.StudyReport`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from regnet.report.command import load, report
+
+STUDY_RUNS = "REGNET_STUDY_RUNS"
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class StudyReport(Callback):
+    """Tells the runs how many they are, and prints the study's table when the last has ended."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Put the number of runs into the environment, which reaches the processes of other launchers too."""
+        os.environ.pop(STUDY_RUNS, None)
+        count = count_jobs(config)
+        if count is not None:
+            os.environ[STUDY_RUNS] = str(count)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Print the report; exit with code 1 if a run failed or none is found. Divergence is a result."""
+        folder = Path(config.hydra.sweep.dir)
+        # Hydra turns an exception of a callback into a bare warning, so that the study would end in silence.
+        try:
+            runs = load([folder])
+            report(runs)
+        except Exception as error:
+            print(f"The study's report could not be made: {error}", file=sys.stderr)
+            sys.exit(1)
+        print(f"\nThe study is in {folder}\n  regnet-report {folder}\n  tensorboard --logdir {folder}")
+        if any(run.status == "failed" for run in runs):
+            sys.exit(1)
+
+
+def count_jobs(config: DictConfig) -> int | None:
+    """The number of jobs of a sweep; None where it cannot be known, as with a sweeper that searches."""
+    if config.hydra.sweeper._target_ != BASIC_SWEEPER:
+        return None
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    try:
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+        # A key given twice counts once, the last: so the sweeper takes it.
+        sizes = {
+            override.get_key_element(): sum(1 for _ in override.sweep_string_iterator())
+            if override.is_sweep_override()
+            else 1
+            for override in overrides
+        }
+    except HydraException:
+        return None
+    return prod(sizes.values())

@@ -1,0 +1,65 @@
+"""`regnet-report`: tables of the runs that lie in folders."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from regnet.errors import UserError
+from regnet.runs import Run, find_runs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the report of the folders in `argv`; a user's mistake is one sentence and exit code 1."""
+    parser = argparse.ArgumentParser(
+        prog="regnet-report",
+        description="Compare the runs in FOLDER and below: each technique's score over seeds, and the best.",
+    )
+    parser.add_argument(
+        "folders", metavar="FOLDER", nargs="+", type=Path, help="study or run; several are merged"
+    )
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="also write one row for each run")
+    arguments = parser.parse_args(argv)
+    try:
+        runs = load(arguments.folders)
+        report(runs)
+        if arguments.csv:
+            from regnet.report.export import write_csv
+
+            write_csv(runs, arguments.csv)
+    except UserError as error:
+        print(f"regnet-report: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def load(folders: Sequence[Path]) -> list[Run]:
+    """All runs in `folders`, each once.
+
+    Raises:
+        UserError: a folder does not exist or holds no run.
+    """
+    runs: dict[Path, Run] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder: give the folder of a run or of a study.")
+        found = {run.folder.resolve(): run for run in find_runs(folder)}
+        if not found:
+            raise UserError(f"{folder} holds no run of regnet: give the folder of a run or of a study.")
+        runs = found | runs
+    return list(runs.values())
+
+
+def report(runs: Sequence[Run]) -> None:
+    """Print the tables of `runs` to standard output, 100 columns wide where that is not a terminal."""
+    # Imported here because --help must answer at once.
+    from rich.console import Console
+
+    from regnet.report.table import print_report
+
+    print_report(runs, Console(width=None if sys.stdout.isatty() else 100, highlight=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Tasks: what the data loss and the metrics are, for classes and for real targets."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Classification(nn.Module):
+    """Cross-entropy in nats; accuracy, NLL and ECE. Targets: class indices (B,) or probabilities (B, C)."""
+
+    metric = "accuracy"
+    higher_is_better = True
+    ECE_BINS = 15
+
+    def forward(self, logits: Tensor, y: Tensor) -> Tensor:  # (B, C), (B,) or (B, C)
+        return F.cross_entropy(logits.float(), y)
+
+    def metrics(self, logits: Tensor, y: Tensor) -> dict[str, float]:  # (N, C), (N,)
+        """loss (that of training), accuracy, nll, ece; all means over N.
+
+        ECE = Σ_b |Σ_{i in b} (correct_i - confidence_i)| / N over 15 bins of equal width (Guo et al. 2017).
+        """
+        log_p = logits.float().log_softmax(1)
+        nll = F.nll_loss(log_p, y)
+        confidence, prediction = log_p.exp().max(1)
+        correct = (prediction == y).float()
+        bins = (confidence * self.ECE_BINS).ceil().long().sub(1).clamp(0, self.ECE_BINS - 1)  # (lo, hi]
+        in_bin = F.one_hot(bins, self.ECE_BINS).float()  # (N, bins)
+        ece = (in_bin.T @ (correct - confidence)).abs().sum() / len(y)
+        names = ("loss", "accuracy", "nll", "ece")
+        return dict(zip(names, torch.stack([nll, correct.mean(), nll, ece]).tolist(), strict=True))
+
+
+class Regression(nn.Module):
+    """Squared error in units of the training targets' variance; RMSE in the target's own unit, and R².
+
+    Args:
+        scale: the standard deviation of the training targets, so that strengths mean the same in any unit.
+    """
+
+    metric = "rmse"
+    higher_is_better = False
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(float(scale)))
+
+    def forward(self, prediction: Tensor, y: Tensor) -> Tensor:  # (B, 1), (B,)
+        return F.mse_loss(prediction.squeeze(1).float() / self.scale, y.float() / self.scale)
+
+    def metrics(self, prediction: Tensor, y: Tensor) -> dict[str, float]:  # (N, 1), (N,)
+        """loss (that of training), rmse = sqrt(mean squared error), r2 = 1 - MSE / Var(y)."""
+        prediction, y = prediction.squeeze(1).double(), y.double()
+        mse = F.mse_loss(prediction, y)
+        r2 = 1 - mse / (y - y.mean()).square().mean()
+        names = ("loss", "rmse", "r2")
+        return dict(zip(names, torch.stack([mse / self.scale**2, mse.sqrt(), r2]).tolist(), strict=True))

@@ -1,0 +1,259 @@
+"""`regnet-train`: the life of one run, from its config to its record; under -m, of a study's runs.
+
+Nothing heavy is imported until a run starts: `--help` and `--cfg job` answer at once.
+"""
+
+import logging
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from .cli import explain, launch
+from .errors import UserError
+from .runs import DamagedRecord, read_record, write_record
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from .build import Setup
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+FINAL = ("completed", "diverged")  # another try would end the same way
+PACKAGES = ("regnet", "torch", "torchvision", "lightning", "hydra-core")
+ADVICE = (  # of Lightning, on what is meant as it is
+    ".*LeafSpec.*",
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+)
+
+
+def main() -> None:
+    launch(task, config_name="train")
+
+
+def task(cfg: DictConfig) -> float:
+    """One job of Hydra. Returns the monitored metric of the chosen epoch, for sweepers that search."""
+    hydra = HydraConfig.get()
+    folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    record = run(cfg, folder, overrides, launcher=hydra.runtime.choices["hydra/launcher"])
+    if hydra.mode == RunMode.RUN and record["status"] != "completed":
+        sys.exit(1)
+    split, _, name = cfg.monitor.partition("/")
+    return record["metrics"][split][name] if record["metrics"] else float("nan")
+
+
+def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: str = "basic") -> Record:
+    """Trains, chooses an epoch by validation, tests it, and writes `record.json` into `folder`.
+
+    A folder that holds this very run already is left as it is; one where it was cut off is resumed from
+    its last checkpoint, and goes on bitwise as if it had never stopped. A run that fails or diverges is
+    recorded with its reason and returns like any other, so that a study goes on.
+    """
+    fingerprint = sha256(OmegaConf.to_yaml(cfg).encode()).hexdigest()
+    if (record := finished(folder, fingerprint)) is not None:
+        log.info("%s  is already there", folder.name)
+        return record
+    checkpoint = resume_from(folder, fingerprint)
+    record = {
+        "status": "completed",
+        "reason": None,
+        "overrides": list(overrides),
+        "seed": cfg.seed,
+        "epochs": None,
+        "best_epoch": None,
+        "metrics": None,
+        "device": None,
+        "launcher": launcher,
+        "fingerprint": fingerprint,
+        "versions": {name: version(name) for name in PACKAGES} | {"python": python_version()},
+        "started": datetime.now(timezone.utc).isoformat(),
+    }
+    clock = time.monotonic()
+    try:
+        record |= _train_and_test(cfg, folder, overrides, checkpoint)
+    except (KeyboardInterrupt, SystemExit):
+        record |= {"status": "interrupted", "reason": "stopped before its end"}
+        log.warning("interrupted; `study=%s` with the same command goes on from here", cfg.study)
+        raise
+    except Exception as error:
+        record |= {"status": _status(error), "reason": _sentence(error)}
+        log.debug("traceback", exc_info=True)
+    finally:
+        record |= {"config": _plain(cfg), "seconds": time.monotonic() - clock}
+        if _is_rank_zero():
+            write_record(folder, record)
+            log.log(logging.INFO if record["status"] == "completed" else logging.ERROR, summary(record, folder))
+    return record
+
+
+def finished(folder: Path, fingerprint: str) -> Record | None:
+    """The record of this very run, if it lies in `folder` and another try would end the same way."""
+    try:
+        record = read_record(folder)
+    except DamagedRecord:
+        return None
+    same = record is not None and record.get("fingerprint") == fingerprint
+    return record if same and record["status"] in FINAL else None
+
+
+def resume_from(folder: Path, fingerprint: str) -> Path | None:
+    """The last checkpoint of this very run, or None; what another run left in `folder` is cleared away."""
+    checkpoints = folder / "checkpoints"
+    owner = checkpoints / "fingerprint"
+    if owner.exists() and owner.read_text() == fingerprint:
+        last = checkpoints / "last.ckpt"
+        return last if last.exists() else None
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    for stale in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv", folder / "record.json"]:
+        stale.unlink(missing_ok=True)
+    checkpoints.mkdir(parents=True)
+    owner.write_text(fingerprint)
+    return None
+
+
+def summary(record: Record, folder: Path) -> str:
+    """One line on how a run ended."""
+    if record["status"] != "completed":
+        return f"{folder.name}  {record['status']}: {record['reason']}"
+    metrics = record["metrics"]
+    name = next(key for key in ("accuracy", "rmse", "loss") if key in metrics["val"])
+    numbers = "  ".join(f"{split} {metrics[split][name]:.4g}" for split in ("train", "val", "test"))
+    epoch = f"epoch {record['best_epoch'] + 1} of {record['epochs']}"
+    return f"{folder.name}  {name}: {numbers}  ({epoch}, {record['seconds']:.1f} s)"
+
+
+def _train_and_test(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None
+) -> dict[str, Any]:
+    _quiet()
+    from .build import build, build_trainer
+    from .hparams import end_session, start_session
+
+    setup = build(cfg, overrides)
+    trainer = build_trainer(cfg, setup.callbacks, str(folder))
+    start_session(trainer, _hyperparameters(overrides))
+    try:
+        trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+        results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
+    except Exception:
+        end_session(trainer, {}, completed=False)
+        raise
+    end_session(trainer, _flat(results.get("metrics", {})), completed=True)
+    return results
+
+
+def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[str, Any]:
+    """The epoch that validation chose: its metrics of that time, and on test, looked at only now."""
+    import torch
+
+    from .evaluation import evaluate, load_weights
+
+    best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
+    chosen = torch.load(best if best.exists() else last, map_location="cpu", weights_only=True)
+    device = trainer.strategy.root_device
+    objective = setup.module.objective.float().to(device)  # the test is in float32, whatever the training
+    load_weights(objective.network, chosen)
+    test = evaluate(objective.network, objective.loss, setup.data.test_dataloader(), device=device)
+    return {
+        "epochs": trainer.current_epoch,
+        "best_epoch": chosen["epoch"],
+        "metrics": _nested(chosen["measured"], test),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+
+
+def _nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]:
+    """The metrics of the record from the names of the log."""
+
+    def part(prefix: str) -> dict[str, float]:
+        return {k.removeprefix(prefix): v for k, v in measured.items() if k.startswith(prefix)}
+
+    whole = {"sparsity": "weights/sparsity", "zeros": "weights/zeros", "weight_norm": "weights/norm"}
+    return {
+        "train": part("train_eval/"),
+        "val": part("val/"),
+        "test": test,
+        "gap": part("gap/"),
+        **{name: measured.get(key) for name, key in whole.items()},
+    }
+
+
+def _flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
+    """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
+    values: dict[str, Any] = {}
+    if HydraConfig.initialized():
+        choices = HydraConfig.get().runtime.choices
+        values = {group: str(choices[group]) for group in ("data", "model", "regularizer", "optimizer")}
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        number = OmegaConf.create({"value": None})
+        number = OmegaConf.from_dotlist([f"value={value}"])["value"] if value[:1] not in "[{" else value
+        values[key] = number if isinstance(number, int | float | str) else str(number)
+    return values
+
+
+def _status(error: Exception) -> str:
+    return "diverged" if type(error).__name__ == "Diverged" else "failed"
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UserError) or _status(error) == "diverged":
+        return str(error)
+    if type(error).__module__.startswith(("omegaconf", "hydra")):
+        return explain(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())} (the run's log has the traceback)"
+
+
+def _plain(cfg: DictConfig) -> Any:
+    """The resolved config; as it is where it cannot be resolved, which is then why the run failed."""
+    try:
+        return OmegaConf.to_container(cfg, resolve=True)
+    except Exception:
+        return OmegaConf.to_container(cfg, resolve=False)
+
+
+def _is_rank_zero() -> bool:
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+    return rank_zero_only.rank == 0
+
+
+def _quiet() -> None:
+    """Lightning's greetings and tips are not a run's news; its warnings go to the run's own log."""
+    import lightning.pytorch  # noqa: F401  (it sets its own loggers up on import)
+
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    for advice in ADVICE:
+        warnings.filterwarnings("ignore", advice)
+
+
+if __name__ == "__main__":
+    main()

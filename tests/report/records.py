@@ -1,0 +1,77 @@
+"""Made-up runs whose truth is known."""
+
+import json
+from pathlib import Path
+
+from regnet.runs import write_record
+
+CONFIG = "data: {}\nmodel: {}\nregularizer: {}\nseed: 0\n"
+
+
+def classification(accuracy: float, test: float = 0.9, loss: float = 0.1, gap: float = 0.02) -> dict:
+    """Metrics with this validation accuracy and loss and this test accuracy."""
+
+    def split(score: float, cost: float) -> dict:
+        return {"loss": cost, "accuracy": score, "nll": cost, "ece": 0.01}
+
+    return {
+        "train": split(accuracy + gap, loss - 0.05),
+        "val": split(accuracy, loss),
+        "test": split(test, loss),
+        "gap": {"loss": 0.05, "accuracy": gap},
+        "sparsity": 0.25,
+        "weight_norm": 12.5,
+    }
+
+
+def regression(rmse: float) -> dict:
+    """Metrics with this validation and test rmse."""
+    split = {"loss": rmse**2, "rmse": rmse, "r2": 0.4}
+    return {"train": split, "val": split, "test": split, "gap": {"loss": 0.0, "rmse": 0.0, "r2": 0.0}}
+
+
+def record(overrides: list[str], metrics: dict | None, status: str = "completed", **fields) -> dict:
+    """A whole record; the seed is that of the overrides."""
+    seeds = [int(text.partition("=")[2]) for text in overrides if text.startswith("seed=")]
+    return {
+        "status": status,
+        "reason": None,
+        "overrides": overrides,
+        "config": {"regularizer": {}, "seed": seeds[-1] if seeds else 0},
+        "seed": seeds[-1] if seeds else 0,
+        "epochs": 30,
+        "best_epoch": 17,
+        "seconds": 4.0,
+        "metrics": metrics,
+        "device": "cpu",
+        "launcher": "basic",
+        "versions": {"torch": "2.9"},
+        "started": "2026-01-01T00:00:00",
+    } | fields
+
+
+def add_run(
+    study: Path, overrides: list[str], metrics: dict | None, status: str = "completed", **fields
+) -> Path:
+    """Write a run folder below `study`, numbered as Hydra would."""
+    folder = study / f"{len(list(study.glob('*')))}_{','.join(overrides).replace('/', '')}"
+    folder.mkdir(parents=True)
+    write_record(folder, record(overrides, metrics, status, **fields))
+    return folder
+
+
+def add_unfinished(study: Path, overrides: list[str], config: str = CONFIG) -> Path:
+    """A folder as Hydra leaves it before the run has ended."""
+    folder = study / f"{len(list(study.glob('*')))}_unfinished"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "config.yaml").write_text(config)
+    (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {text}\n" for text in overrides))
+    return folder
+
+
+def add_damaged(study: Path, text: str = json.dumps({"status": "completed"})[:-4]) -> Path:
+    """A folder whose record ends in the middle."""
+    folder = study / f"{len(list(study.glob('*')))}_damaged"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(text)
+    return folder

@@ -1,0 +1,126 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = """
+seed: 0
+data: {}
+model: {}
+lr: 0.1
+hydra:
+  callbacks:
+    study_report:
+      _target_: regnet.report.callback.StudyReport
+  output_subdir: .hydra
+"""
+
+# A stand-in for training: a run that says how many there are and leaves a record.
+PROGRAM = """
+import os
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from regnet.runs import write_record
+from tests.report.records import classification, record
+
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    job = HydraConfig.get()
+    print("runs:", os.environ.get("REGNET_STUDY_RUNS"))
+    status = {9: "failed", 8: "diverged"}.get(config.seed, "completed")
+    metrics = classification(0.9) if status == "completed" else None
+    if config.seed != 7:
+        write_record(job.runtime.output_dir, record(list(job.overrides.task), metrics, status, reason="so"))
+
+
+main()
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    for option in ("none", "dropout", "l2"):
+        path = tmp_path / "conf" / "regularizer" / f"{option}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}" if option == "none" else f"{option}: {{strength: 1}}")
+    (tmp_path / "conf" / "config.yaml").write_text(
+        "defaults:\n  - regularizer: [none]\n  - _self_\n" + CONFIG
+    )
+    (tmp_path / "conf" / "swept.yaml").write_text(
+        "defaults:\n  - config\n  - _self_\nhydra: {sweeper: {params: {seed: range(2)}}}\n"
+    )
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    def run(*arguments):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+        return subprocess.run(
+            [sys.executable, "program.py", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("overrides", "count"),
+    [
+        (["regularizer=none,dropout,[dropout,l2]", "seed=range(3)"], 9),
+        (["regularizer=glob(*)", "lr=0.1"], 3),
+        (["regularizer=glob(*,exclude=none)", "seed=1,2"], 4),
+        (["--config-name=swept", "lr=choice(0.1,0.2)"], 4),
+        (["--config-name=swept", "seed=1,2,3"], 3),
+        (["--config-name=swept", "seed=1"], 1),
+        (["lr=0.5"], 1),
+    ],
+)
+def test_runs_are_told_how_many_they_are(program, overrides, count):
+    done = program("-m", *overrides)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"runs: {count}\n") == count
+
+
+def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
+    done = program("-m", "regularizer=none,[dropout,l2]", "seed=0,1", "hydra.sweep.dir=study")
+    assert done.returncode == 0, done.stderr
+    assert "dropout + l2" in done.stdout
+    assert "2/2" in done.stdout
+    assert "  regnet-report study\n  tensorboard --logdir study\n" in done.stdout
+
+
+@pytest.mark.parametrize(("seeds", "code"), [("0,9", 1), ("0,8", 0), ("0,7", 0)])
+def test_a_failed_run_makes_exit_code_1_and_a_diverged_one_does_not(program, seeds, code):
+    done = program("-m", f"seed={seeds}")
+    assert done.returncode == code, done.stderr
+    assert "tensorboard --logdir" in done.stdout
+    assert "Not in the means, of 2 runs: 1 " in done.stdout
+
+
+def test_a_study_without_any_run_says_so(program):
+    # Hydra saves nothing of a run whose output_subdir is null, and seed 7 leaves no record.
+    done = program("-m", "seed=7", "hydra.output_subdir=null")
+    assert done.returncode == 1
+    assert "The study's report could not be made: " in done.stderr
+    assert "holds no run of regnet" in done.stderr
+    assert "Warning" not in done.stderr
+
+
+def test_a_sweeper_that_searches_leaves_the_number_unknown(monkeypatch):
+    from omegaconf import OmegaConf
+
+    from regnet.report.callback import StudyReport
+
+    monkeypatch.setenv("REGNET_STUDY_RUNS", "4")
+    sweeper = {"_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"}
+    config = OmegaConf.create({"hydra": {"sweeper": sweeper, "overrides": {"task": ["lr=1,2"]}}})
+    StudyReport().on_multirun_start(config)
+    assert "REGNET_STUDY_RUNS" not in os.environ

@@ -1,0 +1,107 @@
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.report.records import add_run, add_unfinished, classification
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(*arguments, cwd=None):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def command(*arguments):
+    return python("-m", "regnet.report.command", *arguments)
+
+
+def test_a_study_is_printed_without_colour_codes_where_there_is_no_terminal(tmp_path):
+    add_run(tmp_path, ["regularizer=[dropout,l2]", "seed=0"], classification(0.96))
+    done = command(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "★ dropout + l2" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_the_script_is_the_same_command(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
+    assert python(ROOT / "scripts" / "report.py", tmp_path).stdout == command(tmp_path).stdout
+
+
+def test_several_folders_are_merged_and_a_run_given_twice_counts_once(tmp_path):
+    add_run(tmp_path / "a", ["regularizer=l2", "seed=0"], classification(0.96))
+    add_run(tmp_path / "b", ["regularizer=l2", "seed=1"], classification(0.97))
+    done = command(tmp_path / "a", tmp_path / "b", tmp_path)
+    assert "2/2" in done.stdout
+    assert "left out" not in done.stdout
+
+
+def test_torch_is_not_imported(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
+    add_run(tmp_path, ["regularizer=l2", "seed=1"], classification(0.97))
+    code = (
+        "import sys; from regnet.report.command import main; main(sys.argv[1:]); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = python("-c", code, tmp_path, "--csv", tmp_path / "runs.csv")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (str, "is not a folder"),
+        (lambda folder: folder.mkdir(), "holds no run of regnet"),
+        (lambda folder: add_unfinished(folder, ["db=x"], config="db: x\n"), "holds no run of regnet"),
+        (lambda folder: folder.write_text(""), "is not a folder"),
+    ],
+    ids=["missing", "empty", "another program's", "a file"],
+)
+def test_a_wrong_folder_is_one_sentence_and_exit_code_1(tmp_path, make, sentence):
+    folder = tmp_path / "study"
+    make(folder)
+    done = command(folder)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"regnet-report: {folder} {sentence}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_and_a_missing_argument():
+    assert "FOLDER" in command("--help").stdout
+    assert command().returncode == 2
+
+
+def test_csv_has_a_row_for_each_run_and_a_column_for_each_metric(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "++regularizer.l2.strength=0.1", "seed=0"], classification(0.96))
+    add_run(tmp_path, ["regularizer=none", "seed=1"], None, "failed", reason="no, it did not")
+    file = tmp_path / "runs.csv"
+    assert command(tmp_path, "--csv", file).returncode == 0
+    with file.open(newline="", encoding="utf-8") as lines:
+        first, second = csv.DictReader(lines)
+    assert (first["val/accuracy"], first["gap/loss"], first["sparsity"]) == ("0.96", "0.05", "0.25")
+    assert (first["regularizer"], first["regularizer.l2.strength"], first["seed"]) == ("l2", "0.1", "0")
+    assert (second["status"], second["reason"]) == ("failed", "no, it did not")
+    assert (second["val/accuracy"], second["regularizer.l2.strength"]) == ("", "")
+
+
+def test_a_csv_that_cannot_be_written_is_one_sentence(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
+    done = command(tmp_path, "--csv", tmp_path / "nowhere" / "runs.csv")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"regnet-report: --csv {tmp_path / 'nowhere' / 'runs.csv'} cannot be written"
+    )
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,147 @@
+import pytest
+
+from regnet.report.study import short_keys, studies, technique
+from regnet.runs import find_runs
+from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
+
+
+def labels(folder):
+    (study,) = studies(find_runs(folder))
+    return {arm.label: len(arm.runs) for arm in study.arms}
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "config", "expected"),
+    [
+        ("none", None, "none"),
+        ("[]", None, "none"),
+        ("l2", None, "l2"),
+        ("[l2]", None, "l2"),
+        ("[dropout,l2]", None, "dropout + l2"),
+        ("[dropout, l2]", None, "dropout + l2"),
+        ("[gaussian_dropout]", {"regularizer": {"dropout": {}}}, "gaussian_dropout"),
+        (None, {"regularizer": {"dropout": {"rate": 0.5}, "l2": {}}}, "dropout + l2"),
+        (None, {"regularizer": {}}, "none"),
+        (None, {"regularizer": None, "seed": 0}, "none"),
+        (None, None, "(default)"),
+    ],
+)
+def test_technique(regularizer, config, expected):
+    assert technique(regularizer, config) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["regularizer.l2.strength"], ["strength"]),
+        (["regularizer.l2.strength", "optimizer.lr"], ["strength", "lr"]),
+        (["regularizer.l2.strength", "regularizer.l1.strength"], ["l2.strength", "l1.strength"]),
+        (["a.b.rate", "c.b.rate", "rate"], ["a.b.rate", "c.b.rate", "rate"]),
+        ([], []),
+    ],
+)
+def test_short_keys(keys, expected):
+    assert list(short_keys(keys).values()) == expected
+
+
+def test_runs_are_grouped_by_everything_but_the_seed(tmp_path):
+    for seed in range(3):
+        for regularizer in ("none", "dropout", "[dropout,l2]"):
+            add_run(
+                tmp_path,
+                ["model=mlp", f"regularizer={regularizer}", f"seed={seed}"],
+                classification(0.9),
+            )
+    assert labels(tmp_path) == {"none": 3, "dropout": 3, "dropout + l2": 3}
+
+
+def test_overrides_that_differ_are_named_and_the_common_ones_are_not(tmp_path):
+    for strength in ("0.1", "0.001"):
+        add_run(
+            tmp_path,
+            ["model=mlp", "regularizer=l2", f"++regularizer.l2.strength={strength}", "seed=0"],
+            classification(0.9),
+        )
+    add_run(tmp_path, ["model=mlp", "regularizer=none", "+seed=0"], classification(0.9))
+    assert labels(tmp_path) == {"l2 strength=0.1": 1, "l2 strength=0.001": 1, "none": 1}
+    assert studies(find_runs(tmp_path))[0].common == ("model=mlp",)
+
+
+def test_the_order_of_overrides_and_a_plus_make_no_arm(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "optimizer.lr=0.1", "seed=0"], classification(0.9))
+    add_run(tmp_path, ["seed=1", "++optimizer.lr=0.1", "regularizer=l2"], classification(0.9))
+    assert labels(tmp_path) == {"l2": 2}
+
+
+def test_different_data_are_different_studies(tmp_path):
+    add_run(tmp_path, ["data=digits", "regularizer=l2", "seed=0"], classification(0.9))
+    add_run(tmp_path, ["data=digits", "data.train_size=50", "seed=0"], classification(0.7))
+    add_run(tmp_path, ["data=diabetes", "regularizer=l2", "seed=0"], regression(55.0))
+    add_run(tmp_path, ["data=digits", "data.batch_size=8", "regularizer=l2"], classification(0.9))
+    found = studies(find_runs(tmp_path))
+    assert [(study.metric, len(study.arms)) for study in found] == [
+        ("accuracy", 2),
+        ("accuracy", 1),
+        ("rmse", 1),
+    ]
+    assert found[1].common == ("data=digits", "data.train_size=50")
+
+
+def test_best_is_chosen_by_validation_and_not_by_test(tmp_path):
+    for seed in range(2):
+        add_run(tmp_path, ["regularizer=l1", f"seed={seed}"], classification(0.95, test=0.90))
+        add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], classification(0.94, test=0.99))
+    assert studies(find_runs(tmp_path))[0].best().label == "l1"
+
+
+def test_best_is_the_best_mean_and_not_the_best_run(tmp_path):
+    for regularizer, accuracies in {"lucky": (0.99, 0.80), "steady": (0.92, 0.92)}.items():
+        for seed, accuracy in enumerate(accuracies):
+            add_run(tmp_path, [f"regularizer={regularizer}", f"seed={seed}"], classification(accuracy))
+    assert studies(find_runs(tmp_path))[0].best().label == "steady"
+
+
+def test_lower_rmse_is_better(tmp_path):
+    add_run(tmp_path, ["regularizer=l1", "seed=0"], regression(60.0))
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], regression(50.0))
+    assert studies(find_runs(tmp_path))[0].best().label == "l2"
+
+
+def test_equal_accuracies_are_parted_by_the_validation_loss(tmp_path):
+    for regularizer, losses in {"l1": (0.3, 0.1), "l2": (0.1, 0.2)}.items():
+        for seed, loss in enumerate(losses):
+            # The same mean, from values in another order.
+            accuracy = [0.91, 0.93][seed if regularizer == "l1" else 1 - seed]
+            add_run(
+                tmp_path,
+                [f"regularizer={regularizer}", f"seed={seed}"],
+                classification(accuracy, loss=loss),
+            )
+    assert studies(find_runs(tmp_path))[0].best().label == "l2"
+
+
+def test_arms_without_a_completed_run_cannot_be_best(tmp_path):
+    add_run(tmp_path, ["regularizer=l1", "seed=0"], classification(1.0), "diverged")
+    assert studies(find_runs(tmp_path))[0].best() is None
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.1))
+    assert studies(find_runs(tmp_path))[0].best().label == "l2"
+
+
+def test_unfinished_runs_count_in_their_arm_and_damaged_ones_in_none(tmp_path):
+    add_run(tmp_path, ["regularizer=l1", "seed=0"], classification(0.9))
+    add_unfinished(tmp_path, ["regularizer=l1", "seed=1"])
+    add_damaged(tmp_path)
+    assert labels(tmp_path) == {"l1": 2}
+
+
+def test_a_seed_run_twice_counts_once_by_the_newest_completed_run(tmp_path):
+    for started, accuracy, status in [
+        ("2026-01-02", 0.8, "completed"),
+        ("2026-01-01", 0.7, "completed"),
+        ("2026-01-03", 0.0, "failed"),
+    ]:
+        metrics = classification(accuracy) if accuracy else None
+        add_run(tmp_path / started, ["regularizer=l1", "seed=0"], metrics, status, started=started)
+    (arm,) = studies(find_runs(tmp_path))[0].arms
+    assert arm.values("val", "accuracy") == [0.8]
+    assert len(arm.runs) == 1

@@ -1,0 +1,110 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from regnet.report.table import number, print_report
+from regnet.runs import find_runs
+from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
+
+
+def printed(folder, width=100):
+    output = io.StringIO()
+    print_report(list(find_runs(folder)), Console(file=output, width=width))
+    return output.getvalue()
+
+
+def row(text, label):
+    return next(line for line in text.splitlines() if label in line)
+
+
+@pytest.mark.parametrize(
+    ("mean", "half_width", "most", "expected"),
+    [
+        (97.2222, 0.3456, 2, "97.22 ± 0.35"),
+        (97.2222, 0.0123, 2, "97.22 ± 0.01"),
+        (97.2222, 3.456, 2, "97.2 ± 3.5"),
+        (57.2222, 34.56, 4, "57 ± 35"),
+        (54.1234, 0.4321, 4, "54.12 ± 0.43"),
+        (97.2222, 0.0, 2, "97.22 ± 0.00"),
+        (97.2222, None, 2, "97.22"),
+    ],
+)
+def test_digits_follow_the_interval(mean, half_width, most, expected):
+    assert number(mean, half_width, most) == expected
+
+
+def test_a_row_holds_the_means_over_the_completed_seeds(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96, 0.94, gap=0.02), seconds=3.0)
+    add_run(tmp_path, ["regularizer=l2", "seed=1"], classification(0.98, 0.94, gap=0.04), seconds=5.0)
+    add_run(tmp_path, ["regularizer=l2", "seed=2"], None, "failed", reason="out of memory")
+    # t(1, 0.975) = 12.706 and s/√2 = 1 in percent
+    cells = "★ l2 2/3 97 ± 13 94.00 ± 0.00 3.0 0.050 25.0 4.0"
+    assert row(printed(tmp_path), "★ l2").split() == cells.split()
+
+
+def test_a_single_seed_has_no_interval(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96, 0.94))
+    assert row(printed(tmp_path), "★ l2").split()[:5] == ["★", "l2", "1/1", "96.00", "94.00"]
+
+
+def test_regression_is_told_in_rmse(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], regression(54.25))
+    text = printed(tmp_path)
+    assert "acc" not in text.split("★")[0]
+    assert row(text, "★ l2").split()[2:6] == ["1/1", "54.2500", "54.2500", "0.000"]
+
+
+def test_only_the_best_by_validation_is_marked(tmp_path):
+    add_run(tmp_path, ["regularizer=l1", "seed=0"], classification(0.97, test=0.90))
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96, test=0.99))
+    text = printed(tmp_path)
+    assert row(text, "l1 ").startswith("★")
+    assert not row(text, "l2 ").startswith("★")
+
+
+def test_runs_without_a_result_are_named_with_their_reason(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
+    add_run(tmp_path, ["regularizer=l1", "seed=0"], None, "diverged", reason="the loss became [NaN]\nat once")
+    add_run(tmp_path, ["regularizer=l2", "seed=1"], None, "failed")
+    add_unfinished(tmp_path, ["regularizer=l2", "seed=2"])
+    add_damaged(tmp_path)
+    text = printed(tmp_path)
+    assert "of 5 runs: 1 diverged, 1 failed, 1 unfinished, 1 damaged." in text
+    assert "  diverged  1_regularizer=l1,seed=0: the loss became [NaN] at once\n" in text
+    assert "  failed  2_regularizer=l2,seed=1: no reason recorded\n" in text
+    assert "  unfinished  3_unfinished: still running, or killed\n" in text
+    assert "  damaged  4_damaged: " in text
+    assert row(text, "  l1 ").split() == ["l1", "0/1", *"––––––"]
+    assert "diverged: the loss became [NaN]" in text
+
+
+def test_many_failures_are_counted_and_not_all_named(tmp_path):
+    for seed in range(13):
+        add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], None, "failed", reason="no")
+    text = printed(tmp_path)
+    assert text.count("  failed  ") == 10
+    assert "and 3 more" in text
+
+
+def test_repeated_runs_are_told(tmp_path):
+    for study in "ab":
+        add_run(tmp_path / study, ["regularizer=l2", "seed=0"], classification(0.9))
+    assert "the newest is taken: 1 left out" in printed(tmp_path)
+
+
+def test_only_damaged_records_give_no_table(tmp_path):
+    add_damaged(tmp_path)
+    assert printed(tmp_path).startswith("Not in the means, of 1 runs: 1 damaged.")
+
+
+def test_eighty_columns_are_enough(tmp_path):
+    for seed in range(3):
+        overrides = ["regularizer=[dropout,l2]", "regularizer.l2.strength=0.0001", f"seed={seed}"]
+        add_run(tmp_path, overrides, classification(0.96 + seed / 1000, 0.95 + seed / 900), seconds=123.4)
+    add_run(tmp_path, ["regularizer=none", "seed=0"], classification(0.9))
+    text = printed(tmp_path, width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "strength=0.0001" in text
+    assert "96.10 ± 0.25" in text
