@@ -6,15 +6,16 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
-from torch import nn
+from torch import Tensor, nn
 
 from .callbacks import AtomicCheckpointIO
 from .data import DataModule
@@ -29,8 +30,35 @@ from .weights import weights
 
 
 @dataclass(frozen=True)
+class Regularizers:
+    """The chosen regularizers by kind, under the names they have in the config."""
+
+    penalties: dict[str, Penalty]
+    updates: dict[str, Update]
+    transforms: dict[str, BatchTransform]
+    callbacks: dict[str, Callback]
+    layers: dict[str, nn.Module]  # to be copied to the network's sites of the same name
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the training data: what the network standardizes its inputs by, and regression its outputs."""
+
+    mean: Tensor  # (C, 1, 1) of images, (F,) of tables
+    std: Tensor
+    target_mean: float = 0.0
+    target_std: float = 1.0
+
+    @classmethod
+    def of(cls, data: DataModule) -> "Statistics":
+        axes = (-1, *(1 for _ in data.shape[1:]))
+        mean, std = (moment.reshape(axes) for moment in data.statistics())
+        return cls(mean, std, *(data.target_statistics() if data.task == "regression" else ()))
+
+
+@dataclass(frozen=True)
 class Setup:
-    """Everything one run is made of."""
+    """What one run is made of."""
 
     data: DataModule
     module: RegularizedModule
@@ -43,50 +71,43 @@ def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Setup:
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
+    _check(cfg)
     data = build_data(cfg)
     regularizers = build_regularizers(cfg, overrides)
-
-    def of_kind(kind: type) -> dict[str, Any]:
-        return {name: item for name, item in regularizers.items() if isinstance(item, kind)}
-
-    penalties, updates, transforms = of_kind(Penalty), of_kind(Update), of_kind(BatchTransform)
-    callbacks = of_kind(Callback)
-    rest = {k: v for k, v in regularizers.items() if k not in {*penalties, *updates, *transforms, *callbacks}}
-    for name, item in rest.items():
-        if not isinstance(item, nn.Module):
-            raise UserError(
-                f"regularizer.{name}: {type(item).__name__} is no penalty, update, layer, batch transform or callback"
-            )
-    network = build_network(cfg, data, layers=rest, overrides=overrides)
-    task = Classification() if data.task == "classification" else Regression(data.target_statistics()[1])
-    objective = Objective(network, task, penalties)
-    _try(objective, updates, data, cfg)
+    objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
+    _check_fit(cfg, objective, regularizers)
     module = RegularizedModule(
         objective,
         make(cfg.optimizer, "optimizer"),
         make(cfg.scheduler, "scheduler") if cfg.scheduler else None,
-        updates=list(updates.values()),
-        transforms=list(transforms.values()),
+        updates=list(regularizers.updates.values()),
+        transforms=list(regularizers.transforms.values()),
         seed=cfg.seed,
     )
-    return Setup(data, module, callbacks)
+    try:
+        module.configure_optimizers()
+    except Exception as error:
+        raise UserError(f"optimizer or scheduler: {type(error).__name__}: {error}") from error
+    return Setup(data, module, regularizers.callbacks)
 
 
 def build_data(cfg: DictConfig) -> DataModule:
-    """The data module, set up; its sizes go into ``cfg.data`` for others to refer to."""
+    """The data module, set up; what was found in the data goes into ``cfg.data`` for others to refer to."""
     data = make(cfg.data, "data")
     data.setup()
     with open_dict(cfg):
-        cfg.data.shape, cfg.data.num_classes, cfg.data.num_outputs = (
+        cfg.data.shape, cfg.data.num_outputs, cfg.data.num_classes = (
             list(data.shape),
-            data.num_classes,
             data.num_outputs,
+            data.num_classes,
         )
+        if data.schema:
+            cfg.data.schema = data.schema
     return data
 
 
-def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The chosen regularizers by name.
+def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:
+    """The chosen regularizers.
 
     An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
     or ``++regularizer.l2.strength=...`` may give it for the runs of a study that do choose it.
@@ -100,42 +121,45 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[s
                 f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
                 f"or in a study write ++{override} to mean the runs that do"
             )
-    return {name: make(node, f"regularizer.{name}") for name, node in chosen.items()}
+    made = {name: make(node, f"regularizer.{name}") for name, node in chosen.items()}
+    kinds = (Penalty, Update, BatchTransform, Callback, nn.Module)  # a layer is any module of no other kind
+    sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
+    for name, regularizer in made.items():
+        kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
+        if kind is None:
+            raise UserError(f"regularizer.{name}: {type(regularizer).__name__} is no regularizer of any kind")
+        sorted_out[kind][name] = regularizer
+    return Regularizers(*sorted_out)
+
+
+def build_objective(
+    cfg: DictConfig, statistics: Statistics, regularizers: Regularizers, overrides: Sequence[str] = ()
+) -> Objective:
+    """Network, task and penalties for data of the sizes in ``cfg.data``."""
+    network = build_network(cfg, statistics, regularizers.layers, overrides)
+    task = Regression(statistics.target_std) if cfg.data.num_classes is None else Classification()
+    return Objective(network, task, regularizers.penalties)
 
 
 def build_network(
-    cfg: DictConfig, data: DataModule, layers: Mapping[str, nn.Module], overrides: Sequence[str] = ()
+    cfg: DictConfig, statistics: Statistics, layers: Mapping[str, nn.Module], overrides: Sequence[str] = ()
 ) -> nn.Module:
-    """Standardized inputs, the model with `layers` at its sites of the same name, outputs in the target's unit."""
-    target = get_target(cfg.model)
-    parameters = inspect.signature(target).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    arguments = {key: value for key, value in cfg.model.items() if key != "_target_"}
-    if any(override.startswith("model._target_=") for override in overrides) and not open_ended:
-        # the other keys are those of the model that this target replaces
-        given = {override.partition("=")[0].lstrip("+") for override in overrides}
-        arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in given}
-    for name in layers:
-        if name not in parameters and not open_ended:
-            sites = [key for key, parameter in parameters.items() if parameter.default is nn.Identity]
-            offer = f"its sites are {', '.join(sites)}" if sites else "it has none"
-            raise UserError(
-                f"regularizer={name} needs a network with a site `{name}`; {cfg.model._target_}: {offer}"
-            )
+    """Standardized inputs; the model, with `layers` at its sites of the same name; outputs in the target's unit."""
+    arguments = _model_arguments(cfg, layers, overrides)
     sites = {name: partial(copy.deepcopy, layer) for name, layer in layers.items()}
     with torch.random.fork_rng():
         torch.manual_seed(derive(cfg.seed, "init"))
         model = make(OmegaConf.create({"_target_": cfg.model._target_, **arguments}), "model", **sites)
-    mean, std = data.statistics()
-    missing = bool(data.features) and any(name.endswith("=missing") for name in data.features)
-    parts = {"standardize": Standardize(mean, std, missing), "model": model}
-    if data.task == "regression":
-        parts["rescale"] = Rescale(*data.target_statistics())
-    return nn.Sequential(OrderedDict(parts))
+    parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
+    if cfg.data.num_classes is None:
+        parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
+    network = nn.Sequential(OrderedDict(parts))
+    _try(network, cfg)
+    return network
 
 
 def build_trainer(cfg: DictConfig, callbacks: Mapping[str, Callback], folder: str) -> Trainer:
-    """Lightning's Trainer with the configured loggers and callbacks; checkpoints come last, as it wants them."""
+    """Lightning's Trainer with the configured loggers, and the callbacks of config and regularizers."""
     loggers = [make(node, f"logger.{name}") for name, node in cfg.logger.items() if node]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
     return make(
@@ -156,39 +180,66 @@ def make(node: Any, key: str, **extra: Any) -> Any:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
 
 
-def get_target(node: DictConfig) -> Any:
+def _model_arguments(cfg: DictConfig, layers: Mapping[str, nn.Module], overrides: Sequence[str]) -> dict[str, Any]:
+    """What the config gives to the model's class, which must offer a site for each of `layers`."""
+    target = cfg.model._target_
     try:
-        return get_object(node._target_)
+        parameters = inspect.signature(resolve_name(target)).parameters
     except Exception as error:
-        raise UserError(
-            f"model._target_={node._target_} cannot be imported: {error}".partition("\n")[0]
-        ) from error
+        raise UserError(f"model._target_={target} cannot be imported: {error}") from error
+    arguments = {key: value for key, value in cfg.model.items() if key != "_target_"}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return arguments
+    for name in layers:
+        if name not in parameters:
+            sites = [key for key, parameter in parameters.items() if parameter.default is nn.Identity]
+            offer = f"whose sites are {', '.join(sites)}" if sites else "which has none"
+            raise UserError(f"regularizer={name} needs a site `{name}` in model={target}, {offer}")
+    if any(override.startswith("model._target_=") for override in overrides):
+        # the other keys are those of the model that this class takes the place of
+        given = {override.partition("=")[0].lstrip("+") for override in overrides}
+        arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in given}
+    return arguments
 
 
-def _try(objective: Objective, updates: Mapping[str, Update], data: DataModule, cfg: DictConfig) -> None:
-    """One forward pass on two samples, and one look at what each selector matches."""
-    x, y = next(iter(data.val_dataloader()[0]))
-    x, y = x[:2], y[:2]
+def _check(cfg: DictConfig) -> None:
+    if not isinstance(cfg.seed, int) or cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
+    if cfg.mode not in ("min", "max"):
+        raise UserError(f"mode={cfg.mode} must be min or max")
+    if not isinstance(cfg.trainer.max_epochs, int | None):
+        raise UserError(f"trainer.max_epochs={cfg.trainer.max_epochs} must be a whole number, or null with max_steps")
+
+
+def _check_fit(cfg: DictConfig, objective: Objective, regularizers: Regularizers) -> None:
+    """What can only be checked once the parts are there."""
+    known = [f"val/{name}" for name in objective.loss.names]
+    if cfg.monitor not in known:
+        raise UserError(f"monitor={cfg.monitor} must be one of {', '.join(known)}")
+    for name, regularizer in {**regularizers.penalties, **regularizers.updates}.items():
+        try:
+            weights(objective.network, getattr(regularizer, "select", None))
+        except ValueError as error:
+            raise UserError(f"regularizer.{name}: {error}") from error
+
+
+def _try(network: nn.Module, cfg: DictConfig) -> None:
+    """One forward pass of two empty samples: the model takes such inputs and gives such outputs."""
+    x = torch.zeros(2, *cfg.data.shape)
     try:
         with torch.no_grad(), torch.random.fork_rng():
-            logits = objective.eval().network(x)
+            outputs = network.eval()(x)
     except Exception as error:
         raise UserError(
-            f"model={cfg.model._target_} fails on a batch of shape {tuple(x.shape)}: {type(error).__name__}: {error}"
+            f"model={cfg.model._target_} fails on inputs of shape {tuple(x.shape)}: {type(error).__name__}: {error}"
         ) from error
     finally:
-        objective.train()
-    if tuple(logits.shape) != (len(x), data.num_outputs):
+        network.train()
+    if tuple(outputs.shape) != (2, cfg.data.num_outputs):
         raise UserError(
-            f"model={cfg.model._target_} gives outputs of shape {tuple(logits.shape)} for {len(x)} samples; "
-            f"this data needs ({len(x)}, {data.num_outputs})"
+            f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
+            f"and must give (2, {cfg.data.num_outputs})"
         )
-    for name, regularizer in {**objective.penalties, **updates}.items():
-        if getattr(regularizer, "select", None) is not None:
-            try:
-                weights(objective.network, regularizer.select)
-            except ValueError as error:
-                raise UserError(f"regularizer.{name}: {error}") from error
 
 
 def _failed_key(error: InstantiationException, key: str) -> str:

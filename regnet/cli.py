@@ -1,20 +1,22 @@
-"""The command line: where the configs are, and Hydra's errors as one sentence."""
+"""The command line: where the configs are, how runs and their folders are called, how errors are told."""
 
-import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import UserError
+from .report.callback import STUDY_RUNS, STUDY_SWEPT
 
 
 def config_folder() -> Path:
@@ -36,26 +38,36 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise what it would print
     try:
         app()
-    except UserError as error:
-        _exit(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _exit(explain(error, sys.argv[1:]))
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        stop(error, config_name)
 
 
-def explain(error: Exception, arguments: Sequence[str] = ()) -> str:
-    """What Hydra or OmegaConf complains about, in one sentence that names the key and what would be right."""
-    text = str(error)
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        options = [option for option in error.options if not option.endswith("/")]
-        return f"{group}={name} is not one of {', '.join(options)}{_near(name, options)}"
-    if match := re.match(r"Could not override '([^']+)'", text):
-        return _unknown_key(match[1], arguments)
-    if match := re.match(r"Missing mandatory value: (\S+)", text):
-        return f"{match[1]} has no value; give it as {match[1]}=VALUE"
-    if match := re.match(r"Error parsing override '(.*)'", text):
-        return f"{match[1]!r} cannot be read as KEY=VALUE ({_second_line(text)}); quote it for the shell"
-    return f"{' '.join(text.split())}"
+def stop(error: Exception, config_name: str) -> NoReturn:
+    """Ends the program with one sentence and exit code 1."""
+    print(f"{Path(sys.argv[0]).name}: {sentence(error, config_name)}", file=sys.stderr)
+    sys.exit(1)
+
+
+def sentence(error: Exception, config_name: str) -> str:
+    """One sentence for any error: a mistake as it is told, anything else with its type."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        from .explain import explain
+
+        return explain(error, config_folder(), config_name, sys.argv[1:])
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def position() -> str:
+    """Such as ``run 3/12 regularizer=l2 seed=1`` in a study, with the overrides that differ; else nothing."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return ""
+    hydra = HydraConfig.get()
+    runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
+    own = [override for override in hydra.overrides.task if override.lstrip("+").partition("=")[0] in swept]
+    number = f"run {hydra.job.num + 1}" + (f"/{runs}" if runs else "")
+    return " ".join([number, *(own or hydra.overrides.task)])
 
 
 def run_folder(dirname: str) -> str:
@@ -63,35 +75,10 @@ def run_folder(dirname: str) -> str:
 
     It does not hold the run's number, so that a study which grows keeps its finished runs.
     """
-    name = re.sub(r"[^\w.,=+\-\[\]]", "_", dirname.replace("regularizer.", "").replace("hydra.", ""))
-    if name == dirname and len(name) <= 120:
+    name = re.sub(r"[^\w.,=+\-\[\]]", "_", dirname)
+    if name == dirname and len(name) <= 150:
         return name or "defaults"
-    return f"{name[:120]}-{sha256(dirname.encode()).hexdigest()[:8]}"
+    return f"{name[:150]}-{sha256(dirname.encode()).hexdigest()[:8]}"
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-
-
-def _unknown_key(key: str, arguments: Sequence[str]) -> str:
-    override = next((argument for argument in arguments if argument.startswith(f"{key}=")), key)
-    from hydra import compose
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    # the same command without overrides of values: what keys there are under the chosen options
-    del compose, GlobalHydra, OverridesParser
-    return override
-
-
-def _near(name: str, options: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _second_line(text: str) -> str:
-    return (text.splitlines() + [""])[1].strip()
-
-
-def _exit(sentence: str) -> NoReturn:
-    print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
-    sys.exit(1)

@@ -60,9 +60,7 @@ class RegularizedModule(lightning.LightningModule):
         self.seed = seed
         self.measured: dict[str, float] = {}
         self._names: list[str] = []
-        self._sums: Tensor | None = (
-            None  # (terms + 1,): Σ of each term over the epoch's samples, and their number
-        )
+        self._sums: Tensor | None = None  # (terms + 1,): Σ of each term over the epoch's samples, and their number
         self._outputs: tuple[list[Batch], list[Batch]] = ([], [])  # logits and targets of val and probe
 
     def configure_optimizers(self) -> Any:
@@ -84,7 +82,8 @@ class RegularizedModule(lightning.LightningModule):
         terms = self.objective(x, y)
         values = torch.stack(list(terms.values()))
         self._accumulate(terms, values.detach(), len(x))
-        if self.global_step % self.trainer.log_every_n_steps == 0:
+        every = self.trainer.log_every_n_steps  # 0 is never
+        if every and self.global_step % every == 0:
             self._log_step(terms, values)
         return values.sum()
 
@@ -147,17 +146,13 @@ class RegularizedModule(lightning.LightningModule):
     def _check(self, values: dict[str, float]) -> None:
         for name, value in values.items():
             if not math.isfinite(value):
-                raise Diverged(
-                    f"{name} became {value} in epoch {self.current_epoch}, step {self.global_step}"
-                )
+                raise Diverged(f"{name} became {value} in epoch {self.current_epoch}, step {self.global_step}")
 
 
 def train_terms(terms: dict[str, float]) -> dict[str, float]:
     """``train/<term>`` for every term, ``train/objective`` = their sum, and each penalty's share of it."""
     objective = sum(terms.values())
-    shares = {
-        name: value / objective if objective else 0.0 for name, value in terms.items() if name != "loss"
-    }
+    shares = {name: value / objective if objective else 0.0 for name, value in terms.items() if name != "loss"}
     return (
         {f"train/{name}": value for name, value in terms.items()}
         | {"train/objective": objective}
@@ -167,7 +162,4 @@ def train_terms(terms: dict[str, float]) -> dict[str, float]:
 
 def generalization_gap(train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
     """How much better training looks than validation: val - train for errors, train - val for accuracy and R²."""
-    return {
-        name: train[name] - val[name] if name in ("accuracy", "r2") else val[name] - train[name]
-        for name in train
-    }
+    return {name: train[name] - val[name] if name in ("accuracy", "r2") else val[name] - train[name] for name in train}

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 class Classification(nn.Module):
     """Cross-entropy in nats; accuracy, NLL and ECE. Targets: class indices (B,) or probabilities (B, C)."""
 
-    metric = "accuracy"
-    higher_is_better = True
+    names = ("loss", "accuracy", "nll", "ece")
     ECE_BINS = 15
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:  # (B, C), (B,) or (B, C)
@@ -27,8 +26,7 @@ class Classification(nn.Module):
         bins = (confidence * self.ECE_BINS).ceil().long().sub(1).clamp(0, self.ECE_BINS - 1)  # (lo, hi]
         in_bin = F.one_hot(bins, self.ECE_BINS).float()  # (N, bins)
         ece = (in_bin.T @ (correct - confidence)).abs().sum() / len(y)
-        names = ("loss", "accuracy", "nll", "ece")
-        return dict(zip(names, torch.stack([nll, correct.mean(), nll, ece]).tolist(), strict=True))
+        return dict(zip(self.names, torch.stack([nll, correct.mean(), nll, ece]).tolist(), strict=True))
 
 
 class Regression(nn.Module):
@@ -38,8 +36,7 @@ class Regression(nn.Module):
         scale: the standard deviation of the training targets, so that strengths mean the same in any unit.
     """
 
-    metric = "rmse"
-    higher_is_better = False
+    names = ("loss", "rmse", "r2")
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
@@ -53,5 +50,4 @@ class Regression(nn.Module):
         prediction, y = prediction.squeeze(1).double(), y.double()
         mse = F.mse_loss(prediction, y)
         r2 = 1 - mse / (y - y.mean()).square().mean()
-        names = ("loss", "rmse", "r2")
-        return dict(zip(names, torch.stack([mse / self.scale**2, mse.sqrt(), r2]).tolist(), strict=True))
+        return dict(zip(self.names, torch.stack([mse / self.scale**2, mse.sqrt(), r2]).tolist(), strict=True))

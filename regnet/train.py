@@ -20,8 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from .cli import explain, launch
-from .errors import UserError
+from .cli import launch, position, sentence
 from .runs import DamagedRecord, read_record, write_record
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
     """
     fingerprint = sha256(OmegaConf.to_yaml(cfg).encode()).hexdigest()
     if (record := finished(folder, fingerprint)) is not None:
-        log.info("%s  is already there", folder.name)
+        log.info("%s  was done before", position() or folder)
         return record
     checkpoint = resume_from(folder, fingerprint)
     record = {
@@ -91,13 +90,14 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         log.warning("interrupted; `study=%s` with the same command goes on from here", cfg.study)
         raise
     except Exception as error:
-        record |= {"status": _status(error), "reason": _sentence(error)}
-        log.debug("traceback", exc_info=True)
+        record |= {"status": _status(error), "reason": sentence(error, "train")}
+        log.debug("traceback", exc_info=True)  # to the run's log only
     finally:
         record |= {"config": _plain(cfg), "seconds": time.monotonic() - clock}
         if _is_rank_zero():
             write_record(folder, record)
-            log.log(logging.INFO if record["status"] == "completed" else logging.ERROR, summary(record, folder))
+            level = logging.INFO if record["status"] == "completed" else logging.ERROR
+            log.log(level, "  ".join(filter(None, (position(), summary(record)))))
     return record
 
 
@@ -126,20 +126,18 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     return None
 
 
-def summary(record: Record, folder: Path) -> str:
+def summary(record: Record) -> str:
     """One line on how a run ended."""
     if record["status"] != "completed":
-        return f"{folder.name}  {record['status']}: {record['reason']}"
+        return f"{record['status']}: {record['reason']}"
     metrics = record["metrics"]
     name = next(key for key in ("accuracy", "rmse", "loss") if key in metrics["val"])
     numbers = "  ".join(f"{split} {metrics[split][name]:.4g}" for split in ("train", "val", "test"))
     epoch = f"epoch {record['best_epoch'] + 1} of {record['epochs']}"
-    return f"{folder.name}  {name}: {numbers}  ({epoch}, {record['seconds']:.1f} s)"
+    return f"{name} {numbers}  ({epoch}, {record['seconds']:.1f} s)"
 
 
-def _train_and_test(
-    cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None
-) -> dict[str, Any]:
+def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
     _quiet()
     from .build import build, build_trainer
     from .hparams import end_session, start_session
@@ -161,14 +159,14 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
     """The epoch that validation chose: its metrics of that time, and on test, looked at only now."""
     import torch
 
-    from .evaluation import evaluate, load_weights
+    from .measure import load_objective, measure
 
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
     chosen = torch.load(best if best.exists() else last, map_location="cpu", weights_only=True)
     device = trainer.strategy.root_device
-    objective = setup.module.objective.float().to(device)  # the test is in float32, whatever the training
-    load_weights(objective.network, chosen)
-    test = evaluate(objective.network, objective.loss, setup.data.test_dataloader(), device=device)
+    objective = setup.module.objective.float()
+    load_objective(objective, chosen)
+    test = measure(objective, setup.data.test_dataloader(), device=device)
     return {
         "epochs": trainer.current_epoch,
         "best_epoch": chosen["epoch"],
@@ -203,27 +201,15 @@ def _flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
 def _hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
     values: dict[str, Any] = {}
-    if HydraConfig.initialized():
-        choices = HydraConfig.get().runtime.choices
-        values = {group: str(choices[group]) for group in ("data", "model", "regularizer", "optimizer")}
     for override in overrides:
-        key, _, value = override.lstrip("+").partition("=")
-        number = OmegaConf.create({"value": None})
-        number = OmegaConf.from_dotlist([f"value={value}"])["value"] if value[:1] not in "[{" else value
-        values[key] = number if isinstance(number, int | float | str) else str(number)
+        key, _, text = override.lstrip("+").partition("=")
+        value = OmegaConf.from_dotlist([f"value={text}"]).value
+        values[key] = value if isinstance(value, int | float) else text
     return values
 
 
 def _status(error: Exception) -> str:
     return "diverged" if type(error).__name__ == "Diverged" else "failed"
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, UserError) or _status(error) == "diverged":
-        return str(error)
-    if type(error).__module__.startswith(("omegaconf", "hydra")):
-        return explain(error)
-    return f"{type(error).__name__}: {' '.join(str(error).split())} (the run's log has the traceback)"
 
 
 def _plain(cfg: DictConfig) -> Any:

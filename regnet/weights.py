@@ -23,6 +23,8 @@ class Weight(NamedTuple):
     @property
     def units(self) -> Tensor:
         """A view (groups, units, fan-in...): one slice per output unit of a Linear, Conv or ConvTranspose."""
+        if self.tensor.ndim < 2:  # a bias or scale: one number for each unit
+            return self.tensor.view(1, -1, 1)
         if isinstance(self.module, TRANSPOSED):  # (in, out/groups, k...)
             return self.tensor.unflatten(0, (self.module.groups, -1)).transpose(1, 2)
         return self.tensor.unsqueeze(0)  # (1, out, in, k...)

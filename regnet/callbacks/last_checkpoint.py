@@ -1,6 +1,5 @@
 """Checkpoints to go on from after an interruption."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """A checkpoint is the old one or the new one, never a part: written beside its place, then moved there."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        temporary = f"{path}.part"
+        temporary = Path(f"{path}.part")
         super().save_checkpoint(checkpoint, temporary, storage_options)
-        os.replace(temporary, path)
+        temporary.replace(path)

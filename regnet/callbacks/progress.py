@@ -1,23 +1,18 @@
 """How far the run is, and in a study how far the study."""
 
 import logging
-import os
 import time
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from ..report.callback import STUDY_RUNS
+from ..cli import position
 
 log = logging.getLogger(__name__)
-
-
 
 
 class Progress(Callback):
@@ -44,7 +39,7 @@ class Progress(Callback):
         self.first_epoch = trainer.current_epoch
         if trainer.is_global_zero and self.live:
             self.bar.start()
-            self.task = self.bar.add_task(position(), total=_total(trainer), text="")
+            self.task = self.bar.add_task(position() or "training", total=_total(trainer), text="")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -59,7 +54,7 @@ class Progress(Callback):
             self.bar.update(self.task, completed=done, text=text)
             self.bar.refresh()
         else:
-            log.info("%s  %s", position(), text)
+            log.info("%s", "  ".join(filter(None, (position(), text))))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.bar.live.is_started:
@@ -75,15 +70,6 @@ class Progress(Callback):
             left = seconds / (done - self.first_epoch) * (total - done)
             words.append(f"{left:.0f} s left")
         return "  ".join(words)
-
-
-def position() -> str:
-    """Such as ``run 3/12 regularizer=l2,seed=1`` in a study; empty outside one."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return "training"
-    runs = os.environ.get(STUDY_RUNS)
-    number = f"run {HydraConfig.get().job.num + 1}" + (f"/{runs}" if runs else "")
-    return f"{number} {HydraConfig.get().job.override_dirname}"
 
 
 def _total(trainer: Trainer) -> int | None:

@@ -2,17 +2,26 @@
 
 import inspect
 
-from regnet.data.module import DataModule
+from regnet.data.module import DataModule, Source
 from regnet.data.samples import Dataset, Samples
+from regnet.errors import UserError
 
-__all__ = ["DataModule", "Dataset", "Samples", "build"]
+__all__ = ["DataModule", "Dataset", "Samples", "Source", "build"]
+
+FOR_OTHERS = {"augment", "shape", "num_classes", "num_outputs"}
 
 
-def build(**settings: object) -> DataModule:
+def build(source: Source, **settings: object) -> DataModule:
     """The `DataModule` of a ``conf/data/*.yaml``, whose source has been built already.
 
     Such a file also holds what belongs to others: the source's settings (`root`, `path`), which
-    `source` refers to, and `augment`. Only the parameters of `DataModule` are passed on.
+    `source` refers to, the augmentation, and the sizes. Only the parameters of `DataModule` are passed on.
+
+    Raises:
+        UserError: a setting that belongs to none of them.
     """
     known = inspect.signature(DataModule).parameters
-    return DataModule(**{name: value for name, value in settings.items() if name in known})
+    unknown = settings.keys() - known.keys() - vars(source).keys() - FOR_OTHERS
+    if unknown:
+        raise UserError(f"data.{min(unknown)} is a setting of neither the data module nor its source")
+    return DataModule(source, **{name: value for name, value in settings.items() if name in known})

@@ -38,17 +38,13 @@ class ImageFolder:
             )
         root = Path(self.path).expanduser()
         if not root.is_dir():
-            raise UserError(
-                f"data.path={self.path} is not a folder; give one that holds a folder for each class"
-            )
+            raise UserError(f"data.path={self.path} is not a folder; give one that holds a folder for each class")
         parts = [root / "train", root / "test"]
         if not all(part.is_dir() for part in parts):
             parts = [root]
         classes = _folders(parts[0])
         if len(classes) < 2:
-            raise UserError(
-                f"{parts[0]} holds {len(classes)} folder(s) of images; give one for each class, at least 2"
-            )
+            raise UserError(f"{parts[0]} holds {len(classes)} folder(s) of images; give one for each class, at least 2")
         samples = [self._samples(part, classes) for part in parts]
         return Dataset(samples[0], samples[1] if len(samples) == 2 else None, classes)
 
@@ -89,11 +85,7 @@ class Images:
                 pixels = np.array(ImageOps.fit(image, (self.size, self.size)))
         except (OSError, SyntaxError, ValueError) as error:  # PIL's ways to say that a file is broken
             raise UserError(f"The image {self.files[i]} is damaged; repair or delete it") from error
-        return (
-            torch.from_numpy(pixels.reshape(self.size, self.size, self.channels))
-            .permute(2, 0, 1)
-            .contiguous()
-        )
+        return torch.from_numpy(pixels.reshape(self.size, self.size, self.channels)).permute(2, 0, 1).contiguous()
 
 
 def _decode(images: LazyImages) -> Tensor:

@@ -142,9 +142,7 @@ class DataModule(LightningDataModule):
                 raise UserError(f"data.{name}={value} must be a fraction between 0 and 1, such as 0.2")
 
     def _check_training(self, train: Samples) -> None:
-        given = (
-            f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"
-        )
+        given = f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"
         least = len(self.classes or "xy")
         if len(train) < least:
             what = "one for each class" if self.classes else "or its targets cannot vary"

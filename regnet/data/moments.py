@@ -33,9 +33,7 @@ def divisor(mean: Tensor, std: Tensor) -> Tensor:
 
 def _of_pixels(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
     """Exactly, from how often each channel holds each of the 256 values."""
-    counts = sum(
-        torch.stack([channel.flatten().bincount(minlength=256) for channel in x.unbind(1)]) for x in chunks
-    )
+    counts = sum(torch.stack([channel.flatten().bincount(minlength=256) for channel in x.unbind(1)]) for x in chunks)
     share = counts.double() / counts.sum(1, keepdim=True)  # (C, 256)
     value = torch.arange(256) / 255.0
     mean = (share * value).sum(1)

@@ -68,9 +68,7 @@ class Csv:
         table = self._read()
         if self.target not in table:
             near = difflib.get_close_matches(self.target, table.columns) or table.columns
-            raise UserError(
-                f"data.target={self.target} is no column of {self.path}; choose from {', '.join(near)}"
-            )
+            raise UserError(f"data.target={self.target} is no column of {self.path}; choose from {', '.join(near)}")
         target = table.pop(self.target)
         if without := int(target.isna().sum()):
             raise UserError(f"{self.path} has {without} rows without a value of data.target={self.target}")
@@ -162,9 +160,7 @@ class Csv:
             raise UserError(f"Column {values.name!r} of {self.path} holds text where numbers are needed")
         numbers = _tensor(numbers)
         if numbers.isinf().any():
-            raise UserError(
-                f"Column {values.name!r} of {self.path} holds an infinite value; leave it empty or mend it"
-            )
+            raise UserError(f"Column {values.name!r} of {self.path} holds an infinite value; leave it empty or mend it")
         return numbers
 
 

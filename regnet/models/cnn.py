@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from .mlp import MLP, Site
 from .parts import activation as make_activation
-from .parts import initialize, norm as make_norm
+from .parts import initialize
+from .parts import norm as make_norm
 
 
 class CNN(nn.Module):
@@ -45,9 +46,7 @@ class CNN(nn.Module):
     ) -> None:
         super().__init__()
         if len(shape) != 3:
-            raise ValueError(
-                f"a CNN needs images of shape (C, H, W), and these samples have shape {tuple(shape)}"
-            )
+            raise ValueError(f"a CNN needs images of shape (C, H, W), and these samples have shape {tuple(shape)}")
         pools = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
         if pooling not in pools:
             raise ValueError(f"pooling={pooling!r} is none of {', '.join(pools)}")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from .parts import activation as make_activation
-from .parts import initialize, norm as make_norm
+from .parts import initialize
+from .parts import norm as make_norm
 
 Site = Callable[[], nn.Module]
 

@@ -48,17 +48,19 @@ def initialize(network: nn.Module, name: str) -> None:
 
 
 class Standardize(nn.Module):
-    """(x - mean) / std, per channel of images or per feature of tables; missing values (NaN) become the mean."""
+    """(x - mean) / std, per channel of images or per feature of tables.
 
-    def __init__(self, mean: Tensor, std: Tensor, missing: bool = False) -> None:
+    A missing value (NaN) becomes 0, the mean, where `mean` is that of a table, (F,).
+    """
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
-        self.missing = missing
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / self.std
-        return x.nan_to_num(nan=0.0) if self.missing else x
+        return x.nan_to_num(nan=0.0) if self.mean.ndim == 1 else x
 
 
 class Rescale(nn.Module):

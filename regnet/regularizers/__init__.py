@@ -2,7 +2,7 @@
 
 from .dropout import Dropout, SpatialDropout
 from .penalties import L1, L2, ElasticNet, Penalty, WeightPenalty
-from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, ShiftFlip
+from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, PixelNoise, ShiftFlip
 from .updates import Constraint, MaxNorm, Update, WeightDecay
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "MaxNorm",
     "Mixup",
     "Penalty",
+    "PixelNoise",
     "ShiftFlip",
     "SpatialDropout",
     "Update",

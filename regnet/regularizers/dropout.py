@@ -19,7 +19,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        return x * inverted_bernoulli(self.noise_shape(x), self.rate.to(x.dtype))
+        return x * inverted_bernoulli(self.noise_shape(x), self.rate, x.dtype)
 
     def noise_shape(self, x: Tensor) -> torch.Size:
         """One draw for every entry of this shape, which is broadcast over x."""
@@ -36,16 +36,16 @@ class SpatialDropout(Dropout):
         return torch.Size([*x.shape[:2], *(1 for _ in x.shape[2:])])
 
 
-def inverted_bernoulli(shape: torch.Size, rate: Tensor) -> Tensor:
-    """b / (1 - r) with b ~ Bernoulli(1 - r), in the dtype and on the device of `rate` (a 0-d tensor).
+def inverted_bernoulli(shape: torch.Size, rate: Tensor, dtype: torch.dtype) -> Tensor:
+    """b / (1 - r) with b ~ Bernoulli(1 - r), on the device of `rate` (0-d, and never rounded to `dtype`).
 
     On the CPU the generator dominates, so four draws are cut from each 64-bit number: `rate` is rounded to
     a multiple of 2^-16, and the scale is that of the rounded rate, so that the mean stays exactly one.
     """
     if rate.device.type != "cpu":
-        return (torch.rand(shape, device=rate.device) >= rate).to(rate.dtype) / (1 - rate)
+        return (torch.rand(shape, device=rate.device) >= rate).to(dtype) / (1 - rate)
     count = shape.numel()
     lanes = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     threshold = (rate.double() * 2**16).round().clamp(max=2**16 - 1)
     keep = lanes[:count].view(shape) >= (threshold - 2**15).to(torch.int16)
-    return keep.to(rate.dtype).mul_(1 / (1 - threshold / 2**16))
+    return keep.to(dtype).mul_(1 / (1 - threshold / 2**16))

@@ -20,6 +20,13 @@ def rate(value: float, name: str = "rate") -> Tensor:
     return torch.tensor(float(value))
 
 
+def ratio(value: float, name: str = "ratio") -> Tensor:
+    """A number in [0, 1]. Raises ValueError for anything else."""
+    if not (_is_number(value) and 0 <= value <= 1):
+        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
+    return torch.tensor(float(value))
+
+
 def radius(value: float, name: str = "radius") -> Tensor:
     """A finite number > 0. Raises ValueError for anything else."""
     if not (_is_number(value) and math.isfinite(value) and value > 0):

@@ -3,6 +3,7 @@
 Convention (DESIGN 3.2): a sum over weights, no ½, never divided by the batch size.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -69,10 +70,8 @@ class ElasticNet(Penalty):
 
     def __init__(self, strength: float, l1_ratio: float = 0.5, select: Select = None) -> None:
         super().__init__()
-        if not 0 <= l1_ratio <= 1:
-            raise ValueError(f"l1_ratio must be in [0, 1], got {l1_ratio!r}")
         self.register_buffer("strength", hyperparameters.strength(strength))
-        self.register_buffer("l1_ratio", torch.tensor(float(l1_ratio)))
+        self.register_buffer("l1_ratio", hyperparameters.ratio(l1_ratio, "l1_ratio"))
         self.select = select
 
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
@@ -94,7 +93,7 @@ class AbsoluteSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        return torch._foreach_mul(torch._foreach_sign(ctx.saved_tensors), grad)
+        return _scaled(torch._foreach_sign(ctx.saved_tensors), grad)
 
 
 class SquareSum(torch.autograd.Function):
@@ -110,7 +109,13 @@ class SquareSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        return torch._foreach_mul(ctx.saved_tensors, 2 * grad)
+        return _scaled(ctx.saved_tensors, 2 * grad)
+
+
+def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:
+    if torch.is_grad_enabled():  # someone wants second derivatives, which _foreach_mul by a tensor lacks
+        return tuple(w * factor for w in tensors)
+    return torch._foreach_mul(tensors, factor)
 
 
 def _wide(tensors: Any) -> list[Tensor]:

@@ -31,7 +31,7 @@ class ShiftFlip(BatchTransform):
 
     def __init__(self, shift: int = 0, flip: bool = False) -> None:
         super().__init__()
-        if not isinstance(shift, int) or shift < 0:
+        if not isinstance(shift, int) or isinstance(shift, bool) or shift < 0:
             raise ValueError(f"shift must be a whole number of pixels >= 0, got {shift!r}")
         self.shift, self.flip = shift, flip
 
@@ -64,6 +64,19 @@ class FeatureNoise(BatchTransform):
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # (B, ...)
         sigma = (x - x.nanmean(0)).square().nanmean(0).nan_to_num(0).sqrt()
         return x + self.noise * sigma * torch.randn_like(x), y
+
+
+class PixelNoise(BatchTransform):
+    """clip(x + σ ε, 0, 1) with ε ~ N(0, 1) for every value of an image in [0, 1], σ = `strength` >= 0."""
+
+    stage = BatchTransform.INPUTS
+
+    def __init__(self, strength: float = 0.1) -> None:
+        super().__init__()
+        self.register_buffer("strength", hyperparameters.strength(strength))
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # (B, C, H, W)
+        return (x + self.strength * torch.randn_like(x)).clamp(0, 1), y
 
 
 class Mixup(BatchTransform):

@@ -1,6 +1,5 @@
 """Updates: what is done to the weights around the optimizer's step, under any training loop."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -84,20 +83,17 @@ class WeightDecay(Update):
         def before_step(
             _: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-            closure = args[0] if args else kwargs.get("closure")
+            closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
             if closure is None:
                 self(network, optimizer)
                 return None
 
             # Lightning computes the gradient inside the step: it must see the weights before they shrink
-            def shrink_after(closure: Callable[[], Any] = closure) -> Any:
+            def shrink_after() -> Any:
                 output = closure()
                 self(network, optimizer)
                 return output
 
-            return (shrink_after, *args[1:]) if args else (), kwargs if args else {
-                **kwargs,
-                "closure": shrink_after,
-            }
+            return args[:1], {**kwargs, "closure": shrink_after}
 
         return optimizer.register_step_pre_hook(before_step)

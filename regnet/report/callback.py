@@ -19,7 +19,9 @@ from omegaconf import DictConfig
 
 from regnet.report.command import load, report
 
-STUDY_RUNS = "REGNET_STUDY_RUNS"
+# In the environment, as it reaches the processes of other launchers too.
+STUDY_RUNS = "REGNET_STUDY_RUNS"  # how many runs the study has
+STUDY_SWEPT = "REGNET_STUDY_SWEPT"  # the keys that differ between them, by commas
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -27,11 +29,13 @@ class StudyReport(Callback):
     """Tells the runs how many they are, and prints the study's table when the last has ended."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Put the number of runs into the environment, which reaches the processes of other launchers too."""
+        """Put the number of runs, and the keys by which they differ, into the environment."""
         os.environ.pop(STUDY_RUNS, None)
-        count = count_jobs(config)
-        if count is not None:
-            os.environ[STUDY_RUNS] = str(count)
+        os.environ.pop(STUDY_SWEPT, None)
+        sizes = sweep_sizes(config)
+        if sizes is not None:
+            os.environ[STUDY_RUNS] = str(prod(sizes.values()))
+            os.environ[STUDY_SWEPT] = ",".join(sizes)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the report; exit with code 1 if a run failed or none is found. Divergence is a result."""
@@ -48,8 +52,8 @@ class StudyReport(Callback):
             sys.exit(1)
 
 
-def count_jobs(config: DictConfig) -> int | None:
-    """The number of jobs of a sweep; None where it cannot be known, as with a sweeper that searches."""
+def sweep_sizes(config: DictConfig) -> dict[str, int] | None:
+    """The number of values of every swept key; None where it cannot be known, as with a sweeper that searches."""
     if config.hydra.sweeper._target_ != BASIC_SWEEPER:
         return None
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
@@ -57,7 +61,7 @@ def count_jobs(config: DictConfig) -> int | None:
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
         # A key given twice counts once, the last: so the sweeper takes it.
-        sizes = {
+        return {
             override.get_key_element(): sum(1 for _ in override.sweep_string_iterator())
             if override.is_sweep_override()
             else 1
@@ -65,4 +69,3 @@ def count_jobs(config: DictConfig) -> int | None:
         }
     except HydraException:
         return None
-    return prod(sizes.values())

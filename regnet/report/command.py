@@ -17,9 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="regnet-report",
         description="Compare the runs in FOLDER and below: each technique's score over seeds, and the best.",
     )
-    parser.add_argument(
-        "folders", metavar="FOLDER", nargs="+", type=Path, help="study or run; several are merged"
-    )
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="study or run; several are merged")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="also write one row for each run")
     arguments = parser.parse_args(argv)
     try:

@@ -32,9 +32,7 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    row = {
-        name: getattr(run, name) for name in ("folder", "status", "reason", "seed", "epochs", "best_epoch")
-    }
+    row = {name: getattr(run, name) for name in ("folder", "status", "reason", "seed", "epochs", "best_epoch")}
     return row | {"seconds": run.seconds} | settings(run) | _flat(run.metrics)
 
 

@@ -97,9 +97,7 @@ def settings(run: Run) -> dict[str, str]:
 
 def _study(groups: dict[frozenset, list[Run]]) -> Study:
     runs = [run for group in groups.values() for run in group]
-    metric = next(
-        (name for name in METRICS if any(run.metric("val", name) is not None for run in runs)), "loss"
-    )
+    metric = next((name for name in METRICS if any(run.metric("val", name) is not None for run in runs)), "loss")
     common = frozenset.intersection(*groups)
     varying = {key: None for group in groups.values() for key in settings(group[0])}
     varying = [key for key in varying if key not in dict(common) and key != "regularizer"]

@@ -64,9 +64,7 @@ def legend(compared: Sequence[Study]) -> str:
 def left_out(runs: Sequence[Run], compared: Sequence[Study]) -> list[str]:
     """One line for the counts and one for each run without a result: its status, folder and reason."""
     kept = {run.folder for study in compared for arm in study.arms for run in arm.runs}
-    without = [
-        run for run in runs if run.status == "damaged" or (run.folder in kept and run.status != "completed")
-    ]
+    without = [run for run in runs if run.status == "damaged" or (run.folder in kept and run.status != "completed")]
     repeated = sum(run.status != "damaged" and run.folder not in kept for run in runs)
     lines = []
     if without:

@@ -1,0 +1,108 @@
+"""`regnet-evaluate`: the best checkpoint of a run, measured again, on any data and any perturbation."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from .cli import launch, stop
+from .errors import UserError
+from .runs import DamagedRecord, read_record
+
+if TYPE_CHECKING:
+    from .data import Samples
+
+
+def main() -> None:
+    launch(task, config_name="evaluate")
+
+
+def task(cfg: DictConfig) -> None:
+    """One job of Hydra: measures, prints, and saves where asked to."""
+    try:
+        metrics, recorded = evaluate(cfg)
+    except (UserError, OmegaConfBaseException) as error:  # here, as Hydra would print more than the sentence
+        stop(error, "evaluate")
+    print(f"{cfg.part} part of {'the same' if 'data' not in cfg else 'other'} data, {cfg.run}")
+    for name, value in metrics.items():
+        before = "" if recorded is None else f"   recorded {recorded[name]:.6g}"
+        print(f"  {name:<9} {value:.6g}{before}")
+    if recorded is not None:
+        print("equal to the record" if metrics == recorded else "NOT equal to the record: another device or version?")
+    if cfg.save:
+        Path(cfg.save).write_text(json.dumps(metrics, indent=2) + "\n")
+
+
+def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None]:
+    """The metrics that `cfg` (conf/evaluate.yaml) asks for, and those of the record where they must be equal.
+
+    Raises:
+        UserError: a folder without a finished run, or data that the network was not made for.
+    """
+    import torch
+
+    from .build import Statistics, build_objective, build_regularizers, make
+    from .data.loader import EpochSampler, make_loader
+    from .measure import load_objective, measure
+    from .seeds import derive
+
+    folder = Path(cfg.run)
+    record = _read(folder)
+    trained = OmegaConf.create(record["config"])
+    shape = trained.data.shape
+    blank = torch.zeros(shape[0], *(1 for _ in shape[1:]))  # the checkpoint knows the statistics
+    objective = build_objective(trained, Statistics(blank, blank.clone()), build_regularizers(trained), record["overrides"])
+    load_objective(objective, torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True))
+
+    samples = _samples(cfg, trained)
+    device = torch.device("cpu" if record["device"] == "cpu" or not torch.cuda.is_available() else "cuda")
+    sampler = EpochSampler(len(samples), 0, shuffle=False)
+    batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
+    perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
+    torch.manual_seed(derive(cfg.seed, "perturbation"))
+    metrics = measure(objective, batches, perturb, device)
+    as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation
+    return metrics, record["metrics"][cfg.part] if as_recorded else None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        record = read_record(folder)
+    except DamagedRecord as error:
+        raise UserError(str(error)) from error
+    if record is None:
+        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json")
+    if record["status"] != "completed":
+        raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
+    return record
+
+
+def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
+    """The part that is asked for, of the run's own data or of other data that fit its network."""
+    from .build import make
+
+    node = trained.data
+    if "data" in cfg:
+        node = cfg.data
+        if "schema" in node and "schema" in trained.data:
+            node.schema = trained.data.schema
+    parts = ("test", "val", "train", "all")
+    if cfg.part not in parts:
+        raise UserError(f"part={cfg.part} must be one of {', '.join(parts)}")
+    data = make(node, "data")
+    if cfg.part == "all":
+        loaded = data.source.load()
+        samples, classes = loaded.samples, loaded.classes
+    else:
+        data.setup()
+        samples, classes = getattr(data, cfg.part), data.classes
+    found = list(samples.x[0].shape), classes and len(classes)
+    fits = list(trained.data.shape), trained.data.num_classes
+    if found != fits:
+        raise UserError(
+            f"the data have samples of shape {found[0]} and {found[1]} classes, "
+            f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
+        )
+    return samples

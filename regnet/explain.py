@@ -1,0 +1,81 @@
+"""What Hydra and OmegaConf complain about, in one sentence that names the key, the value and what is right."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig
+
+
+def explain(error: Exception, folder: Path, config_name: str, arguments: Sequence[str] = ()) -> str:
+    """The sentence for an error that `arguments` raised with the configs in `folder`."""
+    text = str(error)
+    if match := re.search(r"Could not (?:load|find) '([^']+)'", text):
+        group, _, name = match[1].rpartition("/")
+        options = error.options if isinstance(error, MissingConfigException) and error.options else None
+        return _unknown_option(group, name, options or _options(folder, group))
+    if match := re.match(r"Could not override '([^']+)'", text):
+        return _unknown_key(match[1], folder, config_name, arguments)
+    if match := re.match(r"Missing mandatory value: (\S+)", text):
+        return f"{match[1]} has no value; give it as {match[1]}=VALUE"
+    if match := re.match(r"Error parsing override '(.*)'\s*(.*)", text):
+        return f"{match[1]!r} cannot be read as KEY=VALUE ({match[2]})"
+    if "no viable alternative" in text or "mismatched input" in text or "extraneous input" in text:
+        return f"the overrides cannot be read ({text.splitlines()[0]}); quote brackets, commas and spaces for the shell"
+    return " ".join(text.split())
+
+
+def near(name: str, options: Sequence[str]) -> str:
+    """``; did you mean a or b?`` for the nearest options; nothing where none is close."""
+    likeness = {option: difflib.SequenceMatcher(None, name, option).ratio() for option in options}
+    closest = max(likeness.values(), default=0)
+    close = [option for option in options if likeness[option] >= max(0.4, closest - 0.05)]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _unknown_option(group: str, name: str, options: Sequence[str]) -> str:
+    options = [option for option in options if not option.endswith("/")]
+    return f"{group}={name}: {name} is not one of {', '.join(options)}{near(name, options)}"
+
+
+def _unknown_key(key: str, folder: Path, config_name: str, arguments: Sequence[str]) -> str:
+    override = next((argument for argument in arguments if argument.startswith(f"{key}=")), key)
+    group, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    chosen = next((argument for argument in arguments if argument.startswith("regularizer=")), "regularizer=none")
+    if group == "regularizer" and name in _options(folder, group) and name not in re.findall(r"\w+", chosen):
+        return (
+            f"{override}: {name} is not among the chosen regularizers ({chosen}); choose it as well, "
+            f"or write ++{override} to mean those runs of a study that do"
+        )
+    node: object = _compose(folder, config_name, arguments)
+    path: list[str] = []
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            break
+        path.append(part)
+        node = node[part]
+    keys = [str(key) for key in node] if isinstance(node, DictConfig) else []
+    missing = key.split(".")[len(path)] if len(path) < key.count(".") + 1 else key
+    where = ".".join(path) or "the config"
+    return f"{override}: {where} has no key {missing}{near(missing, keys)} (its keys are {', '.join(keys)})"
+
+
+def _compose(folder: Path, config_name: str, arguments: Sequence[str]) -> DictConfig | None:
+    """The config under the groups that `arguments` choose, without the overrides of single values."""
+    groups = [argument for argument in arguments if re.fullmatch(r"\w+=(\w+|\[[\w,]*\])", argument)]
+    options = [argument for argument in groups if (folder / argument.partition("=")[0]).is_dir()]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            return compose(config_name, options)
+    except Exception:
+        return None
+
+
+def _options(folder: Path, group: str) -> list[str]:
+    return sorted(path.stem for path in (folder / group).glob("*.yaml"))

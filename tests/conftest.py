@@ -1,0 +1,84 @@
+"""Shared by all tests: nothing here is about one part of regnet."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from lightning import Trainer
+from omegaconf import DictConfig
+from torch import nn
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Tiny tensors are slower on more threads, and the tests may share the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def compose_train():
+    """conf/train.yaml with overrides, as the command line composes it; no logger."""
+
+    def composed(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("train", ["logger=none", *overrides])
+
+    return composed
+
+
+@pytest.fixture
+def make_trainer(tmp_path):
+    """A silent Trainer on the CPU that writes nothing of its own."""
+
+    def make(**settings: object) -> Trainer:
+        defaults = {
+            "max_epochs": 2,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+            "default_root_dir": tmp_path,
+        }
+        return Trainer(**defaults | settings)
+
+    return make
+
+
+@pytest.fixture
+def every_kind() -> nn.Module:
+    """One of each kind of parameter: 6 weights, and biases, norms and a shared weight that count for none."""
+    layers = {
+        "embedding": nn.Embedding(5, 4),
+        "linear": nn.Linear(4, 3),
+        "shared": nn.Linear(4, 3),
+        "conv": nn.Conv2d(4, 6, 3, groups=2),
+        "transposed": nn.ConvTranspose2d(6, 4, 2, groups=2),
+        "bilinear": nn.Bilinear(2, 3, 2),
+        "attention": nn.MultiheadAttention(4, 2),
+        "batch": nn.BatchNorm2d(4),
+        "layer1": nn.LayerNorm(4),
+        "layer2": nn.LayerNorm((3, 4)),
+        "group": nn.GroupNorm(2, 4),
+        "instance": nn.InstanceNorm2d(4, affine=True),
+        "rms": nn.RMSNorm((3, 4)),
+        "slope": nn.PReLU(3),
+    }
+    network = nn.ModuleDict(layers)
+    network["shared"].weight = network["linear"].weight
+    return network
