@@ -40,6 +40,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
         app()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         stop(error, config_name)
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
 
 
 def stop(error: Exception, config_name: str) -> NoReturn:

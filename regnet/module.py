@@ -63,6 +63,13 @@ class RegularizedModule(lightning.LightningModule):
         self._sums: Tensor | None = None  # (terms + 1,): Σ of each term over the epoch's samples, and their number
         self._outputs: tuple[list[Batch], list[Batch]] = ([], [])  # logits and targets of val and probe
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of the running hook 40 times a step: not a matter for nn.Module's bookkeeping
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.objective.parameters())
         for update in self.updates:

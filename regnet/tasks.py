@@ -46,8 +46,12 @@ class Regression(nn.Module):
         return F.mse_loss(prediction.squeeze(1).float() / self.scale, y.float() / self.scale)
 
     def metrics(self, prediction: Tensor, y: Tensor) -> dict[str, float]:  # (N, 1), (N,)
-        """loss (that of training), rmse = sqrt(mean squared error), r2 = 1 - MSE / Var(y)."""
+        """loss (that of training), rmse = sqrt(mean squared error), r2 = 1 - MSE / Var(y).
+
+        R² of constant targets is that of scikit-learn: 1 of a perfect prediction, else 0.
+        """
         prediction, y = prediction.squeeze(1).double(), y.double()
         mse = F.mse_loss(prediction, y)
-        r2 = 1 - mse / (y - y.mean()).square().mean()
+        variance = (y - y.mean()).square().mean()
+        r2 = torch.where(variance > 0, 1 - mse / variance, (mse == 0).double())
         return dict(zip(self.names, torch.stack([mse / self.scale**2, mse.sqrt(), r2]).tolist(), strict=True))

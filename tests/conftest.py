@@ -7,6 +7,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from lightning import Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig
 from torch import nn
 
@@ -49,7 +50,8 @@ def make_trainer(tmp_path):
             "max_epochs": 2,
             "accelerator": "cpu",
             "logger": False,
-            "enable_checkpointing": False,
+            "enable_checkpointing": any(isinstance(c, Checkpoint) for c in settings.get("callbacks", ())),
+            "log_every_n_steps": 1,
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "num_sanity_val_steps": 0,

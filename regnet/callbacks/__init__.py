@@ -3,5 +3,6 @@
 from .last_checkpoint import AtomicCheckpointIO, LastCheckpoint
 from .metrics_csv import MetricsCsv
 from .progress import Progress
+from .regularize import Regularize
 
-__all__ = ["AtomicCheckpointIO", "LastCheckpoint", "MetricsCsv", "Progress"]
+__all__ = ["AtomicCheckpointIO", "LastCheckpoint", "MetricsCsv", "Progress", "Regularize"]

@@ -96,7 +96,7 @@ class Mixup(BatchTransform):
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         y = y if self.num_classes is None else probabilities(y, self.num_classes, x.dtype)
         # Beta(α, α) as gammas; for α below 0.01 a float32 gamma underflows to 0/0
-        alpha = self.strength.clamp(min=0.01)
+        alpha = self.strength.float().clamp(min=0.01)  # no gamma in half precision
         share = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
         share = torch.where(self.strength > 0, share, 1.0).to(x.dtype)
         order = torch.randperm(len(x), device=x.device)

@@ -415,7 +415,7 @@ def composed(compose_train):
 def test_trains_alone(name, model, composed):
     config, _ = composed
     if (name, model) == ("spatial_dropout", "mlp"):
-        with pytest.raises(UserError, match="spatial_dropout.*site.*input_dropout, dropout"):
+        with pytest.raises(UserError, match=r"spatial_dropout.*site.*input_dropout, dropout"):
             build(config(model, name))
         return
     setup, terms = steps(config(model, name))

@@ -1,0 +1,32 @@
+# make study   sets up, then runs a small real study and shows its table
+# make test    sets up, then runs the tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: study test test-slow lint benchmark clean
+
+study: $(VENV)/ready
+	$(BIN)/regnet-train -m study=digits experiment=small_digits \
+		'regularizer=none,l2,dropout,[dropout,l2]' 'seed=range(3)'
+
+test: $(VENV)/ready lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+test-slow: $(VENV)/ready
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+benchmark: $(VENV)/ready
+	$(BIN)/python scripts/benchmark.py
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) outputs
