@@ -218,9 +218,11 @@ def _check_fit(cfg: DictConfig, objective: Objective, regularizers: Regularizers
         raise UserError(f"monitor={cfg.monitor} must be one of {', '.join(known)}")
     for name, regularizer in {**regularizers.penalties, **regularizers.updates}.items():
         try:
-            weights(objective.network, getattr(regularizer, "select", None))
+            found = weights(objective.network, getattr(regularizer, "select", None))
         except ValueError as error:
             raise UserError(f"regularizer.{name}: {error}") from error
+        if not found:
+            raise UserError(f"regularizer.{name} has nothing to act on: model={cfg.model._target_} has no weights")
 
 
 def _try(network: nn.Module, cfg: DictConfig) -> None:

@@ -53,7 +53,8 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     trained = OmegaConf.create(record["config"])
     shape = trained.data.shape
     blank = torch.zeros(shape[0], *(1 for _ in shape[1:]))  # the checkpoint knows the statistics
-    objective = build_objective(trained, Statistics(blank, blank.clone()), build_regularizers(trained), record["overrides"])
+    statistics = Statistics(blank, blank.clone())
+    objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
     load_objective(objective, torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True))
 
     samples = _samples(cfg, trained)

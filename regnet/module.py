@@ -139,7 +139,7 @@ class RegularizedModule(lightning.LightningModule):
     def _train_terms(self) -> dict[str, float]:
         if self._sums is None:
             return {}
-        *sums, count = self._sums.tolist()
+        *sums, count = self.trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
         terms = {name: value / count for name, value in zip(self._names, sums, strict=True)}
         return train_terms(terms)
 

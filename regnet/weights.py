@@ -38,17 +38,17 @@ def weights(network: nn.Module, select: Select = None) -> list[Weight]:
     modules, or scale and shift where the class is a normalization.
 
     Raises:
-        ValueError: `select` matches no parameter of `network`.
+        ValueError: a pattern of `select` matches no parameter of `network`.
     """
     parameters = list(_parameters(network))
     if select is None:
         return [weight for weight in parameters if _is_weight(weight)]
     patterns = [select] if isinstance(select, str) else list(select)
-    chosen = [weight for weight in parameters if any(_matches(weight, pattern) for pattern in patterns)]
-    if not chosen:
+    idle = [pattern for pattern in patterns if not any(_matches(weight, pattern) for weight in parameters)]
+    if idle or not patterns:
         names = ", ".join(weight.name for weight in parameters)
-        raise ValueError(f"select={select!r} matches no parameter; the network has {names}")
-    return chosen
+        raise ValueError(f"select={', '.join(idle)!r} matches no parameter; the network has {names}")
+    return [weight for weight in parameters if any(_matches(weight, pattern) for pattern in patterns)]
 
 
 def weight_statistics(network: nn.Module) -> dict[str, float]:

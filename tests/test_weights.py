@@ -1,7 +1,5 @@
 """Which parameters are weights, what a unit's weights are, and what is said of them."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -52,7 +50,7 @@ def test_a_weight_comes_with_its_name_and_owner(every_kind):
         (["Conv2d", "ConvTranspose2d"], ["conv.weight", "transposed.weight"]),
         ("BatchNorm2d", ["batch.weight", "batch.bias"]),
         ("LayerNorm", ["layer1.weight", "layer1.bias", "layer2.weight", "layer2.bias"]),
-        (["Conv2d", "conv.*", "nothing"], ["conv.weight", "conv.bias"]),
+        (["Conv2d", "conv.*"], ["conv.weight", "conv.bias"]),
     ],
 )
 def test_select(every_kind, select, expected):
@@ -61,10 +59,10 @@ def test_select(every_kind, select, expected):
     assert names(every_kind, select) == expected
 
 
-@pytest.mark.parametrize("select", ["conv2d", "lin", ["Conv3d", "head.*"], "", []])
+@pytest.mark.parametrize("select", ["conv2d", "lin", ["Linear", "head.*"], "", []])
 def test_select_that_matches_nothing_names_the_parameters(select):
     network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    with pytest.raises(ValueError, match=re.escape(f"select={select!r}") + ".*0.weight, 0.bias, 1.weight, 1.bias"):
+    with pytest.raises(ValueError, match=r"select=.* matches no parameter.*0.weight, 0.bias, 1.weight, 1.bias"):
         weights(network, select)
 
 

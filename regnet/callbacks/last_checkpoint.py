@@ -23,14 +23,11 @@ class LastCheckpoint(Checkpoint):
         self.saved = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds
         # every process must come to the same answer, as saving is a collective of some strategies
-        due = trainer.strategy.broadcast(time.monotonic() - self.saved >= self.every_seconds)
-        if due:
+        if trainer.strategy.broadcast(due):
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

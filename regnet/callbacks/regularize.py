@@ -58,7 +58,7 @@ class Regularize(Callback):
             if loss is None:
                 raise ValueError("Regularize needs a training_step that returns its loss")
             terms = {type(penalty).__name__: penalty(network) for penalty in penalties}
-            if trainer.global_step % trainer.log_every_n_steps == 0:
+            if trainer.log_every_n_steps and trainer.global_step % trainer.log_every_n_steps == 0:
                 pl_module.log_dict({f"train/penalty/{name}": term.detach() for name, term in terms.items()})
             loss = loss + sum(terms.values())
             return {**output, "loss": loss} if isinstance(output, dict) else loss

@@ -60,7 +60,7 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean).div_(self.std)  # in place: a batch of images is large enough for its memory to cost
-        return x.nan_to_num(nan=0.0) if self.mean.ndim == 1 else x
+        return x.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf) if self.mean.ndim == 1 else x
 
 
 class Rescale(nn.Module):

@@ -1,12 +1,12 @@
 """Layers: activations ─► activations, in training only; evaluation is the identity."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import hyperparameters
 
 
-class Dropout(nn.Module):
+class Dropout(hyperparameters.Regularizer):
     """y = x * b / (1 - r) with b ~ Bernoulli(1 - r) for every entry (Srivastava et al. 2014; inverted).
 
     E[y] = x and Var[y] = x² r / (1 - r). In evaluation y = x.

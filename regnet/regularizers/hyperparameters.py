@@ -1,9 +1,24 @@
 """Hyper-parameters as 0-d tensors: checked once, then kept in buffers that schedules change in place."""
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class Regularizer(nn.Module):
+    """A module whose buffers are hyper-parameters: they follow to any device, and stay in float32.
+
+    Training in half precision would round them: a rate of 0.999 becomes 1 in bfloat16.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        exact = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            self._buffers[name] = buffer.to(self._buffers[name].device)
+        return self
 
 
 def strength(value: float, name: str = "strength") -> Tensor:

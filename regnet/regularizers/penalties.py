@@ -13,7 +13,7 @@ from ..weights import Select, weights
 from . import hyperparameters
 
 
-class Penalty(nn.Module):
+class Penalty(hyperparameters.Regularizer):
     """A differentiable scalar added to the data loss.
 
     ``forward(network, x=..., y=..., logits=...)``: a penalty takes what it needs and leaves the rest.

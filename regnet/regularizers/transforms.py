@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import hyperparameters
 
 
-class BatchTransform(nn.Module):
+class BatchTransform(hyperparameters.Regularizer):
     """A change of the training batch. Transforms run by `stage`: first inputs, then mixing, then targets."""
 
     INPUTS: ClassVar[int] = 0

@@ -11,7 +11,7 @@ from ..weights import Select, weights
 from . import hyperparameters
 
 
-class Update(nn.Module):
+class Update(hyperparameters.Regularizer):
     """Something that acts on the weights at each optimizer step, once attached to the optimizer."""
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:

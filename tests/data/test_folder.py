@@ -89,9 +89,7 @@ def test_a_test_folder_without_images(tmp_path):
 
 def test_one_class_is_not_enough(tmp_path):
     picture(tmp_path / "cat" / "0.png")
-    with pytest.raises(
-        UserError, match=r"holds 1 folder\(s\) of images; give one for each class, at least 2"
-    ):
+    with pytest.raises(UserError, match=r"holds 1 folder\(s\) of images; give one for each class, at least 2"):
         ImageFolder(str(tmp_path), 4).load()
 
 

@@ -35,9 +35,7 @@ def test_of_lazy_images_only_the_first_are_read(monkeypatch):
 
 
 def test_columns_without_their_missing_values():
-    x = torch.tensor(
-        [[1.0, torch.nan, 0.1, torch.nan], [2.0, 4.0, 0.1, torch.nan], [6.0, 1e6, 0.1, torch.nan]]
-    )
+    x = torch.tensor([[1.0, torch.nan, 0.1, torch.nan], [2.0, 4.0, 0.1, torch.nan], [6.0, 1e6, 0.1, torch.nan]])
     mean, std = moments.input_moments(samples(x))
     np.testing.assert_allclose(mean[:3], np.nanmean(x[:, :3], 0), rtol=1e-6)
     np.testing.assert_allclose(std[:2], np.nanstd(x[:, :2].double(), 0), rtol=1e-6)

@@ -15,9 +15,7 @@ def labels(*counts):
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(
-    "counts", [(50, 50), (90, 10), (30,) * 10, (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)]
-)
+@pytest.mark.parametrize("counts", [(50, 50), (90, 10), (30,) * 10, (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)])
 def test_every_prefix_holds_each_class_in_proportion(counts, seed):
     y = labels(*counts)
     order = stratified_order(y, generator(seed))

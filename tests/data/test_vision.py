@@ -100,9 +100,7 @@ def test_absent_and_no_network(tmp_path, monkeypatch, name):
 def test_a_truncated_file(tmp_path, file, end):
     raw = write_mnist_like(tmp_path, "MNIST")
     (raw / file).write_bytes((raw / file).read_bytes()[:end])
-    with pytest.raises(
-        UserError, match=r"^The files of MNIST in data.root=.* damaged; delete .*/MNIST so that"
-    ):
+    with pytest.raises(UserError, match=r"^The files of MNIST in data.root=.* damaged; delete .*/MNIST so that"):
         TorchvisionImages("MNIST", str(tmp_path)).load()
 
 
@@ -124,6 +122,4 @@ def test_real_mnist():
     assert mean.item() == pytest.approx(0.1307, abs=0.005)
     assert std.item() == pytest.approx(0.3081, abs=0.005)
     share = module.val.y.bincount() / 6000
-    assert share.numpy() == pytest.approx(
-        module.source.load().samples.y.bincount().numpy() / 60000, abs=1 / 3000
-    )
+    assert share.numpy() == pytest.approx(module.source.load().samples.y.bincount().numpy() / 60000, abs=1 / 3000)

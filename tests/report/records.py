@@ -50,9 +50,7 @@ def record(overrides: list[str], metrics: dict | None, status: str = "completed"
     } | fields
 
 
-def add_run(
-    study: Path, overrides: list[str], metrics: dict | None, status: str = "completed", **fields
-) -> Path:
+def add_run(study: Path, overrides: list[str], metrics: dict | None, status: str = "completed", **fields) -> Path:
     """Write a run folder below `study`, numbered as Hydra would."""
     folder = study / f"{len(list(study.glob('*')))}_{','.join(overrides).replace('/', '')}"
     folder.mkdir(parents=True)

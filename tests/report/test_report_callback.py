@@ -49,9 +49,7 @@ def program(tmp_path):
         path = tmp_path / "conf" / "regularizer" / f"{option}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}" if option == "none" else f"{option}: {{strength: 1}}")
-    (tmp_path / "conf" / "config.yaml").write_text(
-        "defaults:\n  - regularizer: [none]\n  - _self_\n" + CONFIG
-    )
+    (tmp_path / "conf" / "config.yaml").write_text("defaults:\n  - regularizer: [none]\n  - _self_\n" + CONFIG)
     (tmp_path / "conf" / "swept.yaml").write_text(
         "defaults:\n  - config\n  - _self_\nhydra: {sweeper: {params: {seed: range(2)}}}\n"
     )

@@ -51,10 +51,7 @@ def test_several_folders_are_merged_and_a_run_given_twice_counts_once(tmp_path):
 def test_torch_is_not_imported(tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
     add_run(tmp_path, ["regularizer=l2", "seed=1"], classification(0.97))
-    code = (
-        "import sys; from regnet.report.command import main; main(sys.argv[1:]); "
-        "sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; from regnet.report.command import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     done = python("-c", code, tmp_path, "--csv", tmp_path / "runs.csv")
     assert done.returncode == 0, done.stderr
 
@@ -101,7 +98,5 @@ def test_a_csv_that_cannot_be_written_is_one_sentence(tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
     done = command(tmp_path, "--csv", tmp_path / "nowhere" / "runs.csv")
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        f"regnet-report: --csv {tmp_path / 'nowhere' / 'runs.csv'} cannot be written"
-    )
+    assert done.stderr.startswith(f"regnet-report: --csv {tmp_path / 'nowhere' / 'runs.csv'} cannot be written")
     assert done.stderr.count("\n") == 1
