@@ -87,7 +87,8 @@ def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Setup:
     try:
         module.configure_optimizers()
     except Exception as error:
-        raise UserError(f"optimizer or scheduler: {type(error).__name__}: {error}") from error
+        given = _given(overrides, "optimizer", "scheduler") or "optimizer or scheduler"
+        raise UserError(f"{given}: {type(error).__name__}: {error}") from error
     return Setup(data, module, regularizers.callbacks)
 
 
@@ -112,6 +113,9 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
     or ``++regularizer.l2.strength=...`` may give it for the runs of a study that do choose it.
     """
+    for name, node in cfg.regularizer.items():
+        if not isinstance(node, DictConfig | None):
+            raise UserError(f"regularizer.{name}={node} is no regularizer: choose one, such as regularizer=l2")
     chosen = {name: node for name, node in cfg.regularizer.items() if node is not None and "_target_" in node}
     for override in overrides:
         key = override.partition("=")[0]
@@ -149,7 +153,11 @@ def build_network(
     sites = {name: partial(copy.deepcopy, layer) for name, layer in layers.items()}
     with torch.random.fork_rng():
         torch.manual_seed(derive(cfg.seed, "init"))
-        model = make(OmegaConf.create({"_target_": cfg.model._target_, **arguments}), "model", **sites)
+        model = make(
+            OmegaConf.create({"_target_": cfg.model._target_, **arguments}),
+            _given(overrides, "model") or "model",
+            **sites,
+        )
     parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
     if cfg.data.num_classes is None:
         parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
@@ -207,8 +215,9 @@ def _check(cfg: DictConfig) -> None:
         raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
     if cfg.mode not in ("min", "max"):
         raise UserError(f"mode={cfg.mode} must be min or max")
-    if not isinstance(cfg.trainer.max_epochs, int | None):
-        raise UserError(f"trainer.max_epochs={cfg.trainer.max_epochs} must be a whole number, or null with max_steps")
+    epochs = cfg.trainer.max_epochs
+    if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
+        raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
 
 
 def _check_fit(cfg: DictConfig, objective: Objective, regularizers: Regularizers) -> None:
@@ -242,6 +251,11 @@ def _try(network: nn.Module, cfg: DictConfig) -> None:
             f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
             f"and must give (2, {cfg.data.num_outputs})"
         )
+
+
+def _given(overrides: Sequence[str], *keys: str) -> str:
+    """The overrides of `keys` and below, as a person typed them."""
+    return " ".join(text for text in overrides if text.lstrip("+").replace("=", ".").partition(".")[0] in keys)
 
 
 def _failed_key(error: InstantiationException, key: str) -> str:

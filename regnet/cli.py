@@ -3,14 +3,14 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -40,6 +40,10 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
         app()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         stop(error, config_name)
+    except ValueError as error:
+        if "Config group override must be" not in str(error):
+            raise
+        stop(ConfigCompositionException(str(error)), config_name)  # Hydra's own kind for all else that is not there
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
 
@@ -72,15 +76,22 @@ def position() -> str:
     return " ".join([number, *(own or hydra.overrides.task)])
 
 
-def run_folder(dirname: str) -> str:
-    """The folder of a study's run, from its overrides: readable, safe as a file name, and unique.
+def run_folder(overrides: Sequence[str]) -> str:
+    """The folder of a study's run, from its overrides: the technique first, safe as a file name, and unique.
 
     It does not hold the run's number, so that a study which grows keeps its finished runs.
     """
-    name = re.sub(r"[^\w.,=+\-\[\]]", "_", dirname)
-    if name == dirname and len(name) <= 150:
+    own = [override.lstrip("+") for override in overrides if not override.startswith("study=")]
+    text = ",".join(sorted(own, key=lambda override: (_rank(override), override)))
+    name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
+    if name == text and len(name) <= 150:
         return name or "defaults"
-    return f"{name[:150]}-{sha256(dirname.encode()).hexdigest()[:8]}"
+    return f"{name[:150]}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _rank(override: str) -> int:
+    ranks = {"regularizer=": 0, "regularizer.": 1, "seed=": 3}
+    return next((rank for prefix, rank in ranks.items() if override.startswith(prefix)), 2)
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

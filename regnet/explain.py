@@ -8,7 +8,9 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+MISSING = object()
 
 
 def explain(error: Exception, folder: Path, config_name: str, arguments: Sequence[str] = ()) -> str:
@@ -24,7 +26,9 @@ def explain(error: Exception, folder: Path, config_name: str, arguments: Sequenc
         return f"{match[1]} has no value; give it as {match[1]}=VALUE"
     if match := re.match(r"Error parsing override '(.*)'\s*(.*)", text):
         return f"{match[1]!r} cannot be read as KEY=VALUE ({match[2]})"
-    if "no viable alternative" in text or "mismatched input" in text or "extraneous input" in text:
+    if "Config group override must be" in text:
+        return "a group such as regularizer=... takes the name of an option, and null is none"
+    if any(words in text for words in ("no viable alternative", "NoViableAlt", "mismatched input", "extraneous input")):
         return f"the overrides cannot be read ({text.splitlines()[0]}); quote brackets, commas and spaces for the shell"
     return " ".join(text.split())
 
@@ -46,13 +50,13 @@ def _unknown_key(key: str, folder: Path, config_name: str, arguments: Sequence[s
     override = next((argument for argument in arguments if argument.startswith(f"{key}=")), key)
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
-    chosen = next((argument for argument in arguments if argument.startswith("regularizer=")), "regularizer=none")
-    if group == "regularizer" and name in _options(folder, group) and name not in re.findall(r"\w+", chosen):
-        return (
-            f"{override}: {name} is not among the chosen regularizers ({chosen}); choose it as well, "
-            f"or write ++{override} to mean those runs of a study that do"
-        )
     node: object = _compose(folder, config_name, arguments)
+    if group == "regularizer" and name in _options(folder, group):
+        alone = [argument for argument in arguments if not argument.startswith("regularizer=")]
+        with_it = _compose(folder, config_name, [*alone, f"regularizer={name}"])
+        if OmegaConf.select(with_it, key, default=MISSING) is not MISSING:
+            return _not_chosen(override, name, node, arguments)
+        node = with_it
     path: list[str] = []
     for part in key.split("."):
         if not isinstance(node, DictConfig) or part not in node:
@@ -63,6 +67,17 @@ def _unknown_key(key: str, folder: Path, config_name: str, arguments: Sequence[s
     missing = key.split(".")[len(path)] if len(path) < key.count(".") + 1 else key
     where = ".".join(path) or "the config"
     return f"{override}: {where} has no key {missing}{near(missing, keys)} (its keys are {', '.join(keys)})"
+
+
+def _not_chosen(override: str, name: str, config: DictConfig | None, arguments: Sequence[str]) -> str:
+    default = f"regularizer=[{','.join(config.regularizer)}]" if config else "regularizer=none"
+    chosen = next((argument for argument in arguments if argument.startswith("regularizer=")), default)
+    if name in re.findall(r"\w+", chosen):  # a sweep
+        return f"{override}: not every run of {chosen} has {name}; write ++{override} to mean those that do"
+    return (
+        f"{override}: {name} is not among the chosen regularizers ({chosen}); choose it as well, "
+        f"or write ++{override} to mean those runs of a study that do"
+    )
 
 
 def _compose(folder: Path, config_name: str, arguments: Sequence[str]) -> DictConfig | None:

@@ -121,7 +121,7 @@ class RegularizedModule(lightning.LightningModule):
             # what callbacks may watch; the rest goes to the loggers directly, as `self.log` costs 0.2 ms a value
             self.log_dict({f"val/{key}": value for key, value in parts["val"].items()}, logger=False)
             for logger in self.loggers:
-                logger.log_metrics(self.measured | {"epoch": self.current_epoch}, step=self.global_step)
+                logger.log_metrics(self.measured, step=self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["measured"] = dict(self.measured)

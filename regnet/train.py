@@ -206,6 +206,7 @@ def _hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
         key, _, text = override.lstrip("+").partition("=")
         value = OmegaConf.from_dotlist([f"value={text}"]).value
         values[key] = value if isinstance(value, int | float) else text
+    values.pop("study", None)  # the same for all
     return values
 
 

@@ -136,6 +136,10 @@ class DataModule(LightningDataModule):
                 continue
             if not isinstance(value, int) or value < minimum:
                 raise UserError(f"data.{name}={value} must be a whole number, at least {minimum}")
+        if not isinstance(self.split_seed, int):
+            raise UserError(f"data.split_seed={self.split_seed} must be a whole number")
+        if not isinstance(self.label_noise, int | float):
+            raise UserError(f"data.label_noise={self.label_noise} must be a number from 0 to 1")
         for name in ("val_fraction", "test_fraction"):
             value = getattr(self, name)
             if not isinstance(value, float) or not 0 < value < 1:

@@ -61,11 +61,12 @@ def sweep_sizes(config: DictConfig) -> dict[str, int] | None:
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
         # A key given twice counts once, the last: so the sweeper takes it.
-        return {
-            override.get_key_element(): sum(1 for _ in override.sweep_string_iterator())
+        sizes = {
+            override.key_or_group: sum(1 for _ in override.sweep_string_iterator())
             if override.is_sweep_override()
             else 1
             for override in overrides
         }
     except HydraException:
         return None
+    return {key: size for key, size in sizes.items() if size > 1}

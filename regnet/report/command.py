@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="study or run; several are merged")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="also write one row for each run")
+    parser.add_argument("--svg", metavar="FILE", type=Path, help="also save what is printed as a picture")
     arguments = parser.parse_args(argv)
     try:
         runs = load(arguments.folders)
-        report(runs)
+        report(runs, arguments.svg)
         if arguments.csv:
             from regnet.report.export import write_csv
 
@@ -49,14 +51,26 @@ def load(folders: Sequence[Path]) -> list[Run]:
     return list(runs.values())
 
 
-def report(runs: Sequence[Run]) -> None:
-    """Print the tables of `runs` to standard output, 100 columns wide where that is not a terminal."""
+def report(runs: Sequence[Run], picture: Path | None = None) -> None:
+    """Print the tables of `runs` to standard output, 100 columns wide where that is not a terminal.
+
+    Raises:
+        UserError: the picture cannot be written.
+    """
     # Imported here because --help must answer at once.
     from rich.console import Console
 
     from regnet.report.table import print_report
 
-    print_report(runs, Console(width=None if sys.stdout.isatty() else 100, highlight=False))
+    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, record=picture is not None)
+    print_report(runs, console)
+    if picture is not None:
+        try:
+            svg = console.export_svg(title=f"regnet-report {runs[0].folder.parent}")
+            # without rich's web fonts: a picture asks no host for anything
+            picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--svg {picture} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""The real command line inside the test's process, as the start of one takes 5 s; and in one of its own."""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+import regnet.evaluate
+import regnet.report.command
+import regnet.train
+
+PROGRAMS = Path(sys.executable).parent
+TINY = ["model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "callbacks.last.every_seconds=1000"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def train(*arguments: str, cwd: Path) -> Done:
+    return _call(regnet.train.main, "regnet-train", arguments, cwd)
+
+
+def evaluate(*arguments: str, cwd: Path) -> Done:
+    return _call(regnet.evaluate.main, "regnet-evaluate", arguments, cwd)
+
+
+def report(*arguments: str, cwd: Path) -> Done:
+    return _call(regnet.report.command.main, "regnet-report", arguments, cwd)
+
+
+def train_into(folder: Path, *arguments: str) -> dict[str, Any]:
+    """The record of a run that ends well, in `folder`."""
+    done = train(f"hydra.run.dir={folder}", *arguments, cwd=folder.parent)
+    assert done.code == 0, done.out + done.err
+    return record(folder)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "record.json").read_text())
+
+
+def start(program: str | Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.Popen:
+    """A process of its own; a `program` without a folder is one of the environment's console commands."""
+    command = [sys.executable, program] if str(program).endswith(".py") else [PROGRAMS / program]
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("REGNET_", "HYDRA_"))}
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=cwd,
+        env=inherited | {"OMP_NUM_THREADS": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def finish(process: subprocess.Popen, seconds: float = 120) -> Done:
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return Done(process.returncode, out, err)
+
+
+def _call(main: Callable[[], None], name: str, arguments: tuple[str, ...], cwd: Path) -> Done:
+    out, err = io.StringIO(), io.StringIO()
+    with _restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        os.chdir(cwd)
+        sys.argv = [name, *arguments]
+        try:
+            main()
+            code = 0
+        except SystemExit as exit:
+            code = exit.code or 0
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """All that a program may change of its process is put back: it expects to be its only one."""
+    here, argv, path, environment = Path.cwd(), sys.argv, list(sys.path), dict(os.environ)
+    modules = set(sys.modules)
+    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in ("regnet", "py.warnings"))]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    for key in [key for key in os.environ if key.startswith(("REGNET_", "HYDRA_"))]:
+        del os.environ[key]
+    GlobalHydra.instance().clear()
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            for logger, (level, handlers) in zip(loggers, before, strict=True):
+                for handler in set(logger.handlers) - set(handlers):
+                    handler.close()
+                logger.level, logger.handlers = level, handlers
+            GlobalHydra.instance().clear()
+            HydraConfig.instance().cfg = None
+            os.chdir(here)
+            sys.argv, sys.path[:] = argv, path
+            os.environ.clear()
+            os.environ.update(environment)
+            for name in set(sys.modules) - modules:
+                if getattr(sys.modules[name], "__name__", "").startswith("mynet"):
+                    del sys.modules[name]
