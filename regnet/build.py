@@ -215,6 +215,8 @@ def _check(cfg: DictConfig) -> None:
         raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
     if cfg.mode not in ("min", "max"):
         raise UserError(f"mode={cfg.mode} must be min or max")
+    if not cfg.callbacks.best and not cfg.callbacks.last:
+        raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
     epochs = cfg.trainer.max_epochs
     if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
         raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")

@@ -44,6 +44,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if "Config group override must be" not in str(error):
             raise
         stop(ConfigCompositionException(str(error)), config_name)  # Hydra's own kind for all else that is not there
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells have it
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
 

@@ -32,7 +32,10 @@ def task(cfg: DictConfig) -> None:
     if recorded is not None:
         print("equal to the record" if metrics == recorded else "NOT equal to the record: another device or version?")
     if cfg.save:
-        Path(cfg.save).write_text(json.dumps(metrics, indent=2) + "\n")
+        try:
+            Path(cfg.save).write_text(json.dumps(metrics, indent=2) + "\n")
+        except OSError as error:
+            stop(UserError(f"save={cfg.save} cannot be written ({error.strerror})"), "evaluate")
 
 
 def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None]:
@@ -55,7 +58,12 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     blank = torch.zeros(shape[0], *(1 for _ in shape[1:]))  # the checkpoint knows the statistics
     statistics = Statistics(blank, blank.clone())
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
-    load_objective(objective, torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True))
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    try:
+        load_objective(objective, torch.load(checkpoint, map_location="cpu", weights_only=True))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"{checkpoint} is absent or damaged ({reason}); train the run again") from error
 
     samples = _samples(cfg, trained)
     device = torch.device("cpu" if record["device"] == "cpu" or not torch.cuda.is_available() else "cuda")

@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from .cli import launch, position, sentence
+from .errors import UserError
 from .runs import DamagedRecord, read_record, write_record
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ ADVICE = (  # of Lightning, on what is meant as it is
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
+    ".*sync_dist=True.*",  # every process measures all of validation
     ".*Checkpoint directory .* exists and is not empty.*",
 )
 
@@ -88,10 +90,12 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         record |= _train_and_test(cfg, folder, overrides, checkpoint)
     except (KeyboardInterrupt, SystemExit):
         record |= {"status": "interrupted", "reason": "stopped before its end"}
-        log.warning("interrupted; `study=%s` with the same command goes on from here", cfg.study)
+        way = f"study={cfg.study}" if position() else f"hydra.run.dir={folder}"
+        log.warning("interrupted; the same command with %s goes on from here", way)
         raise
     except Exception as error:
-        record |= {"status": _status(error), "reason": sentence(error, "train")}
+        status = _status(error)
+        record |= {"status": status, "reason": str(error) if status == "diverged" else sentence(error, "train")}
         log.debug("traceback", exc_info=True)  # to the run's log only
     finally:
         record |= {"config": _plain(cfg), "seconds": time.monotonic() - clock}
@@ -164,13 +168,18 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
 
     best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
     chosen = torch.load(best if best.exists() else last, map_location="cpu", weights_only=True)
+    if not chosen["measured"]:
+        raise UserError(
+            "no epoch was validated, so that none can be chosen: trainer.check_val_every_n_epoch="
+            f"{trainer.check_val_every_n_epoch}, trainer.limit_val_batches={trainer.limit_val_batches}"
+        )
     device = trainer.strategy.root_device
     objective = setup.module.objective.float()
     load_objective(objective, chosen)
     test = measure(objective, setup.data.test_dataloader(), device=device)
     return {
         "epochs": trainer.current_epoch,
-        "best_epoch": chosen["epoch"],
+        "best_epoch": min(chosen["epoch"], trainer.current_epoch - 1),  # last.ckpt tells the next one at the end
         "metrics": _nested(chosen["measured"], test),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }

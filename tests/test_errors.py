@@ -1,6 +1,7 @@
 """What a person gets wrong is told in one sentence, with exit code 1, by the real command line."""
 
 import re
+import shutil
 import struct
 from urllib.error import URLError
 
@@ -72,6 +73,11 @@ VALUES = [
     ("optimizer.lr=-1", r"optimizer\.lr=-1: .*Invalid learning rate"),
     ("optimizer.lr=abc", r"optimizer\.lr=abc: "),
     ("trainer.max_epochs=0", r"trainer\.max_epochs=0 must be a whole number >= 1"),
+    (
+        "trainer.max_epochs=1 trainer.check_val_every_n_epoch=9",
+        r"no epoch was validated.*trainer\.check_val_every_n_epoch=9",
+    ),
+    ("callbacks.best=null callbacks.last=null", r"callbacks\.best=null and callbacks\.last=null leave no checkpoint"),
     ("trainer.precision=13", r"trainer: Precision 13 is invalid. Allowed"),
     ("model.activation=ReLu", r"activation='ReLu' is not in torch\.nn; did you mean ReLU"),
     ("model.widths=[0]", r"widths must be whole numbers >= 1, got \[0\]"),
@@ -186,6 +192,8 @@ def run(tmp_path_factory):
         ("run={run} perturbation=pixel_noise perturbation.strength=-1", r"perturbation: strength must be .*got -1"),
         ("run={run} perturbation.strength=1", r"perturbation\.strength=1: perturbation has no key strength"),
         ("run={run} prt=all", r"prt=all: the config has no key prt; did you mean part\?"),
+        ("run={run} save=nowhere/metrics.json", r"save=nowhere/metrics\.json cannot be written \(No such file"),
+        ("run=emptied", r"emptied/checkpoints/best\.ckpt is absent or damaged \(UnpicklingError.*train the run again"),
         ("part=all", r"run has no value; give it as run=VALUE"),
     ],
 )
@@ -193,4 +201,6 @@ def test_a_mistake_in_an_evaluation_is_told_in_one_sentence(tmp_path, run, argum
     train("seed=-1", "hydra.run.dir=failed", cwd=tmp_path)
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "record.json").write_text("{")
+    shutil.copytree(run, tmp_path / "emptied")
+    (tmp_path / "emptied" / "checkpoints" / "best.ckpt").write_bytes(b"nothing")
     assert_one_sentence(evaluate(*arguments.format(run=run).split(), cwd=tmp_path), pattern)

@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -24,15 +25,15 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
     assert "NaN" not in (tmp_path / "record.json").read_text()
 
 
-@pytest.mark.parametrize("broken", ["replace", "fsync"])
-def test_a_crash_while_writing_leaves_the_old_record_and_no_other_file(tmp_path, monkeypatch, broken):
+@pytest.mark.parametrize(("owner", "broken"), [(Path, "replace"), (os, "fsync")])
+def test_a_crash_while_writing_leaves_the_old_record_and_no_other_file(tmp_path, monkeypatch, owner, broken):
     old = record(["seed=1"], None)
     write_record(tmp_path, old)
 
     def crash(*_):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(os, broken, crash)
+    monkeypatch.setattr(owner, broken, crash)
     with pytest.raises(OSError, match="the disk is full"):
         write_record(tmp_path, record(["seed=2"], None))
     assert read_record(tmp_path) == old

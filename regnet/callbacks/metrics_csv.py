@@ -7,6 +7,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
+COUNTS = ("epoch", "step")
+
 
 class MetricsCsv(Callback):
     """Writes what the module measured (`RegularizedModule.measured`) as one row for each epoch.
@@ -49,4 +51,4 @@ def _read(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [{key: (int if key in COUNTS else float)(row[key]) for key in row} for row in csv.DictReader(file)]

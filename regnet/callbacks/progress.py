@@ -56,7 +56,13 @@ class Progress(Callback):
         else:
             log.info("%s", "  ".join(filter(None, (position(), text))))
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self.bar.live.is_started:
             self.bar.stop()
 
