@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from .callbacks import AtomicCheckpointIO
+from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
 from .models import Rescale, Standardize
@@ -27,6 +29,8 @@ from .regularizers import BatchTransform, Penalty, Update
 from .seeds import derive
 from .tasks import Classification, Regression
 from .weights import weights
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def build_data(cfg: DictConfig) -> DataModule:
             data.num_outputs,
             data.num_classes,
         )
+        cfg.data.classes = None if data.classes is None else [str(name) for name in data.classes]
         if data.schema:
             cfg.data.schema = data.schema
     return data
@@ -116,14 +121,15 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     for name, node in cfg.regularizer.items():
         if not isinstance(node, DictConfig | None):
             raise UserError(f"regularizer.{name}={node} is no regularizer: choose one, such as regularizer=l2")
-    chosen = {name: node for name, node in cfg.regularizer.items() if node is not None and "_target_" in node}
+    idle = not_chosen(cfg.regularizer)
+    chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
     for override in overrides:
-        key = override.partition("=")[0]
-        if key.startswith("regularizer.") and key.split(".")[1] not in chosen:
+        key = override.lstrip("+").partition("=")[0]
+        if not override.startswith("++") and key.startswith("regularizer.") and key.split(".")[1] not in chosen:
             name = key.split(".")[1]
             raise UserError(
                 f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
-                f"or in a study write ++{override} to mean the runs that do"
+                f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
             )
     made = {name: make(node, f"regularizer.{name}") for name, node in chosen.items()}
     kinds = (Penalty, Update, BatchTransform, Callback, nn.Module)  # a layer is any module of no other kind
@@ -151,24 +157,34 @@ def build_network(
     """Standardized inputs; the model, with `layers` at its sites of the same name; outputs in the target's unit."""
     arguments = _model_arguments(cfg, layers, overrides)
     sites = {name: partial(copy.deepcopy, layer) for name, layer in layers.items()}
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
         model = make(
             OmegaConf.create({"_target_": cfg.model._target_, **arguments}),
             _given(overrides, "model") or "model",
             **sites,
         )
-    parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
-    if cfg.data.num_classes is None:
-        parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
-    network = nn.Sequential(OrderedDict(parts))
-    _try(network, cfg)
+        parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
+        if cfg.data.num_classes is None:
+            parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
+        network = nn.Sequential(OrderedDict(parts))
+        _try(network, cfg)  # within the stream of the initialization, as lazy layers are initialized by it
     return network
 
 
-def build_trainer(cfg: DictConfig, callbacks: Mapping[str, Callback], folder: str) -> Trainer:
-    """Lightning's Trainer with the configured loggers, and the callbacks of config and regularizers."""
-    loggers = [make(node, f"logger.{name}") for name, node in cfg.logger.items() if node]
+def build_trainer(
+    cfg: DictConfig, callbacks: Mapping[str, Callback], folder: str, resumed_step: int | None = None
+) -> Trainer:
+    """Lightning's Trainer with the configured loggers, and the callbacks of config and regularizers.
+
+    TensorBoard is told to forget what a run that goes on at `resumed_step` had logged beyond it.
+    """
+    purge = {} if resumed_step is None else {"purge_step": resumed_step + 1}
+    loggers = [
+        make(node, f"logger.{name}", **(purge if node._target_.endswith("TensorBoardLogger") else {}))
+        for name, node in cfg.logger.items()
+        if node
+    ]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
     return make(
         cfg.trainer,
@@ -217,6 +233,15 @@ def _check(cfg: DictConfig) -> None:
         raise UserError(f"mode={cfg.mode} must be min or max")
     if not cfg.callbacks.best and not cfg.callbacks.last:
         raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
+    precision = str(cfg.trainer.precision)
+    if precision == "16-mixed" and cfg.optimizer.get("fused"):
+        raise UserError(
+            "trainer.precision=16-mixed needs optimizer.fused=false: a fused optimizer skips steps unseen, which "
+            "gradient clipping and the regularizers around a step must see"
+        )
+    if any(value is None for value in cfg.scheduler.values()):
+        key = next(key for key, value in cfg.scheduler.items() if value is None)
+        raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={cfg.trainer.max_epochs}); give one")
     epochs = cfg.trainer.max_epochs
     if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
         raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
@@ -224,6 +249,13 @@ def _check(cfg: DictConfig) -> None:
 
 def _check_fit(cfg: DictConfig, objective: Objective, regularizers: Regularizers) -> None:
     """What can only be checked once the parts are there."""
+    if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
+        raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
+    both = {"l2", "elastic_net", "weight_decay"} & {*regularizers.penalties, *regularizers.updates}
+    if both and cfg.optimizer.get("weight_decay"):
+        log.warning(
+            "optimizer.weight_decay=%s and %s both shrink the weights", cfg.optimizer.weight_decay, " and ".join(both)
+        )
     known = [f"val/{name}" for name in objective.loss.names]
     if cfg.monitor not in known:
         raise UserError(f"monitor={cfg.monitor} must be one of {', '.join(known)}")
@@ -240,7 +272,7 @@ def _try(network: nn.Module, cfg: DictConfig) -> None:
     """One forward pass of two empty samples: the model takes such inputs and gives such outputs."""
     x = torch.zeros(2, *cfg.data.shape)
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad():
             outputs = network.eval()(x)
     except Exception as error:
         raise UserError(

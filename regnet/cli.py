@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from .errors import UserError
+from .errors import Diverged, UserError
 from .report.callback import STUDY_RUNS, STUDY_SWEPT
 
 
@@ -58,7 +58,7 @@ def stop(error: Exception, config_name: str) -> NoReturn:
 
 def sentence(error: Exception, config_name: str) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type."""
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | Diverged):
         return str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         from .explain import explain
@@ -78,12 +78,20 @@ def position() -> str:
     return " ".join([number, *(own or hydra.overrides.task)])
 
 
-def run_folder(overrides: Sequence[str]) -> str:
+def not_chosen(regularizer: DictConfig) -> list[str]:
+    """Entries that are only settings, of regularizers that this run does not use: they name no class."""
+    return [name for name, node in regularizer.items() if not (isinstance(node, DictConfig) and "_target_" in node)]
+
+
+def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
     """The folder of a study's run, from its overrides: the technique first, safe as a file name, and unique.
 
-    It does not hold the run's number, so that a study which grows keeps its finished runs.
+    It does not hold the run's number, so that a study which grows keeps its finished runs; nor the strength
+    of a regularizer that is not chosen, so that a baseline is trained once, whatever is swept beside it.
     """
-    own = [override.lstrip("+") for override in overrides if not override.startswith("study=")]
+    idle = tuple(f"regularizer.{name}." for name in not_chosen(regularizer))
+    plain = [override.lstrip("+") for override in overrides]
+    own = [override for override in plain if not override.startswith(("study=", *idle))]
     text = ",".join(sorted(own, key=lambda override: (_rank(override), override)))
     name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
     if name == text and len(name) <= 150:

@@ -1,5 +1,20 @@
-"""The one exception that is shown to a person without a traceback."""
+"""The exceptions that a person is told of in one sentence, without a traceback."""
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 
 class UserError(Exception):
     """A mistake that the user can mend, told in one sentence: the key, the value, what would be right."""
+
+
+class Diverged(Exception):
+    """A term of the objective, or a validation metric, is no longer finite; the message says which and when."""
+
+
+def near(name: str, options: Iterable[str]) -> str:
+    """``; did you mean a or b?`` for the nearest options; nothing where none is close."""
+    likeness = {option: SequenceMatcher(None, name.lower(), option.lower()).ratio() for option in options}
+    closest = max(likeness.values(), default=0)
+    close = [option for option, ratio in likeness.items() if ratio >= max(0.4, closest - 0.05)]
+    return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -1,4 +1,4 @@
-"""`regnet-evaluate`: the best checkpoint of a run, measured again, on any data and any perturbation."""
+"""`regnet-evaluate`: the chosen checkpoint of a run, measured again, on any data and any perturbation."""
 
 import json
 from pathlib import Path
@@ -48,22 +48,16 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
 
     from .build import Statistics, build_objective, build_regularizers, make
     from .data.loader import EpochSampler, make_loader
-    from .measure import load_objective, measure
+    from .measure import chosen_checkpoint, load_objective, measure
     from .seeds import derive
 
     folder = Path(cfg.run)
     record = _read(folder)
     trained = OmegaConf.create(record["config"])
-    shape = trained.data.shape
-    blank = torch.zeros(shape[0], *(1 for _ in shape[1:]))  # the checkpoint knows the statistics
-    statistics = Statistics(blank, blank.clone())
+    axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
+    statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
-    checkpoint = folder / "checkpoints" / "best.ckpt"
-    try:
-        load_objective(objective, torch.load(checkpoint, map_location="cpu", weights_only=True))
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{checkpoint} is absent or damaged ({reason}); train the run again") from error
+    load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
 
     samples = _samples(cfg, trained)
     device = torch.device("cpu" if record["device"] == "cpu" or not torch.cuda.is_available() else "cuda")
@@ -93,7 +87,9 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     from .build import make
 
     node = trained.data
-    if "data" in cfg:
+    if "data" not in cfg:
+        _find_again(node.source, Path(cfg.run))
+    else:
         node = cfg.data
         if "schema" in node and "schema" in trained.data:
             node.schema = trained.data.schema
@@ -103,7 +99,7 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     data = make(node, "data")
     if cfg.part == "all":
         loaded = data.source.load()
-        samples, classes = loaded.samples, loaded.classes
+        samples, classes = loaded.samples if loaded.test is None else loaded.samples + loaded.test, loaded.classes
     else:
         data.setup()
         samples, classes = getattr(data, cfg.part), data.classes
@@ -114,4 +110,22 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
+    names = zip(classes or (), trained.data.get("classes") or (), strict=False)
+    other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
+    if other and cfg.check_classes:
+        raise UserError(
+            f"the data have a class {other[0]!r} where run={cfg.run} was trained on {other[1]!r}; "
+            "check_classes=false measures nevertheless"
+        )
     return samples
+
+
+def _find_again(source: DictConfig, folder: Path) -> None:
+    """Relative paths to the data of the run in `folder` begin where it was started, if they are still there."""
+    hydra = folder / ".hydra" / "hydra.yaml"
+    if not hydra.exists():
+        return
+    start = OmegaConf.load(hydra).hydra.runtime.cwd
+    for key in ("path", "root"):
+        if isinstance(source.get(key), str) and (path := start / Path(source[key]).expanduser()).exists():
+            source[key] = str(path)

@@ -1,6 +1,5 @@
 """What Hydra and OmegaConf complain about, in one sentence that names the key, the value and what is right."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
+
+from .errors import near
 
 MISSING = object()
 
@@ -31,14 +32,6 @@ def explain(error: Exception, folder: Path, config_name: str, arguments: Sequenc
     if any(words in text for words in ("no viable alternative", "NoViableAlt", "mismatched input", "extraneous input")):
         return f"the overrides cannot be read ({text.splitlines()[0]}); quote brackets, commas and spaces for the shell"
     return " ".join(text.split())
-
-
-def near(name: str, options: Sequence[str]) -> str:
-    """``; did you mean a or b?`` for the nearest options; nothing where none is close."""
-    likeness = {option: difflib.SequenceMatcher(None, name, option).ratio() for option in options}
-    closest = max(likeness.values(), default=0)
-    close = [option for option in options if likeness[option] >= max(0.4, closest - 0.05)]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _unknown_option(group: str, name: str, options: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from .errors import Diverged
 from .objective import Objective
 from .regularizers import BatchTransform, Update
 from .seeds import derive
@@ -17,10 +18,6 @@ from .weights import weight_statistics
 
 Batch = tuple[Tensor, Tensor]
 VAL, PROBE = 0, 1  # the order of the data module's validation loaders
-
-
-class Diverged(Exception):
-    """A term of the objective, or a validation metric, is no longer finite; the message says which and when."""
 
 
 class RegularizedModule(lightning.LightningModule):
@@ -59,6 +56,7 @@ class RegularizedModule(lightning.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.seed = seed
         self.measured: dict[str, float] = {}
+        self._logged_step = -1
         self._names: list[str] = []
         self._sums: Tensor | None = None  # (terms + 1,): Σ of each term over the epoch's samples, and their number
         self._outputs: tuple[list[Batch], list[Batch]] = ([], [])  # logits and targets of val and probe
@@ -90,7 +88,7 @@ class RegularizedModule(lightning.LightningModule):
         values = torch.stack(list(terms.values()))
         self._accumulate(terms, values.detach(), len(x))
         every = self.trainer.log_every_n_steps  # 0 is never
-        if every and self.global_step % every == 0:
+        if every and self.global_step % every == 0 and self.global_step != self._logged_step:
             self._log_step(terms, values)
         return values.sum()
 
@@ -102,7 +100,8 @@ class RegularizedModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, y = batch
-        self._outputs[dataloader_idx].append((self.objective.network(x), y))
+        with torch.autocast(self.device.type, enabled=False):  # measured in float32, as the test is
+            self._outputs[dataloader_idx].append((self.objective.network(x), y))
 
     def on_validation_epoch_end(self) -> None:
         task = self.objective.loss
@@ -139,14 +138,16 @@ class RegularizedModule(lightning.LightningModule):
     def _train_terms(self) -> dict[str, float]:
         if self._sums is None:
             return {}
-        *sums, count = self.trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        *sums, count = self.trainer.strategy.reduce(self._sums.clone(), reduce_op="sum").tolist()
         terms = {name: value / count for name, value in zip(self._names, sums, strict=True)}
         return train_terms(terms)
 
     def _log_step(self, terms: dict[str, Tensor], values: Tensor) -> None:
         """A step's own values, for epochs too long to wait for."""
+        self._logged_step = self.global_step  # with accumulated gradients, several batches have the same step
         step = {f"step/{key}": value for key, value in zip(terms, values.tolist(), strict=True)}
-        self._check(step)
+        if self.trainer.world_size == 1:  # else the processes would part ways; they agree at validation
+            self._check(step)
         for logger in self.loggers:
             logger.log_metrics(step, step=self.global_step)
 

@@ -15,8 +15,6 @@ is worse than train, so more is more overfitting: val − train for loss and rms
 and r2. A number that is not finite is null.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -58,6 +56,14 @@ class Run:
         """`metric("val", "accuracy")` or `metric("sparsity")`; None where the run has no such number."""
         value = self.metrics.get(split)
         return (value or {}).get(name) if name else value
+
+
+def flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested metrics under one name each: `{"val": {"loss": 0.1}}` as `{"val/loss": 0.1}`."""
+    named: dict[str, Any] = {}
+    for name, value in metrics.items():
+        named |= flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
+    return named
 
 
 def write_record(folder: str | Path, record: Mapping[str, Any]) -> None:
@@ -136,13 +142,15 @@ def _load(folder: Path) -> Run:
 
 
 def _well_formed(record: dict[str, Any]) -> bool:
-    metrics = record.get("metrics") or {}
+    def holds_mappings(key: str, *names: str) -> bool:
+        part = record.get(key) or {}
+        return isinstance(part, dict) and all(isinstance(part.get(name) or {}, dict) for name in names)
+
     return (
         isinstance(record.get("overrides"), list)
         and all(isinstance(override, str) for override in record["overrides"])
-        and isinstance(record.get("config") or {}, dict)
-        and isinstance(metrics, dict)
-        and all(isinstance(metrics.get(name) or {}, dict) for name in ("train", "val", "test", "gap"))
+        and holds_mappings("config", "data", "regularizer")
+        and holds_mappings("metrics", "train", "val", "test", "gap")
     )
 
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .exact import Exact
+
 
 class Classification(nn.Module):
     """Cross-entropy in nats; accuracy, NLL and ECE. Targets: class indices (B,) or probabilities (B, C)."""
@@ -29,7 +31,7 @@ class Classification(nn.Module):
         return dict(zip(self.names, torch.stack([nll, correct.mean(), nll, ece]).tolist(), strict=True))
 
 
-class Regression(nn.Module):
+class Regression(Exact):
     """Squared error in units of the training targets' variance; RMSE in the target's own unit, and R².
 
     Args:
@@ -50,8 +52,8 @@ class Regression(nn.Module):
 
         R² of constant targets is that of scikit-learn: 1 of a perfect prediction, else 0.
         """
-        prediction, y = prediction.squeeze(1).double(), y.double()
+        prediction, y = prediction.squeeze(1).cpu().double(), y.cpu().double()  # some devices have no double
         mse = F.mse_loss(prediction, y)
         variance = (y - y.mean()).square().mean()
         r2 = torch.where(variance > 0, 1 - mse / variance, (mse == 0).double())
-        return dict(zip(self.names, torch.stack([mse / self.scale**2, mse.sqrt(), r2]).tolist(), strict=True))
+        return dict(zip(self.names, torch.stack([mse / self.scale.cpu() ** 2, mse.sqrt(), r2]).tolist(), strict=True))

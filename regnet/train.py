@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from .cli import launch, position, sentence
-from .errors import UserError
-from .runs import DamagedRecord, read_record, write_record
+from .cli import launch, not_chosen, position, sentence
+from .errors import Diverged, UserError
+from .runs import DamagedRecord, flat, read_record, write_record
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
+STUDY_JOB = "REGNET_STUDY_JOB"  # in the environment: the job that DDP's further processes are started for
 FINAL = ("completed", "diverged")  # another try would end the same way
 PACKAGES = ("regnet", "torch", "torchvision", "lightning", "hydra-core")
 ADVICE = (  # of Lightning, on what is meant as it is
@@ -52,11 +53,28 @@ def task(cfg: DictConfig) -> float:
     """One job of Hydra. Returns the monitored metric of the chosen epoch, for sweepers that search."""
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    if hydra.mode == RunMode.MULTIRUN and not _is_own_job(hydra.job.num):
+        return float("nan")
     record = run(cfg, folder, overrides, launcher=hydra.runtime.choices["hydra/launcher"])
     if hydra.mode == RunMode.RUN and record["status"] != "completed":
         sys.exit(1)
     split, _, name = cfg.monitor.partition("/")
     return record["metrics"][split][name] if record["metrics"] else float("nan")
+
+
+def _is_own_job(number: int) -> bool:
+    """Whether this process has to run the study's job `number`.
+
+    DDP's further processes are started with the same command as the first: of a study they take the one
+    job that they were started for, and end with it.
+    """
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        os.environ[STUDY_JOB] = str(number)
+        return True
+    started_for = int(os.environ[STUDY_JOB])
+    if number > started_for:
+        sys.exit(0)
+    return number == started_for
 
 
 def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: str = "basic") -> Record:
@@ -66,13 +84,16 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
     its last checkpoint, and goes on bitwise as if it had never stopped. A run that fails or diverges is
     recorded with its reason and returns like any other, so that a study goes on.
     """
+    with open_dict(cfg):
+        for name in not_chosen(cfg.regularizer):
+            del cfg.regularizer[name]
     fingerprint = sha256(OmegaConf.to_yaml(cfg).encode()).hexdigest()
     if (record := finished(folder, fingerprint)) is not None:
         log.info("%s  was done before", position() or folder)
         return record
     checkpoint = resume_from(folder, fingerprint)
     record = {
-        "status": "completed",
+        "status": "failed",
         "reason": None,
         "overrides": list(overrides),
         "seed": cfg.seed,
@@ -85,6 +106,7 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         "versions": {name: version(name) for name in PACKAGES} | {"python": python_version()},
         "started": datetime.now(timezone.utc).isoformat(),
     }
+    _settle()
     clock = time.monotonic()
     try:
         record |= _train_and_test(cfg, folder, overrides, checkpoint)
@@ -94,8 +116,8 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         log.warning("interrupted; the same command with %s goes on from here", way)
         raise
     except Exception as error:
-        status = _status(error)
-        record |= {"status": status, "reason": str(error) if status == "diverged" else sentence(error, "train")}
+        status = "diverged" if isinstance(error, Diverged) else "failed"
+        record |= {"status": status, "reason": sentence(error, "train")}
         log.debug("traceback", exc_info=True)  # to the run's log only
     finally:
         record |= {"config": _plain(cfg), "seconds": time.monotonic() - clock}
@@ -120,9 +142,9 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     """The last checkpoint of this very run, or None; what another run left in `folder` is cleared away."""
     checkpoints = folder / "checkpoints"
     owner = checkpoints / "fingerprint"
-    if owner.exists() and owner.read_text() == fingerprint:
-        last = checkpoints / "last.ckpt"
-        return last if last.exists() else None
+    last = checkpoints / "last.ckpt"
+    if last.exists() and owner.exists() and owner.read_text() == fingerprint:
+        return last
     shutil.rmtree(checkpoints, ignore_errors=True)
     for stale in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv", folder / "record.json"]:
         stale.unlink(missing_ok=True)
@@ -143,12 +165,14 @@ def summary(record: Record) -> str:
 
 
 def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
-    _settle()
+    import torch
+
     from .build import build, build_trainer
     from .hparams import end_session, start_session
 
     setup = build(cfg, overrides)
-    trainer = build_trainer(cfg, setup.callbacks, str(folder))
+    step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
+    trainer = build_trainer(cfg, setup.callbacks, str(folder), resumed_step=step)
     start_session(trainer, _hyperparameters(overrides))
     try:
         trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
@@ -156,7 +180,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     except Exception:
         end_session(trainer, {}, completed=False)
         raise
-    end_session(trainer, _flat(results.get("metrics", {})), completed=True)
+    end_session(trainer, flat(results.get("metrics", {})), completed=True)
     return results
 
 
@@ -164,10 +188,9 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
     """The epoch that validation chose: its metrics of that time, and on test, looked at only now."""
     import torch
 
-    from .measure import load_objective, measure
+    from .measure import chosen_checkpoint, load_objective, measure
 
-    best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
-    chosen = torch.load(best if best.exists() else last, map_location="cpu", weights_only=True)
+    chosen = chosen_checkpoint(checkpoints)
     if not chosen["measured"]:
         raise UserError(
             "no epoch was validated, so that none can be chosen: trainer.check_val_every_n_epoch="
@@ -178,6 +201,7 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
     load_objective(objective, chosen)
     test = measure(objective, setup.data.test_dataloader(), device=device)
     return {
+        "status": "completed",
         "epochs": trainer.current_epoch,
         "best_epoch": min(chosen["epoch"], trainer.current_epoch - 1),  # last.ckpt tells the next one at the end
         "metrics": _nested(chosen["measured"], test),
@@ -201,13 +225,6 @@ def _nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any
     }
 
 
-def _flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for name, value in metrics.items():
-        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, dict) else {prefix + name: value}
-    return flat
-
-
 def _hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
     values: dict[str, Any] = {}
@@ -217,10 +234,6 @@ def _hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
         values[key] = value if isinstance(value, int | float) else text
     values.pop("study", None)  # the same for all
     return values
-
-
-def _status(error: Exception) -> str:
-    return "diverged" if type(error).__name__ == "Diverged" else "failed"
 
 
 def _plain(cfg: DictConfig) -> Any:
@@ -239,8 +252,9 @@ def _is_rank_zero() -> bool:
 
 def _settle() -> None:
     """Lightning's greetings, tips and advice are not a run's news; the rest of its warnings is."""
-    import lightning.pytorch  # noqa: F401  (it sets its own loggers up on import)
     import torch
+
+    from . import build  # noqa: F401  (imports Lightning, which sets its loggers up; a run's time is without it)
 
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)

@@ -67,7 +67,7 @@ def weight_statistics(network: nn.Module) -> dict[str, float]:
         small, zero = magnitude < 1e-3 * magnitude.amax(), w == 0
         # an all-zero tensor has no entry below its largest, and is as sparse as can be
         rows.append(torch.stack([w.float().square().sum(), (small | zero).sum(), zero.sum()]))
-    rows = torch.stack(rows).double().cpu()  # (tensors, 3), one transfer for all
+    rows = torch.stack(rows).cpu().double()  # (tensors, 3), one transfer for all
     sizes = torch.tensor([weight.tensor.numel() for weight in found], dtype=torch.float64)
     names = [f"/{weight.name}" for weight in found] + [""]
     rows = torch.cat([rows, rows.sum(0, keepdim=True)])

@@ -158,6 +158,8 @@ def main() -> None:
     if not (Path(ROOT) / "MNIST").is_dir():
         sys.exit(f"benchmark: there is no MNIST in {ROOT!r}; set REGNET_DATA to the folder that holds it")
     torch.set_num_threads(arguments.threads)
+    if not torch.cuda.is_available():
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # for all arms, as `regnet-train` does for itself
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 

@@ -8,15 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-from regnet.callbacks import LastCheckpoint
+from regnet.callbacks import Ema, LastCheckpoint
 from regnet.data.loader import EpochSampler, TensorLoader
 from regnet.data.samples import Samples
-from regnet.models import MLP
-from regnet.module import Diverged, RegularizedModule, generalization_gap
+from regnet.errors import Diverged
+from regnet.models import MLP, Rescale
+from regnet.module import RegularizedModule, generalization_gap
 from regnet.objective import Objective
 from regnet.regularizers import L1, L2, Dropout, LabelSmoothing, MaxNorm, Mixup, ShiftFlip, SpatialDropout, WeightDecay
 from regnet.tasks import Classification, Regression
@@ -356,7 +357,7 @@ def test_resumed_run_equals_one_never_interrupted(fit, optimizer, scheduler, ema
         module.make_optimizer, module.make_scheduler = OPTIMIZERS[optimizer], SCHEDULERS[scheduler]
         path, rows[name] = tmp_path / f"{name}.ckpt", each_epoch.rows
         callbacks = [each_epoch, EarlyStopping("val/loss", patience=3), LastCheckpoint(str(path), every_seconds=0)]
-        callbacks += [EMAWeightAveraging(decay=0.8)] if ema else []
+        callbacks += [Ema(decay=0.8)] if ema else []
         torch.manual_seed(len(rows))  # nothing may hang on the global stream
         fit(module, ckpt_path, max_epochs=4, callbacks=callbacks + ([Kill(kill)] if kill else []))
         return module, path
@@ -381,7 +382,8 @@ def test_strength_and_rate_are_in_the_checkpoint(fit, tmp_path):
     path = tmp_path / "last.ckpt"
     fit(module, callbacks=[LastCheckpoint(str(path))])
     fresh = make({"l2": L2(0.0)}, dropout=partial(Dropout, 0.0), transforms=[Mixup(0.0, num_classes=3)])
-    assert fit(fresh, path).measured == module.measured  # nothing is left to do but to restore
+    # nothing is left to do but to restore
+    assert fit(fresh, path, callbacks=[LastCheckpoint(str(path))]).measured == module.measured
     assert fresh.objective.penalties["l2"].strength == 0.25
     state = torch.load(path, weights_only=True)["state_dict"]
     assert state["objective.penalties.l2.strength"] == 0.25
@@ -401,7 +403,7 @@ def test_average_is_what_is_validated_and_measured(fit, samples):
 
     module = make(optimizer=partial(torch.optim.SGD, lr=1.0))
     rows = EachEpoch()
-    fit(module, max_epochs=1, callbacks=[EMAWeightAveraging(decay=0.5), Watch(), rows])
+    fit(module, max_epochs=1, callbacks=[Ema(decay=0.5), Watch(), rows])
     norm = math.sqrt(sum(w.square().sum().item() for w in averages[-1].values() if w.ndim > 1))
     assert rows.rows[0]["weights/norm"] == pytest.approx(norm, rel=1e-5)
 
@@ -413,3 +415,26 @@ def test_other_precisions(fit, precision):
     fit(module, precision=precision)
     assert all(math.isfinite(value) for value in module.measured.values())
     assert module.measured["train/penalty/l2"] > 0
+
+
+def test_resumed_after_it_was_stopped_early_it_stays_stopped(fit, tmp_path):
+    path = str(tmp_path / "last.ckpt")
+    stop = partial(EarlyStopping, "val/loss", patience=1, min_delta=1e9, check_finite=False)
+    module = make()
+    fit(module, max_epochs=9, callbacks=[stop(), LastCheckpoint(path)])
+    again = make()
+    fit(again, path, max_epochs=9, callbacks=[stop(), LastCheckpoint(path)])
+    assert torch.load(path, weights_only=True)["epoch"] < 8
+    assert again.trainer.current_epoch == module.trainer.current_epoch
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_regression_keeps_the_unit_of_its_targets_exactly(precision):
+    network = nn.Sequential(nn.Linear(2, 1), Rescale(2000.0, 0.25))
+    x = torch.randn(5, 2)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+        y = network(x)
+        inner = network[0](x)
+    assert y.dtype == torch.float32
+    assert torch.equal(y, 2000 + 0.25 * inner.float())
+    assert network.bfloat16()[1].mean.dtype == torch.float32

@@ -1,14 +1,16 @@
 """Named terms of the objective, and that it is a plain function under torch.func."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.func import functional_call, stack_module_state, vmap
 
 from regnet.models import MLP
 from regnet.objective import Objective
-from regnet.regularizers import L1, L2, Penalty
+from regnet.regularizers import L1, L2, Dropout, ElasticNet, Penalty
 from regnet.tasks import Classification
 
 
@@ -49,19 +51,37 @@ def test_state_holds_strengths_beside_the_network():
     assert {key.split(".")[0] for key in state} == {"network", "penalties"}
 
 
-def test_stacked_copies_give_the_same_as_one_by_one(batch):
-    """K objectives as one, under vmap(functional_call): what packed runs are made of."""
-    objectives = [Objective(MLP((4,), 3, (5,)), Classification()) for _ in range(3)]
+STRENGTHS = (0.0, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("penalty", [None, L1, L2, partial(ElasticNet, l1_ratio=0.25)])
+def test_stacked_copies_give_the_same_as_one_by_one(batch, penalty):
+    """K objectives as one, each with its own strength, under vmap(functional_call): what packed runs are made of."""
+    objectives = [
+        Objective(MLP((4,), 3, (5,)), Classification(), {"penalty": penalty(strength)} if penalty else {})
+        for strength in STRENGTHS
+    ]
     parameters, buffers = stack_module_state(nn.ModuleList(objectives))
 
-    def loss(parameters, buffers):
-        return functional_call(objectives[0], (parameters, buffers), batch)["loss"]
+    def value(parameters, buffers):
+        return sum(functional_call(objectives[0], (parameters, buffers), batch).values())
 
-    values = vmap(loss)(parameters, buffers)
-    gradients = vmap(grad(loss))(parameters, buffers)
+    values = vmap(value)(parameters, buffers)
+    gradients = dict(zip(parameters, torch.autograd.grad(values.sum(), list(parameters.values())), strict=True))
     for i, objective in enumerate(objectives):
-        value = objective(*batch)["loss"]
-        value.backward()
-        torch.testing.assert_close(values[i], value, rtol=1e-6, atol=1e-7)
+        alone = sum(objective(*batch).values())
+        alone.backward()
+        torch.testing.assert_close(values[i], alone, rtol=1e-6, atol=1e-7)
         for name, parameter in objective.named_parameters():
             torch.testing.assert_close(gradients[name][i], parameter.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_stacked_dropout_has_a_rate_and_noise_of_each_copy():
+    layers = [Dropout(rate) for rate in (0.0, 0.25, 0.75, 0.75)]
+    _, buffers = stack_module_state(nn.ModuleList(layers))
+    x = torch.ones(500, 40)
+    y = vmap(lambda b: functional_call(layers[0], b, x), randomness="different")(buffers)  # (K, 500, 40)
+    dropped = (y == 0).double().mean((1, 2))
+    assert (dropped - torch.tensor([0, 0.25, 0.75, 0.75])).abs().max() < 5 * (0.25 / x.numel()) ** 0.5
+    assert torch.equal(y[0], x)
+    assert not torch.equal(y[2], y[3])

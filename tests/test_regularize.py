@@ -208,3 +208,25 @@ def test_one_line_in_a_network(samples):
     x, _ = samples
     assert not torch.equal(net(x), net(x))
     assert torch.equal(net.eval()(x), net(x))
+
+
+def test_two_penalties_of_one_kind_both_count(fit, samples):
+    module = Theirs()
+    before = copy.deepcopy(module)
+    trainer = fit(module, L2(0.1, select="encoder.weight"), L2(0.3, select="head.weight"))
+    both = by_hand(
+        before, samples, lambda m: 0.1 * m.encoder.weight.square().sum() + 0.3 * m.head.weight.square().sum()
+    )
+    assert_same_weights(module, both)
+    assert {"train/penalty/L2_0", "train/penalty/L2_1"} <= set(trainer.logged_metrics)
+
+
+def test_a_fit_that_fails_leaves_the_module_as_it_was(fit):
+    class Breaks(Theirs):
+        def on_train_epoch_end(self):
+            raise RuntimeError("broken")
+
+    module = Breaks()
+    with pytest.raises(RuntimeError, match="broken"):
+        fit(module, L2(0.1), MaxNorm(1.0))
+    assert "training_step" not in vars(module)

@@ -6,8 +6,10 @@ import re
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.hparams.api_pb2 import Status
@@ -190,6 +192,7 @@ def test_the_last_epoch_stands_in_where_the_best_is_not_kept(tmp_path):
     kept = train_into(tmp_path / "run", *TINY, "callbacks.best=null")
     assert (kept["best_epoch"], kept["epochs"]) == (1, 2)
     assert kept["metrics"]["val"]["loss"] == rows(tmp_path / "run")[-1]["val/loss"]
+    assert "\nequal to the record\n" in evaluate("run=run", cwd=tmp_path).out
 
 
 def test_a_changed_run_in_the_same_folder_starts_afresh(tmp_path):
@@ -321,7 +324,9 @@ def test_a_table_of_somebody_else_from_training_to_new_rows(tmp_path, rng):
     kept = record(tmp_path / "run")
     assert kept["config"]["data"]["shape"] == [6]  # a, red, green, colour missing, b, b missing
     assert kept["metrics"]["test"]["accuracy"] > 0.8
-    assert "equal to the record" in evaluate("run=run", cwd=tmp_path).out
+    (tmp_path / "elsewhere").mkdir()
+    for here in (tmp_path, tmp_path / "elsewhere"):
+        assert "\nequal to the record\n" in evaluate(f"run={tmp_path / 'run'}", cwd=here).out
     for flip in (False, True):
         write_table(tmp_path / "new.csv", rng, 80, ["blue", "green", "red"], flip)
         new = ["data=csv", "data.path=new.csv", "data.target=y", "part=all", "save=metrics.json"]
@@ -329,6 +334,31 @@ def test_a_table_of_somebody_else_from_training_to_new_rows(tmp_path, rng):
         assert done.code == 0, done.err
         accuracy = json.loads((tmp_path / "metrics.json").read_text())["accuracy"]
         assert accuracy < 0.2 if flip else accuracy > 0.8
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_images_of_somebody_else_are_measured_in_every_part(tmp_path, rng, in_memory):
+    sizes = {"train": 20, "test": 6}
+    for part, n in sizes.items():
+        for i, name in enumerate(("cat", "dog")):
+            (tmp_path / "images" / part / name).mkdir(parents=True)
+            for j in range(n):
+                pixels = rng.integers(0, 256 - 128 * i, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "images" / part / name / f"{j}.png")
+    own = ["data=image_folder", "data.path=images", "data.size=8", "data.channels=1", f"data.in_memory={in_memory}"]
+    done = train(*own, "model.widths=[8]", "trainer.max_epochs=2", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert record(tmp_path / "run")["config"]["data"]["classes"] == ["cat", "dog"]
+
+    def loss(part):
+        done = evaluate("run=../run", f"part={part}", "save=metrics.json", cwd=elsewhere)
+        assert done.code == 0, done.err
+        return json.loads((elsewhere / "metrics.json").read_text())["loss"]
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    parts = {"train": 36, "val": 4, "test": 12}
+    assert loss("all") == pytest.approx(sum(n * loss(part) for part, n in parts.items()) / 52, rel=1e-5)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from regnet.runs import DamagedRecord, find_runs, read_record, write_record
+from regnet.runs import DamagedRecord, find_runs, flat, read_record, write_record
 from tests.report.records import add_damaged, add_run, add_unfinished, classification, record
 
 
@@ -50,6 +50,7 @@ def test_a_crash_while_writing_leaves_the_old_record_and_no_other_file(tmp_path,
         '{"status": "completed"}',
         '{"status": "completed", "overrides": [1]}',
         '{"status": "completed", "overrides": [], "metrics": {"val": 0.5}}',
+        '{"status": "completed", "overrides": [], "config": {"regularizer": ["l2"]}}',
         "\x00\x00",
     ],
 )
@@ -92,6 +93,11 @@ def test_a_run_without_a_record_is_unfinished_and_its_overrides_are_known(tmp_pa
 def test_folders_of_another_hydra_program_are_no_runs(tmp_path):
     add_unfinished(tmp_path, ["db=mysql"], config="db:\n  seed: 3\n")
     assert list(find_runs(tmp_path)) == []
+
+
+def test_flat_names_every_metric_by_its_path():
+    metrics = {"val": {"loss": 0.1, "accuracy": None}, "sparsity": 0.25, "gap": {}}
+    assert flat(metrics) == {"val/loss": 0.1, "val/accuracy": None, "sparsity": 0.25}
 
 
 def test_the_record_can_be_written_as_json_by_anyone(tmp_path):

@@ -146,15 +146,17 @@ def test_a_single_seed_has_no_interval(tmp_path):
     assert "±" not in "".join(rows)
 
 
-def test_a_strength_can_be_swept_over_the_runs_that_have_it(tmp_path):
-    done = train("-m", "study=s", "regularizer=none,l2", "++regularizer.l2.strength=0.125", *TINY, cwd=tmp_path)
-    assert (done.code, trained(done)) == (0, 2)
+def test_a_strength_is_swept_over_the_runs_that_have_it_and_a_baseline_is_trained_once(tmp_path):
+    done = train("-m", "study=s", "regularizer=none,l2", "++regularizer.l2.strength=0.125,0.25", *TINY, cwd=tmp_path)
+    assert (done.code, trained(done)) == (0, 3)
+    assert "was done before" in done.out
     penalties = {
         path.parent.name: "train/penalty/l2" in path.read_text()
         for path in (tmp_path / "outputs/multirun/s").glob("*/metrics.csv")
     }
-    assert sorted(penalties.values()) == [False, True]
-    assert {kept["config"]["regularizer"]["l2"]["strength"] for kept in runs(tmp_path).values()} == {0.125}
+    assert sorted(penalties.values()) == [False, True, True]
+    chosen = [kept["config"]["regularizer"] for kept in runs(tmp_path).values()]
+    assert sorted(node["l2"]["strength"] if node else 0 for node in chosen) == [0, 0.125, 0.25]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml")))

@@ -1,8 +1,9 @@
 """What happens around training: when, never maths."""
 
+from .ema import Ema
 from .last_checkpoint import AtomicCheckpointIO, LastCheckpoint
 from .metrics_csv import MetricsCsv
 from .progress import Progress
 from .regularize import Regularize
 
-__all__ = ["AtomicCheckpointIO", "LastCheckpoint", "MetricsCsv", "Progress", "Regularize"]
+__all__ = ["AtomicCheckpointIO", "Ema", "LastCheckpoint", "MetricsCsv", "Progress", "Regularize"]

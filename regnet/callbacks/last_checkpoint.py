@@ -18,14 +18,23 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, path: str, every_seconds: float = 10.0) -> None:
         self.path, self.every_seconds = path, every_seconds
+        self.stopped = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"stopped": self.stopped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.stopped = state_dict["stopped"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved = time.monotonic()
+        trainer.should_stop = self.stopped  # Lightning forgets that training had been stopped early
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds
         # every process must come to the same answer, as saving is a collective of some strategies
         if trainer.strategy.broadcast(due):
+            self.stopped = trainer.should_stop
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()
 

@@ -22,8 +22,7 @@ class MetricsCsv(Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        seen = _read(self.path) if trainer.current_epoch else []
-        self.rows = [row for row in seen if row["epoch"] < trainer.current_epoch]
+        self.rows = _read(self.path, trainer.current_epoch) if trainer.current_epoch else []
         if trainer.is_global_zero:
             self.path.unlink(missing_ok=True)
             self._append(self.rows)
@@ -47,8 +46,10 @@ class MetricsCsv(Callback):
             writer.writerows(rows)
 
 
-def _read(path: Path) -> list[dict[str, float]]:
+def _read(path: Path, epochs: int) -> list[dict[str, float]]:
+    """The rows of the first epochs; a later one may have been cut off with the run."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [{key: (int if key in COUNTS else float)(row[key]) for key in row} for row in csv.DictReader(file)]
+        rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs]
+    return [{key: (int if key in COUNTS else float)(row[key]) for key in row} for row in rows]

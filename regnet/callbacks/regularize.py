@@ -46,6 +46,8 @@ class Regularize(Callback):
             self.undo += [update.attach(optimizer, network).remove for update in self.of_kind(Update)]
         transforms = sorted(self.of_kind(BatchTransform), key=lambda transform: transform.stage)
         penalties, original = self.of_kind(Penalty), pl_module.training_step
+        kinds = [type(penalty).__name__ for penalty in penalties]
+        names = [f"{kind}_{i}" if kinds.count(kind) > 1 else kind for i, kind in enumerate(kinds)]
 
         @functools.wraps(original)
         def training_step(batch: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> Any:
@@ -57,15 +59,27 @@ class Regularize(Callback):
             loss = output["loss"] if isinstance(output, dict) else output
             if loss is None:
                 raise ValueError("Regularize needs a training_step that returns its loss")
-            terms = {type(penalty).__name__: penalty(network) for penalty in penalties}
+            terms = [penalty(network) for penalty in penalties]
             if trainer.log_every_n_steps and trainer.global_step % trainer.log_every_n_steps == 0:
-                pl_module.log_dict({f"train/penalty/{name}": term.detach() for name, term in terms.items()})
-            loss = loss + sum(terms.values())
+                pl_module.log_dict({f"train/penalty/{n}": term.detach() for n, term in zip(names, terms, strict=True)})
+            loss = loss + sum(terms)
             return {**output, "loss": loss} if isinstance(output, dict) else loss
 
         pl_module.training_step = training_step
         self.undo.append(lambda: delattr(pl_module, "training_step"))
 
+    def state_dict(self) -> dict[str, Any]:
+        return self.regularizers.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.regularizers.load_state_dict(state_dict)
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
         while self.undo:
             self.undo.pop()()

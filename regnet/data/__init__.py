@@ -2,16 +2,16 @@
 
 import inspect
 
-from regnet.data.module import DataModule, Source
-from regnet.data.samples import Dataset, Samples
-from regnet.errors import UserError
+from ..errors import UserError
+from .module import DataModule, Source
+from .samples import Dataset, Samples
 
-__all__ = ["DataModule", "Dataset", "Samples", "Source", "build"]
+__all__ = ["DataModule", "Dataset", "Samples", "Source", "data_module"]
 
-FOR_OTHERS = {"augment", "shape", "num_classes", "num_outputs"}
+FOR_OTHERS = {"augment", "shape", "classes", "num_classes", "num_outputs"}
 
 
-def build(source: Source, **settings: object) -> DataModule:
+def data_module(source: Source, **settings: object) -> DataModule:
     """The `DataModule` of a ``conf/data/*.yaml``, whose source has been built already.
 
     Such a file also holds what belongs to others: the source's settings (`root`, `path`), which
@@ -21,7 +21,7 @@ def build(source: Source, **settings: object) -> DataModule:
         UserError: a setting that belongs to none of them.
     """
     known = inspect.signature(DataModule).parameters
-    unknown = settings.keys() - known.keys() - vars(source).keys() - FOR_OTHERS
+    unknown = settings.keys() - known.keys() - inspect.signature(type(source)).parameters.keys() - FOR_OTHERS
     if unknown:
         raise UserError(f"data.{min(unknown)} is a setting of neither the data module nor its source")
     return DataModule(source, **{name: value for name, value in settings.items() if name in known})

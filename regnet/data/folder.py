@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regnet.data.samples import Dataset, LazyImages, Samples
-from regnet.errors import UserError
+from ..errors import UserError
+from .samples import Dataset, LazyImages, Samples
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
@@ -20,10 +20,10 @@ class ImageFolder:
     """Images ``path/<class>/**``, or ``path/train/<class>/**`` and ``path/test/<class>/**``.
 
     Each is scaled and cropped around its centre to (size, size), in 1 (grey) or 3 (colour) channels.
-    in_memory: decode all at once, or each when it is needed; None: at once if the pixels take at most
-    a quarter of the memory that is free.
 
-    Raises UserError where folders, images or classes are missing, or an image is damaged.
+    Args:
+        in_memory: decode all at once, or each when it is needed; None: at once if the pixels take at most
+            a quarter of the memory that is free.
     """
 
     path: str
@@ -32,6 +32,11 @@ class ImageFolder:
     in_memory: bool | None = None
 
     def load(self) -> Dataset:
+        """Finds the images, and decodes those that are kept in memory.
+
+        Raises:
+            UserError: folders, images or classes are missing, or an image is damaged.
+        """
         if self.channels not in (1, 3) or not isinstance(self.size, int) or self.size < 1:
             raise UserError(
                 f"data.size={self.size}, data.channels={self.channels} must be a number of pixels and 1 or 3"

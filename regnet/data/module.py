@@ -7,12 +7,12 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from regnet.data.loader import EpochSampler, TensorLoader, make_loader
-from regnet.data.moments import divisor, input_moments
-from regnet.data.samples import Dataset, Samples
-from regnet.data.split import corrupt_labels, split
-from regnet.errors import UserError
-from regnet.seeds import derive
+from ..errors import UserError
+from ..seeds import derive
+from .loader import EpochSampler, TensorLoader, make_loader
+from .moments import divisor, input_moments
+from .samples import Dataset, Samples
+from .split import corrupt_labels, split
 
 
 class Source(Protocol):
@@ -27,12 +27,13 @@ class DataModule(LightningDataModule):
     measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
     and so in `probe`; `val` and `test` stay clean.
 
-    source: an object whose ``load()`` gives a Dataset.
-    train_size: number of training samples; None for all. Smaller sets are part of larger ones.
-    test_fraction: of all samples; unused where the source has a test part of its own.
-    val_fraction: of the samples that are not for test.
-    label_noise: exact rate of wrong labels in `train`; classification only.
-    num_workers: processes that read images which do not fit in memory.
+    Args:
+        source: an object whose ``load()`` gives a Dataset.
+        train_size: number of training samples; None for all. Smaller sets are part of larger ones.
+        val_fraction: of the samples that are not for test.
+        test_fraction: of all samples; unused where the source has a test part of its own.
+        label_noise: exact rate of wrong labels in `train`; classification only.
+        num_workers: processes that read images which do not fit in memory.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class DataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Load and split, once.
 
-        Raises UserError for settings that are out of range or that the data cannot fulfil.
+        Raises:
+            UserError: settings that are out of range or that the data cannot fulfil.
         """
         if self.train is not None:
             return

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from regnet.data.samples import Samples
+from .samples import Samples
 
 CHUNK = 500
 ENOUGH = 2000  # images that are slow to read

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
 
 class LazyImages(Protocol):
@@ -22,9 +23,10 @@ class LazyImages(Protocol):
 class Samples:
     """N inputs and their targets.
 
-    x: images as uint8 (N, C, H, W) in [0, 255], or float32 in [0, 1]; or features as float32 (N, F),
-       where NaN is a missing value; or `LazyImages` of length N.
-    y: (N,), int64 class indices or float32 values.
+    Args:
+        x: images as uint8 (N, C, H, W) in [0, 255], or float32 in [0, 1]; or features as float32 (N, F),
+            where NaN is a missing value; or `LazyImages` of length N.
+        y: (N,), int64 class indices or float32 values.
     """
 
     x: Tensor | LazyImages
@@ -35,6 +37,11 @@ class Samples:
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         return self.x[i], self.y[i]
+
+    def __add__(self, other: Samples) -> Samples:
+        """These samples, then the others."""
+        x = ConcatDataset([self.x, other.x]) if self.lazy or other.lazy else torch.cat([self.x, other.x])
+        return Samples(x, torch.cat([self.y, other.y]))
 
     @property
     def lazy(self) -> bool:
@@ -49,10 +56,11 @@ class Samples:
 class Dataset:
     """All that a source knows.
 
-    test: the source's own test part, if it has one.
-    classes: the name of each class; None for regression.
-    features: the name of each column of a table; None for images.
-    schema: of a csv file, what reads another file into the same columns; plain JSON.
+    Args:
+        test: the source's own test part, if it has one.
+        classes: the name of each class; None for regression.
+        features: the name of each column of a table; None for images.
+        schema: of a csv file, what reads another file into the same columns; plain JSON.
     """
 
     samples: Samples

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import LongTensor, Tensor
 
-from regnet.errors import UserError
-from regnet.seeds import derive
+from ..errors import UserError
+from ..seeds import derive
 
 
 class Split(NamedTuple):
@@ -45,7 +45,8 @@ def split(y: Tensor, test_fraction: float, val_fraction: float, train_size: int 
     test part leaves. Training sets of growing size are nested, and the other parts do not depend on
     that size (None: all that is left).
 
-    Raises UserError where fewer than `train_size` samples are left.
+    Raises:
+        UserError: fewer than `train_size` samples are left.
     """
     order = stratified_order(y, torch.Generator().manual_seed(derive(seed, "split")))
     test, pool = _cut(order, test_fraction)
@@ -68,7 +69,8 @@ def corrupt_labels(y: Tensor, rate: float, num_classes: int, generator: torch.Ge
 
     Nested: with the same generator state a larger rate keeps every wrong label of a smaller one.
 
-    Raises UserError unless 0 ≤ rate ≤ 1.
+    Raises:
+        UserError: unless 0 ≤ rate ≤ 1.
     """
     if not 0 <= rate <= 1:
         raise UserError(f"data.label_noise={rate} is not a rate; choose a number from 0 to 1")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from regnet.data.samples import Dataset, Samples
-from regnet.errors import UserError
+from ..errors import UserError
+from .samples import Dataset, Samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,10 +53,9 @@ class Csv:
     Targets that are text, or whole numbers with at most 20 different values, are classes; `task`
     ("classification" or "regression") says otherwise.
 
-    `schema` is the one of a Dataset loaded before: the file is read into the same features and classes.
-    A level that it does not know is 0 in all of the column's features.
-
-    Raises UserError where the file, a column, or a value in it cannot be used.
+    Args:
+        schema: of a Dataset loaded before: the file is read into the same features and classes. A level
+            that it does not know is 0 in all of the column's features.
     """
 
     path: str
@@ -65,6 +64,11 @@ class Csv:
     schema: dict | None = None
 
     def load(self) -> Dataset:
+        """Reads the file.
+
+        Raises:
+            UserError: the file, a column, or a value in it cannot be used.
+        """
         table = self._read()
         if self.target not in table:
             near = difflib.get_close_matches(self.target, table.columns) or table.columns

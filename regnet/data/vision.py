@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regnet.data.samples import Dataset, Samples
-from regnet.errors import UserError
+from ..errors import UserError
+from .samples import Dataset, Samples
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +26,17 @@ class TorchvisionImages:
     """MNIST, FashionMNIST, KMNIST, CIFAR10, CIFAR100 or SVHN with its own test part.
 
     They are kept in the folder `root` in torchvision's layout, and downloaded there where absent.
-
-    Raises UserError for files that are damaged, or absent and not to be had.
     """
 
     name: str
     root: str
 
     def load(self) -> Dataset:
+        """Reads the files.
+
+        Raises:
+            UserError: they are damaged, or absent and not to be had.
+        """
         train, test = self._part(train=True), self._part(train=False)
         classes = getattr(train, "classes", range(10))  # SVHN names none: its classes are the digits
         return Dataset(self._samples(train), self._samples(test), tuple(str(name) for name in classes))

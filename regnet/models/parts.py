@@ -1,11 +1,12 @@
 """What the networks share: activations, normalizations and initializations by name; scaling layers."""
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import near
+from ..exact import Exact
 from ..weights import weights
 
 NORMS = {
@@ -19,7 +20,7 @@ def activation(name: str) -> nn.Module:
     """An activation by its class name in `torch.nn`, such as ``ReLU``. Raises ValueError if there is none."""
     known = nn.modules.activation.__all__
     if name not in known:
-        raise ValueError(f"activation={name!r} is not in torch.nn{_near(name, known)}")
+        raise ValueError(f"activation={name!r} is not in torch.nn{near(name, known)}")
     return getattr(nn, name)()
 
 
@@ -40,14 +41,14 @@ def initialize(network: nn.Module, name: str) -> None:
     fill: Callable[[Tensor], Tensor] | None = getattr(nn.init, f"{name}_", None)
     if fill is None:
         known = [key[:-1] for key in dir(nn.init) if key.endswith("_") and not key.startswith("_")]
-        raise ValueError(f"init={name!r} is not in torch.nn.init{_near(name, known)}")
+        raise ValueError(f"init={name!r} is not in torch.nn.init{near(name, known)}")
     for weight in weights(network):
         fill(weight.tensor)
         if weight.module.bias is not None:
             nn.init.zeros_(weight.module.bias)
 
 
-class Standardize(nn.Module):
+class Standardize(Exact):
     """(x - mean) / std, per channel of images or per feature of tables.
 
     A missing value (NaN) becomes 0, the mean, where `mean` is that of a table, (F,).
@@ -59,12 +60,13 @@ class Standardize(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (x - self.mean).div_(self.std)  # in place: a batch of images is large enough for its memory to cost
+        # in place, as memory for a batch of images costs; back to half precision where that is the network's
+        x = (x - self.mean).div_(self.std).to(x.dtype)
         return x.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf) if self.mean.ndim == 1 else x
 
 
-class Rescale(nn.Module):
-    """mean + std · x: the network's output back in the unit of the targets."""
+class Rescale(Exact):
+    """mean + std · x, in float32 at least: the network's output back in the unit of the targets."""
 
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()
@@ -72,10 +74,4 @@ class Rescale(nn.Module):
         self.register_buffer("std", torch.tensor(float(std)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.mean + self.std * x
-
-
-def _near(name: str, known: Sequence[str]) -> str:
-    lowered = {key.lower(): key for key in known}
-    near = [lowered[key] for key in difflib.get_close_matches(str(name).lower(), lowered, n=3)]
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+        return self.mean + self.std * x.to(torch.promote_types(x.dtype, torch.float32))

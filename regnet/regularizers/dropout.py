@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from ..exact import Exact
 from . import hyperparameters
 
 
-class Dropout(hyperparameters.Regularizer):
+class Dropout(Exact):
     """y = x * b / (1 - r) with b ~ Bernoulli(1 - r) for every entry (Srivastava et al. 2014; inverted).
 
     E[y] = x and Var[y] = x² r / (1 - r). In evaluation y = x.
@@ -43,9 +44,10 @@ def inverted_bernoulli(shape: torch.Size, rate: Tensor, dtype: torch.dtype) -> T
     a multiple of 2^-16, and the scale is that of the rounded rate, so that the mean stays exactly one.
     """
     if rate.device.type != "cpu":
-        return (torch.rand(shape, device=rate.device) >= rate).to(dtype) / (1 - rate)
+        draws = torch.rand(shape, device=rate.device, dtype=torch.float32)
+        return (draws >= rate).to(dtype).div_(1 - rate)
     count = shape.numel()
-    lanes = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    lanes = torch.randint(-(2**63), 2**63 - 1, ((count + 3) // 4,), dtype=torch.int64).view(torch.int16)
     threshold = (rate.double() * 2**16).round().clamp(max=2**16 - 1)
     keep = lanes[:count].view(shape) >= (threshold - 2**15).to(torch.int16)
     return keep.to(dtype).mul_(1 / (1 - threshold / 2**16))

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..exact import Exact
 from ..weights import Select, weights
 from . import hyperparameters
 
 
-class Penalty(hyperparameters.Regularizer):
+class Penalty(Exact):
     """A differentiable scalar added to the data loss.
 
     ``forward(network, x=..., y=..., logits=...)``: a penalty takes what it needs and leaves the rest.
@@ -61,7 +62,7 @@ class L2(WeightPenalty):
         return SquareSum.apply(*tensors)
 
 
-class ElasticNet(Penalty):
+class ElasticNet(WeightPenalty):
     """λ (α Σ|w| + (1 - α) Σ w²) (Zou and Hastie 2005).
 
     α = `l1_ratio` in [0, 1]. scikit-learn's `ElasticNet` has ½ before the second sum and divides the data
@@ -69,15 +70,11 @@ class ElasticNet(Penalty):
     """
 
     def __init__(self, strength: float, l1_ratio: float = 0.5, select: Select = None) -> None:
-        super().__init__()
-        self.register_buffer("strength", hyperparameters.strength(strength))
+        super().__init__(strength, select)
         self.register_buffer("l1_ratio", hyperparameters.ratio(l1_ratio, "l1_ratio"))
-        self.select = select
 
-    def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
-        tensors = _wide(weight.tensor for weight in weights(network, self.select))
-        l1, l2 = AbsoluteSum.apply(*tensors), SquareSum.apply(*tensors)
-        return self.strength * (self.l1_ratio * l1 + (1 - self.l1_ratio) * l2)
+    def measure(self, tensors: list[Tensor]) -> Tensor:
+        return self.l1_ratio * AbsoluteSum.apply(*tensors) + (1 - self.l1_ratio) * SquareSum.apply(*tensors)
 
 
 class AbsoluteSum(torch.autograd.Function):
@@ -90,6 +87,10 @@ class AbsoluteSum(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
+        return sum(w.abs().flatten(1).sum(1) for w in _stacked(info.batch_size, in_dims, tensors)), 0
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
@@ -108,8 +109,19 @@ class SquareSum(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
+        return sum(w.square().flatten(1).sum(1) for w in _stacked(info.batch_size, in_dims, tensors)), 0
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         return _scaled(ctx.saved_tensors, 2 * grad)
+
+
+def _stacked(size: int, in_dims: Sequence[int | None], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors (K, ...) of K networks, whatever axis they were stacked along, or shared by all of them."""
+    return [
+        w.expand(size, *w.shape) if dim is None else w.movedim(dim, 0) for w, dim in zip(tensors, in_dims, strict=True)
+    ]
 
 
 def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..exact import Exact
 from . import hyperparameters
 
 
-class BatchTransform(hyperparameters.Regularizer):
+class BatchTransform(Exact):
     """A change of the training batch. Transforms run by `stage`: first inputs, then mixing, then targets."""
 
     INPUTS: ClassVar[int] = 0
@@ -94,7 +95,7 @@ class Mixup(BatchTransform):
         self.num_classes = num_classes
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        y = y if self.num_classes is None else probabilities(y, self.num_classes, x.dtype)
+        y = y if self.num_classes is None else probabilities(y, self.num_classes)
         # Beta(α, α) as gammas; for α below 0.01 a float32 gamma underflows to 0/0
         alpha = self.strength.float().clamp(min=0.01)  # no gamma in half precision
         share = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
@@ -119,10 +120,10 @@ class LabelSmoothing(BatchTransform):
         self.num_classes = num_classes
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        y = probabilities(y, self.num_classes, x.dtype)
+        y = probabilities(y, self.num_classes)
         return x, (1 - self.smoothing) * y + self.smoothing / self.num_classes
 
 
-def probabilities(y: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
-    """Class indices (B,) as one-hot rows (B, C); rows that are probabilities already stay as they are."""
-    return y if y.is_floating_point() else F.one_hot(y, num_classes).to(dtype)
+def probabilities(y: Tensor, num_classes: int) -> Tensor:
+    """Class indices (B,) as one-hot float32 rows (B, C); rows that are probabilities already stay as they are."""
+    return y if y.is_floating_point() else F.one_hot(y, num_classes).float()

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from ..exact import Exact
 from ..weights import Select, weights
 from . import hyperparameters
 
 
-class Update(hyperparameters.Regularizer):
+class Update(Exact):
     """Something that acts on the weights at each optimizer step, once attached to the optimizer."""
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:

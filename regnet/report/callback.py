@@ -3,9 +3,8 @@
 Configured as `hydra.callbacks.study_report._target_: regnet.report.callback.StudyReport`.
 """
 
-from __future__ import annotations
-
 import os
+import shlex
 import sys
 from math import prod
 from pathlib import Path
@@ -17,19 +16,27 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from regnet.report.command import load, report
+from .command import load, report
 
-# In the environment, as it reaches the processes of other launchers too.
+# In the environment, as it reaches the processes of other launchers and of DDP too.
+STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
 STUDY_RUNS = "REGNET_STUDY_RUNS"  # how many runs the study has
 STUDY_SWEPT = "REGNET_STUDY_SWEPT"  # the keys that differ between them, by commas
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class StudyReport(Callback):
-    """Tells the runs how many they are, and prints the study's table when the last has ended."""
+    """Tells the runs how many they are, and prints the study's table when the last has ended.
+
+    Does nothing in the further processes of a DDP run.
+    """
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Put the number of runs, and the keys by which they differ, into the environment."""
+        """Put the study's name, the number of runs and the keys by which they differ into the environment."""
+        if not _leads():
+            return
+        if "LOCAL_RANK" not in os.environ and (name := config.get("study")):
+            os.environ[STUDY] = str(name)
         os.environ.pop(STUDY_RUNS, None)
         os.environ.pop(STUDY_SWEPT, None)
         sizes = sweep_sizes(config)
@@ -39,7 +46,11 @@ class StudyReport(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the report; exit with code 1 if a run failed or none is found. Divergence is a result."""
+        if not _leads():
+            return
         folder = Path(config.hydra.sweep.dir)
+        for name in (STUDY, STUDY_RUNS, STUDY_SWEPT):
+            os.environ.pop(name, None)
         # Hydra turns an exception of a callback into a bare warning, so that the study would end in silence.
         try:
             runs = load([folder])
@@ -47,7 +58,8 @@ class StudyReport(Callback):
         except Exception as error:
             print(f"The study's report could not be made: {error}", file=sys.stderr)
             sys.exit(1)
-        print(f"\nThe study is in {folder}\n  regnet-report {folder}\n  tensorboard --logdir {folder}")
+        quoted = shlex.quote(str(folder))
+        print(f"\nThe study is in {folder}\n  regnet-report {quoted}\n  tensorboard --logdir {quoted}")
         if any(run.status == "failed" for run in runs):
             sys.exit(1)
 
@@ -70,3 +82,7 @@ def sweep_sizes(config: DictConfig) -> dict[str, int] | None:
     except HydraException:
         return None
     return {key: size for key, size in sizes.items() if size > 1}
+
+
+def _leads() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"

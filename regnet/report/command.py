@@ -1,15 +1,13 @@
 """`regnet-report`: tables of the runs that lie in folders."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from regnet.errors import UserError
-from regnet.runs import Run, find_runs
+from ..errors import UserError
+from ..runs import Run, find_runs
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,11 +22,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     try:
         runs = load(arguments.folders)
-        report(runs, arguments.svg)
-        if arguments.csv:
-            from regnet.report.export import write_csv
+        if arguments.csv:  # before the report, which ends the program where its reader has gone: `| head -3`
+            from .export import write_csv
 
             write_csv(runs, arguments.csv)
+        report(runs, arguments.svg)
     except UserError as error:
         print(f"regnet-report: {error}", file=sys.stderr)
         sys.exit(1)
@@ -60,7 +58,7 @@ def report(runs: Sequence[Run], picture: Path | None = None) -> None:
     # Imported here because --help must answer at once.
     from rich.console import Console
 
-    from regnet.report.table import print_report
+    from .table import print_report
 
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, record=picture is not None)
     print_report(runs, console)

@@ -1,19 +1,17 @@
 """Runs as a CSV file, for pandas, R and spreadsheets."""
 
-from __future__ import annotations
-
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from regnet.errors import UserError
-from regnet.report.study import settings
-from regnet.runs import Run
+from ..errors import UserError
+from ..runs import Run, flat
+from .study import settings
 
 
 def write_csv(runs: Sequence[Run], path: Path) -> None:
-    """One row for each run: how it ended, its overrides (one column a key), its metrics (`val/accuracy`).
+    """One row for each run: how it ended, its settings (one column a key), its metrics (`val/accuracy`).
 
     Raises:
         UserError: the file cannot be written.
@@ -33,11 +31,4 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
 
 def _row(run: Run) -> dict[str, Any]:
     row = {name: getattr(run, name) for name in ("folder", "status", "reason", "seed", "epochs", "best_epoch")}
-    return row | {"seconds": run.seconds} | settings(run) | _flat(run.metrics)
-
-
-def _flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in metrics.items():
-        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
+    return row | {"seconds": run.seconds} | settings(run) | flat(run.metrics)

@@ -1,7 +1,5 @@
 """How far a mean over seeds can be trusted."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 
@@ -13,6 +11,10 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
 
     s is the sample's standard deviation (n − 1). Both have the unit of `values`. One value has no
     interval: the half width is None.
+
+    Args:
+        values: at least one.
+        level: how often such an interval holds the true mean.
 
     Raises:
         ValueError: there are no values.

@@ -1,19 +1,22 @@
 """From runs to studies: arms that differ by more than the seed, compared on the same data."""
 
-from __future__ import annotations
-
+import json
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from regnet.runs import Run
+from ..runs import Run
 
 METRICS = {"accuracy": -1, "rmse": +1, "loss": +1}  # the sign that makes less better, in order of preference
+APART = {"seed", "study"}  # the keys in which the runs of one arm may differ
+FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed"}  # of `data`: how they are used
+FILLED_IN = {"shape", "classes", "num_classes", "num_outputs", "schema"}  # not yet there where a run failed early
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by nothing but the seed; one run for each seed."""
+    """Runs that differ by nothing but the seed (and the name of their study); one run for each seed."""
 
     label: str
     runs: tuple[Run, ...]
@@ -30,7 +33,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """Arms on the same data, best validation first; `common` are the overrides that all of them share."""
+    """Arms on the same data, the best first; `common` are the settings that all of them share."""
 
     common: tuple[str, ...]
     metric: str
@@ -40,34 +43,37 @@ class Study:
         """The arm with the best mean validation metric; None where no arm has one.
 
         Accuracy: higher is better; rmse and loss: lower. Equal means are parted by the lower mean
-        validation loss. The test split plays no part: it would then no longer be a test.
+        validation loss. An arm of which some runs did not complete comes after all that did as a whole: the
+        mean of those that survived is too good. The test split plays no part: it would then no longer be a test.
         """
         candidates = [arm for arm in self.arms if arm.values("val", self.metric)]
         return min(candidates, key=_by_validation(self.metric), default=None)
 
 
 def studies(runs: Iterable[Run]) -> list[Study]:
-    """Group runs by everything but the seed; one study for each set of `data` overrides.
+    """Group runs by their settings; one study for each data that they were trained and measured on.
 
     Scores on different data cannot be compared, so a sweep over `data=` or `data.train_size=` gives
-    several studies. Damaged records are left out, since nothing is known of them. Where a seed was run
-    twice with the same overrides, the newest completed run stands for it: a copy is no new evidence.
+    several studies. Damaged records are left out, since nothing is known of them. An unfinished run has no
+    config yet, and goes where the overrides of its data are the same. Where a seed was run twice with the
+    same settings, the newest completed run stands for it: a copy is no new evidence.
     """
-    on_data: dict[frozenset, dict[frozenset, list[Run]]] = {}
-    for run in runs:
-        if run.status != "damaged":
-            same = frozenset(settings(run).items())
-            data = frozenset(item for item in same if _changes_data(item[0]))
-            on_data.setdefault(data, {}).setdefault(same, []).append(run)
+    known = [run for run in runs if run.status != "damaged"]
+    recorded = {_data_overrides(run): data for run in reversed(known) if (data := _data(run))}
+    on_data: dict[object, dict[frozenset, list[Run]]] = {}
+    for run in known:
+        overrides = _data_overrides(run)
+        groups = on_data.setdefault(_data(run) or recorded.get(overrides, overrides), {})
+        groups.setdefault(frozenset(settings(run).items()), []).append(run)
     return [_study(groups) for groups in on_data.values()]
 
 
-def technique(regularizer: str | None, config: dict | None) -> str:
-    """`none`, `l2`, `dropout + l2`: by the value of the `regularizer` override, else by the config's keys."""
+def technique(regularizer: str | None, config: Mapping[str, Any] | None) -> str:
+    """`none`, `l2`, `dropout + l2`: by the value of the `regularizer` override, else by what the config chooses."""
     if regularizer is not None:
         names = [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
     elif config:
-        names = list(config.get("regularizer") or {})
+        names = _chosen(config)
     else:
         return "(default)"
     return " + ".join(names) or "none"
@@ -90,9 +96,12 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
 
 
 def settings(run: Run) -> dict[str, str]:
-    """The overrides of a run, `++l2.strength=1` as {"l2.strength": "1"}, without the seed."""
+    """What makes the arm of a run: its overrides, `++optimizer.lr=1` as {"optimizer.lr": "1"}.
+
+    Without those in `APART`, and without those of regularizers that it did not choose: they had no effect.
+    """
     pairs = (override.lstrip("+").partition("=") for override in run.overrides)
-    return {key: value for key, _, value in pairs if key != "seed"}
+    return {key: value for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
 
 
 def _study(groups: dict[frozenset, list[Run]]) -> Study:
@@ -115,11 +124,15 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
     return Study(tuple(shared), metric, tuple(arms))
 
 
-def _by_validation(metric: str) -> Callable[[Arm], tuple[float, float]]:
+def _by_validation(metric: str) -> Callable[[Arm], tuple[bool, float, float]]:
     def mean(values: Sequence[float], sign: int = 1) -> float:
         return sign * statistics.fmean(values) if values else float("inf")
 
-    return lambda arm: (mean(arm.values("val", metric), METRICS[metric]), mean(arm.values("val", "loss")))
+    def key(arm: Arm) -> tuple[bool, float, float]:
+        scores = arm.values("val", metric)
+        return len(scores) < len(arm.runs), mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
+
+    return key
 
 
 def _one_per_seed(group: list[Run]) -> tuple[Run, ...]:
@@ -130,5 +143,27 @@ def _one_per_seed(group: list[Run]) -> tuple[Run, ...]:
     return tuple(run for run in group if run.folder in kept)
 
 
-def _changes_data(key: str) -> bool:
-    return key == "data" or (key.startswith("data.") and key != "data.batch_size")
+def _chosen(config: Mapping[str, Any]) -> list[str]:
+    # The others are settings, from an experiment or `++regularizer.l2.strength=`, for runs that do choose them.
+    regularizers = config.get("regularizer") or {}
+    return [name for name, node in regularizers.items() if isinstance(node, Mapping) and "_target_" in node]
+
+
+def _idle(key: str, config: Mapping[str, Any]) -> bool:
+    group, *path = key.split(".")
+    return bool(config) and group == "regularizer" and len(path) > 1 and path[0] not in _chosen(config)
+
+
+def _data(run: Run) -> str | None:
+    data = run.config.get("data")
+    if not data:
+        return None
+    return json.dumps({key: data[key] for key in data.keys() - FEEDING - FILLED_IN}, sort_keys=True)
+
+
+def _data_overrides(run: Run) -> frozenset[tuple[str, str]]:
+    def matters(key: str) -> bool:
+        group, _, path = key.partition(".")
+        return group == "experiment" or (group == "data" and path.partition(".")[0] not in FEEDING)
+
+    return frozenset((key, value) for key, value in settings(run).items() if matters(key))

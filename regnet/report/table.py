@@ -1,7 +1,5 @@
 """A study as a table to read in a terminal or in a file."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections import Counter
@@ -13,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from regnet.report.statistics import mean_interval
-from regnet.report.study import Arm, Study, studies
-from regnet.runs import Run
+from ..runs import Run
+from .statistics import mean_interval
+from .study import Arm, Study, studies
 
 NAMED = 10  # runs named one by one: a broken sweep of hundreds must not bury its table
 NOTHING = "–"
@@ -55,9 +53,9 @@ def legend(compared: Sequence[Study]) -> str:
     """What the numbers mean, in sentences."""
     metrics = " or ".join(dict.fromkeys(study.metric for study in compared))
     return (
-        f"★ best mean validation {metrics}; test takes no part in the choice. ± is the 95 % Student t "
-        "interval over seeds; a single seed has none. gap: by how much validation is worse than train. "
-        "runs: completed / all. s: mean seconds a run."
+        f"★ best mean validation {metrics}, first among rows whose runs all completed; test takes no part in the "
+        "choice. ± is the 95 % Student t interval over seeds; a single seed has none. gap: by how much validation "
+        "is worse than train. runs: completed / all. s: mean seconds a run."
     )
 
 
@@ -78,7 +76,7 @@ def left_out(runs: Sequence[Run], compared: Sequence[Study]) -> list[str]:
         if len(without) > NAMED:
             lines.append(f"  and {len(without) - NAMED} more")
     if repeated:
-        lines.append(f"Repeated with the same overrides and seed, the newest is taken: {repeated} left out.")
+        lines.append(f"Repeated with the same settings and seed, the newest is taken: {repeated} left out.")
     return lines
 
 

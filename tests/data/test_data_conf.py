@@ -30,7 +30,7 @@ def test_every_data_set_is_built(name, compose_data, tmp_path):
     module = instantiate(config)
     assert isinstance(module, DataModule)
     assert (module.batch_size, module.split_seed, module.seed) == (7, 5, 0)
-    assert set(config) >= KNOBS | {"augment", "shape", "num_classes", "num_outputs"}
+    assert set(config) >= KNOBS | {"augment", "shape", "classes", "num_classes", "num_outputs"}
     assert isinstance(instantiate(config.augment), BatchTransform)
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 

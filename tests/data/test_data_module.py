@@ -5,7 +5,7 @@ import lightning
 import pytest
 import torch
 
-from regnet.data import DataModule, Dataset, Samples
+from regnet.data import DataModule, Dataset, Samples, data_module
 from regnet.errors import UserError
 
 
@@ -128,6 +128,19 @@ def test_a_class_that_training_misses():
     assert ready(Rare()).train.y.sum() == 1
     with pytest.raises(UserError, match=r"^data\.train_size=5 holds no sample of class 'rare'"):
         ready(Rare(), train_size=5)
+
+
+def test_a_setting_belongs_to_the_module_its_source_or_others():
+    class Private:
+        __slots__ = ("_path",)
+
+        def __init__(self, path):
+            self._path = path
+
+    module = data_module(Private("here"), path="here", batch_size=3, augment=None, classes=None)
+    assert (module.source._path, module.batch_size) == ("here", 3)
+    with pytest.raises(UserError, match=r"^data\._path is a setting of neither the data module nor its source$"):
+        data_module(Private("here"), _path="here")
 
 
 class Network(lightning.LightningModule):

@@ -45,6 +45,16 @@ def test_decoded_now_or_later_gives_the_same_pixels(photos, channels):
     assert at_once.y.equal(later.y)
 
 
+@pytest.mark.parametrize("keep", [(True, True), (True, False), (False, False)])
+def test_samples_are_put_together(photos, keep):
+    one, other = (ImageFolder(str(photos), 5, in_memory=in_memory).load().samples for in_memory in keep)
+    both = one + other.subset(torch.tensor([5, 0]))
+    assert both.lazy == (not all(keep))
+    assert both.y.tolist() == [0, 0, 0, 1, 1, 1, 1, 0]
+    for i, j in enumerate([0, 1, 2, 3, 4, 5, 5, 0]):
+        assert both.x[i].equal(one.x[j])
+
+
 def test_free_memory_decides(photos, monkeypatch):
     monkeypatch.setattr(folder, "_free_memory", lambda: 4 * 6 * 3 * 6 * 6)
     assert not ImageFolder(str(photos), size=6).load().samples.lazy

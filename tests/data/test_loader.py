@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from regnet.data import loader as loaders
 from regnet.data.loader import EpochSampler, TensorLoader, make_loader
 from regnet.data.samples import Samples
 
@@ -83,6 +84,20 @@ def test_a_training_batch_of_one_is_dropped(wrap):
     assert sizes(9, 4, shuffle=True) == [4, 4]
     assert sizes(9, 4, shuffle=False) == [4, 4, 1]
     assert sizes(3, 1, shuffle=True) == [1, 1, 1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("fits", [True, False])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_gpu_gets_its_batches_there(monkeypatch, fits, shuffle):
+    monkeypatch.setattr(loaders, "_fits", lambda samples, device: fits or device.type == "cpu")
+    sampler = EpochSampler(23, 0, shuffle)
+    here, there = (list(make_loader(pixels(23), 5, sampler, torch.device(name))) for name in ("cpu", "cuda"))
+    for (x, y), (other_x, other_y) in zip(here, there, strict=True):
+        assert other_x.is_cuda
+        assert other_y.is_cuda
+        assert x.equal(other_x.cpu())
+        assert y.equal(other_y.cpu())
 
 
 def test_floats_pass_unchanged():

@@ -30,6 +30,25 @@ def regression(rmse: float) -> dict:
     return {"train": split, "val": split, "test": split, "gap": {"loss": 0.0, "rmse": 0.0, "r2": 0.0}}
 
 
+def config(overrides: list[str], shape: tuple[int, ...] | None = (1, 8, 8)) -> dict:
+    """What Hydra would compose from the overrides, in small; without a `shape` if the run failed before its data."""
+    composed = {"data": {"source": "digits", "batch_size": 128, "shape": shape and list(shape)}, "regularizer": {}}
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if key == "regularizer":
+            for name in value.replace("none", "").strip("[]").split(","):
+                composed["regularizer"] |= {name: {"_target_": name}} if name else {}
+        elif key == "data":
+            composed["data"]["source"] = value
+        else:
+            *path, last = key.split(".")
+            node = composed
+            for name in path:
+                node = node.setdefault(name, {})
+            node[last] = value
+    return composed
+
+
 def record(overrides: list[str], metrics: dict | None, status: str = "completed", **fields) -> dict:
     """A whole record; the seed is that of the overrides."""
     seeds = [int(text.partition("=")[2]) for text in overrides if text.startswith("seed=")]
@@ -37,7 +56,7 @@ def record(overrides: list[str], metrics: dict | None, status: str = "completed"
         "status": status,
         "reason": None,
         "overrides": overrides,
-        "config": {"regularizer": {}, "seed": seeds[-1] if seeds else 0},
+        "config": config(overrides),
         "seed": seeds[-1] if seeds else 0,
         "epochs": 30,
         "best_epoch": 17,

@@ -1,11 +1,18 @@
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hydra import initialize
+from omegaconf import OmegaConf
+
+from regnet.report.callback import BASIC_SWEEPER, StudyReport
+from tests.report.records import add_run, classification
 
 ROOT = Path(__file__).parents[2]
+NAMES = ("REGNET_STUDY", "REGNET_STUDY_RUNS", "REGNET_STUDY_SWEPT")
 
 CONFIG = """
 seed: 0
@@ -113,12 +120,67 @@ def test_a_study_without_any_run_says_so(program):
 
 
 def test_a_sweeper_that_searches_leaves_the_number_unknown(monkeypatch):
-    from omegaconf import OmegaConf
-
-    from regnet.report.callback import StudyReport
-
     monkeypatch.setenv("REGNET_STUDY_RUNS", "4")
     sweeper = {"_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"}
     config = OmegaConf.create({"hydra": {"sweeper": sweeper, "overrides": {"task": ["lr=1,2"]}}})
     StudyReport().on_multirun_start(config)
     assert "REGNET_STUDY_RUNS" not in os.environ
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """The config of a study of two runs, one of them done; nothing of another study in the environment."""
+    for name in ("LOCAL_RANK", *NAMES):
+        monkeypatch.setenv(name, "")  # so that it is put back as it was
+        monkeypatch.delenv(name)
+    folder = tmp_path / "my study"
+    add_run(folder, ["regularizer=l2", "seed=0"], classification(0.9))
+    sweeper = {"_target_": BASIC_SWEEPER, "params": None}
+    hydra = {"sweep": {"dir": "${folder}"}, "sweeper": sweeper, "overrides": {"task": ["seed=0,1"]}}
+    with initialize(config_path=None, version_base="1.3"):
+        yield OmegaConf.create({"study": "${oc.env:REGNET_STUDY,first}", "folder": str(folder), "hydra": hydra})
+
+
+def exported():
+    return {name: os.environ[name] for name in NAMES if name in os.environ}
+
+
+def test_the_environment_tells_of_the_study_while_it_lasts(study, capsys):
+    StudyReport().on_multirun_start(study)
+    assert exported() == {"REGNET_STUDY": "first", "REGNET_STUDY_RUNS": "2", "REGNET_STUDY_SWEPT": "seed"}
+    StudyReport().on_multirun_end(study)
+    assert exported() == {}
+
+
+def test_the_folder_of_a_study_named_by_the_environment_is_found_at_its_end(study, monkeypatch, capsys):
+    monkeypatch.setenv("REGNET_STUDY", "my study")
+    study.hydra.sweep.dir = f"{Path(study.folder).parent}/${{study}}"
+    StudyReport().on_multirun_start(study)
+    StudyReport().on_multirun_end(study)
+    assert "1/1" in capsys.readouterr().out
+
+
+def test_other_processes_of_a_ddp_run_say_and_change_nothing(study, monkeypatch, capsys):
+    StudyReport().on_multirun_start(study)
+    before = exported()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    study.study = "second"
+    StudyReport().on_multirun_start(study)
+    StudyReport().on_multirun_end(study)
+    assert exported() == before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_rank_zero_that_another_program_started_reports_and_names_no_study(study, monkeypatch, capsys):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    StudyReport().on_multirun_start(study)
+    assert exported() == {"REGNET_STUDY_RUNS": "2", "REGNET_STUDY_SWEPT": "seed"}
+    StudyReport().on_multirun_end(study)
+    assert "1/1" in capsys.readouterr().out
+
+
+def test_the_suggested_commands_can_be_pasted(study, capsys):
+    StudyReport().on_multirun_end(study)
+    *_, report, tensorboard = capsys.readouterr().out.splitlines()
+    assert shlex.split(report) == ["regnet-report", study.folder]
+    assert shlex.split(tensorboard) == ["tensorboard", "--logdir", study.folder]

@@ -94,6 +94,20 @@ def test_csv_has_a_row_for_each_run_and_a_column_for_each_metric(tmp_path):
     assert (second["val/accuracy"], second["regularizer.l2.strength"]) == ("", "")
 
 
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    # As in `regnet-report study | head -3`.
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = ["-m", "regnet.report.command", tmp_path, "--csv", tmp_path / "runs.csv"]
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, encoding="utf-8", timeout=60
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert (tmp_path / "runs.csv").exists()
+
+
 def test_a_csv_that_cannot_be_written_is_one_sentence(tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
     done = command(tmp_path, "--csv", tmp_path / "nowhere" / "runs.csv")

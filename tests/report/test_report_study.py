@@ -1,8 +1,8 @@
 import pytest
 
-from regnet.report.study import short_keys, studies, technique
+from regnet.report.study import settings, short_keys, studies, technique
 from regnet.runs import find_runs
-from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
+from tests.report.records import add_damaged, add_run, add_unfinished, classification, config, regression
 
 
 def labels(folder):
@@ -20,7 +20,9 @@ def labels(folder):
         ("[dropout,l2]", None, "dropout + l2"),
         ("[dropout, l2]", None, "dropout + l2"),
         ("[gaussian_dropout]", {"regularizer": {"dropout": {}}}, "gaussian_dropout"),
-        (None, {"regularizer": {"dropout": {"rate": 0.5}, "l2": {}}}, "dropout + l2"),
+        (None, {"regularizer": {"dropout": {"_target_": "Dropout"}, "l2": {"_target_": "L2"}}}, "dropout + l2"),
+        (None, {"regularizer": {"dropout": {"rate": 0.3}, "l2": {"_target_": "L2"}, "l1": None}}, "l2"),
+        (None, {"regularizer": {"dropout": {"rate": 0.3}, "l2": {"strength": 3e-3}}}, "none"),
         (None, {"regularizer": {}}, "none"),
         (None, {"regularizer": None, "seed": 0}, "none"),
         (None, None, "(default)"),
@@ -55,6 +57,34 @@ def test_runs_are_grouped_by_everything_but_the_seed(tmp_path):
     assert labels(tmp_path) == {"none": 3, "dropout": 3, "dropout + l2": 3}
 
 
+def test_the_name_of_the_study_makes_no_arm(tmp_path):
+    for study, seeds in {"m1": (0, 1), "m2": (2, 3)}.items():
+        for seed in seeds:
+            add_run(tmp_path / study, ["model=mlp", f"study={study}", f"seed={seed}"], classification(0.9))
+    assert labels(tmp_path) == {"none": 4}
+    assert labels(tmp_path / "m1") == {"none": 2}
+    assert studies(find_runs(tmp_path / "m1"))[0].common == ("model=mlp",)
+
+
+def test_the_strength_of_a_regularizer_that_is_not_chosen_makes_no_arm(tmp_path):
+    for strength in ("1e-4", "1e-3"):
+        for regularizer in ("none", "l2"):
+            add_run(
+                tmp_path,
+                [f"regularizer={regularizer}", f"++regularizer.l2.strength={strength}", "seed=0"],
+                classification(0.9),
+            )
+    assert labels(tmp_path) == {"none": 1, "l2 strength=1e-4": 1, "l2 strength=1e-3": 1}
+
+
+def test_what_an_unfinished_run_has_chosen_is_not_known(tmp_path):
+    overrides = ["regularizer=none", "++regularizer.l2.strength=1", "seed=0"]
+    add_unfinished(tmp_path, overrides)
+    add_run(tmp_path, overrides, classification(0.9))
+    unfinished, done = map(settings, find_runs(tmp_path))
+    assert sorted([tuple(unfinished), tuple(done)]) == [("regularizer",), ("regularizer", "regularizer.l2.strength")]
+
+
 def test_overrides_that_differ_are_named_and_the_common_ones_are_not(tmp_path):
     for strength in ("0.1", "0.001"):
         add_run(
@@ -85,6 +115,48 @@ def test_different_data_are_different_studies(tmp_path):
         ("rmse", 1),
     ]
     assert found[1].common == ("data=digits", "data.train_size=50")
+
+
+def test_data_are_told_apart_by_the_record_and_not_by_the_overrides(tmp_path):
+    for experiment, source in {"a": "digits", "b": "wine", "c": "digits"}.items():
+        for seed in range(2):
+            overrides = [f"experiment={experiment}", f"seed={seed}"]
+            add_run(tmp_path, overrides, classification(0.9), config=config([f"data={source}"]))
+    digits, wine = studies(find_runs(tmp_path))
+    assert [arm.label for arm in digits.arms] == ["none experiment=a", "none experiment=c"]
+    assert wine.common == ("experiment=b",)
+    assert [len(arm.runs) for arm in (*digits.arms, *wine.arms)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("key", ["augment.shift", "batch_size", "eval_batch_size", "num_workers"])
+def test_the_use_of_the_data_makes_arms_and_no_studies(tmp_path, key):
+    for value in (0, 1):
+        add_run(tmp_path, [f"data.{key}={value}", "seed=0"], classification(0.9))
+    add_unfinished(tmp_path, [f"data.{key}=2"])
+    name = key.rpartition(".")[2]
+    assert labels(tmp_path) == {f"none {name}=0": 1, f"none {name}=1": 1, f"(default) {name}=2": 1}
+
+
+def test_the_order_of_batches_is_the_seeds_and_makes_no_study(tmp_path):
+    for seed in (0, 1):
+        add_run(tmp_path, [f"seed={seed}"], classification(0.9), config=config([f"data.seed={seed}"]))
+    assert labels(tmp_path) == {"none": 2}
+
+
+def test_a_run_that_failed_before_its_data_were_read_stays_in_its_study(tmp_path):
+    add_run(tmp_path, ["mode=min", "seed=0"], classification(0.9))
+    add_run(tmp_path, ["mode=mim", "seed=0"], None, "failed", config=config(["mode=mim"], shape=None))
+    assert labels(tmp_path) == {"none mode=min": 1, "none mode=mim": 1}
+
+
+def test_runs_without_a_config_go_where_the_overrides_of_their_data_are_the_same(tmp_path):
+    add_unfinished(tmp_path, ["data=wine", "seed=2"])
+    add_unfinished(tmp_path, ["data=digits", "data.train_size=50", "seed=0"])
+    add_run(tmp_path, ["data=digits", "seed=0"], classification(0.9))
+    add_run(tmp_path, ["data=wine", "seed=0"], classification(0.9))
+    add_run(tmp_path, ["data=wine", "seed=1"], None, "failed", config={})
+    found = {study.common: len(study.arms[0].runs) for study in studies(find_runs(tmp_path))}
+    assert found == {("data=wine",): 3, ("data=digits",): 1, ("data=digits", "data.train_size=50"): 1}
 
 
 def test_best_is_chosen_by_validation_and_not_by_test(tmp_path):
@@ -125,6 +197,19 @@ def test_arms_without_a_completed_run_cannot_be_best(tmp_path):
     assert studies(find_runs(tmp_path))[0].best() is None
     add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.1))
     assert studies(find_runs(tmp_path))[0].best().label == "l2"
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "interrupted"])
+def test_the_survivors_of_an_arm_do_not_make_it_best(tmp_path, status):
+    add_run(tmp_path, ["regularizer=l1", "seed=0"], classification(0.99))
+    add_run(tmp_path, ["regularizer=l1", "seed=1"], None, status)
+    assert studies(find_runs(tmp_path))[0].best().label == "l1"
+    for seed, accuracy in enumerate((0.8, 0.9)):
+        add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], classification(accuracy))
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(accuracy - 0.1))
+    (study,) = studies(find_runs(tmp_path))
+    assert study.best().label == "l2"
+    assert [arm.label for arm in study.arms] == ["l2", "none", "l1"]
 
 
 def test_unfinished_runs_count_in_their_arm_and_damaged_ones_in_none(tmp_path):
