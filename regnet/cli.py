@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import Diverged, UserError
-from .report.callback import STUDY_RUNS, STUDY_SWEPT
+from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
 
 
 def config_folder() -> Path:
@@ -47,7 +47,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)  # as shells have it
     finally:
-        del os.environ["HYDRA_FULL_ERROR"]
+        for name in ("HYDRA_FULL_ERROR", STUDY):  # an interrupted study does not reach the end that takes its name back
+            os.environ.pop(name, None)
 
 
 def stop(error: Exception, config_name: str) -> NoReturn:

@@ -30,7 +30,8 @@ def task(cfg: DictConfig) -> None:
         before = "" if recorded is None else f"   recorded {recorded[name]:.6g}"
         print(f"  {name:<9} {value:.6g}{before}")
     if recorded is not None:
-        print("equal to the record" if metrics == recorded else "NOT equal to the record: another device or version?")
+        differs = "NOT equal to the record: another device, precision, thread count or version?"
+        print("equal to the record" if metrics == recorded else differs)
     if cfg.save:
         try:
             Path(cfg.save).write_text(json.dumps(metrics, indent=2) + "\n")

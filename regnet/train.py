@@ -70,8 +70,7 @@ def _is_own_job(number: int) -> bool:
     """
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
         os.environ[STUDY_JOB] = str(number)
-        return True
-    started_for = int(os.environ[STUDY_JOB])
+    started_for = int(os.environ.get(STUDY_JOB, number))
     if number > started_for:
         sys.exit(0)
     return number == started_for
@@ -170,6 +169,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     from .build import build, build_trainer
     from .hparams import end_session, start_session
 
+    launched = set(os.environ)
     setup = build(cfg, overrides)
     step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
     trainer = build_trainer(cfg, setup.callbacks, str(folder), resumed_step=step)
@@ -180,6 +180,8 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     except Exception:
         end_session(trainer, {}, completed=False)
         raise
+    finally:
+        _disband(launched)
     end_session(trainer, flat(results.get("metrics", {})), completed=True)
     return results
 
@@ -242,6 +244,16 @@ def _plain(cfg: DictConfig) -> Any:
         return OmegaConf.to_container(cfg, resolve=True)
     except Exception:
         return OmegaConf.to_container(cfg, resolve=False)
+
+
+def _disband(launched: set[str]) -> None:
+    """Ends DDP's process group and takes back its environment, which Lightning leaves to the study's next run."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+        for name in {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE"} - launched:
+            os.environ.pop(name, None)
 
 
 def _is_rank_zero() -> bool:

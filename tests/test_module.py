@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-from regnet.callbacks import Ema, LastCheckpoint
+from regnet.callbacks import Ema, LastCheckpoint, NoProfiler
 from regnet.data.loader import EpochSampler, TensorLoader
 from regnet.data.samples import Samples
 from regnet.errors import Diverged
@@ -438,3 +438,11 @@ def test_regression_keeps_the_unit_of_its_targets_exactly(precision):
     assert y.dtype == torch.float32
     assert torch.equal(y, 2000 + 0.25 * inner.float())
     assert network.bfloat16()[1].mean.dtype == torch.float32
+
+
+@pytest.mark.parametrize("profiler", [None, NoProfiler()])
+def test_no_profiler_changes_no_result(fit, profiler):
+    module = make({"l2": L2(0.25)})
+    fit(module, profiler=profiler)
+    reference = make({"l2": L2(0.25)})
+    assert fit(reference).measured == module.measured

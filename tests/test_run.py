@@ -370,3 +370,13 @@ def test_two_processes_train_one_run(tmp_path):
     assert record(tmp_path / "run")["status"] == "completed"
     assert len(rows(tmp_path / "run")) == 2
     assert done.out.count("(epoch 2 of 2") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_train_each_run_of_a_study(tmp_path):
+    two = ["trainer.accelerator=cpu", "trainer.devices=2", "+trainer.strategy=ddp", "trainer.max_epochs=2"]
+    done = finish(start("regnet-train", "-m", "study=s", *two, "seed=range(2)", cwd=tmp_path))
+    assert done.code == 0, done.err
+    found = list(tmp_path.rglob("record.json"))
+    assert {path.parent.parent for path in found} == {tmp_path / "outputs/multirun/s"}
+    assert [record(path.parent)["status"] for path in found] == ["completed", "completed"]
