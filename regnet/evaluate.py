@@ -47,8 +47,9 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     """
     import torch
 
-    from .build import Statistics, build_objective, build_regularizers, make
+    from .build import Statistics, build_objective, build_regularizers
     from .data.loader import EpochSampler, make_loader
+    from .make import make
     from .measure import chosen_checkpoint, load_objective, measure
     from .seeds import derive
 
@@ -85,7 +86,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     """The part that is asked for, of the run's own data or of other data that fit its network."""
-    from .build import make
+    from .make import make
 
     node = trained.data
     if "data" not in cfg:

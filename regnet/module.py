@@ -11,13 +11,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .errors import Diverged
+from .measure import Batch
 from .objective import Objective
 from .regularizers import BatchTransform, Update
 from .seeds import derive
 from .weights import weight_statistics
-
-Batch = tuple[Tensor, Tensor]
-VAL, PROBE = 0, 1  # the order of the data module's validation loaders
 
 
 class RegularizedModule(lightning.LightningModule):

@@ -1,0 +1,79 @@
+"""What a person got wrong is found here, before training starts."""
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from .errors import UserError
+from .objective import Objective
+from .regularizers import Update
+from .weights import weights
+
+log = logging.getLogger(__name__)
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """What the config alone tells. Raises UserError."""
+    if not isinstance(cfg.seed, int) or cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
+    if cfg.mode not in ("min", "max"):
+        raise UserError(f"mode={cfg.mode} must be min or max")
+    if not cfg.callbacks.best and not cfg.callbacks.last:
+        raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
+    precision = str(cfg.trainer.precision)
+    if precision == "16-mixed" and cfg.optimizer.get("fused"):
+        raise UserError(
+            "trainer.precision=16-mixed needs optimizer.fused=false: a fused optimizer skips steps unseen, which "
+            "gradient clipping and the regularizers around a step must see"
+        )
+    if any(value is None for value in cfg.scheduler.values()):
+        key = next(key for key, value in cfg.scheduler.items() if value is None)
+        raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={cfg.trainer.max_epochs}); give one")
+    epochs = cfg.trainer.max_epochs
+    if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
+        raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
+
+
+def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str, Update]) -> None:
+    """What can only be told once the parts are there. Raises UserError."""
+    if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
+        raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
+    both = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
+    if both and cfg.optimizer.get("weight_decay"):
+        log.warning(
+            "optimizer.weight_decay=%s and %s both shrink the weights", cfg.optimizer.weight_decay, " and ".join(both)
+        )
+    known = [f"val/{name}" for name in objective.loss.names]
+    if cfg.monitor not in known:
+        raise UserError(f"monitor={cfg.monitor} must be one of {', '.join(known)}")
+    for name, regularizer in {**objective.penalties, **updates}.items():
+        if not hasattr(regularizer, "select"):
+            continue
+        try:
+            found = weights(objective.network, regularizer.select)
+        except ValueError as error:
+            raise UserError(f"regularizer.{name}: {error}") from error
+        if not found:
+            raise UserError(f"regularizer.{name} has nothing to act on: model={cfg.model._target_} has no weights")
+
+
+def try_network(network: nn.Module, cfg: DictConfig) -> None:
+    """One forward pass of two empty samples: the model takes such inputs and gives such outputs. Raises UserError."""
+    x = torch.zeros(2, *cfg.data.shape)
+    try:
+        with torch.no_grad():
+            outputs = network.eval()(x)
+    except Exception as error:
+        raise UserError(
+            f"model={cfg.model._target_} fails on inputs of shape {tuple(x.shape)}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        network.train()
+    if tuple(outputs.shape) != (2, cfg.data.num_outputs):
+        raise UserError(
+            f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
+            f"and must give (2, {cfg.data.num_outputs})"
+        )
