@@ -144,6 +144,8 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     last = checkpoints / "last.ckpt"
     if last.exists() and owner.exists() and owner.read_text() == fingerprint:
         return last
+    if not _is_rank_zero():  # the first process has cleared the folder, and has begun to fill it
+        return None
     shutil.rmtree(checkpoints, ignore_errors=True)
     for stale in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv", folder / "record.json"]:
         stale.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
@@ -105,6 +106,7 @@ def _restored() -> Iterator[None]:
         try:
             yield
         finally:
+            torch.set_flush_denormal(False)
             logging.captureWarnings(False)
             for logger, (level, handlers) in zip(loggers, before, strict=True):
                 for handler in set(logger.handlers) - set(handlers):

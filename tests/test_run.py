@@ -370,6 +370,8 @@ def test_two_processes_train_one_run(tmp_path):
     assert record(tmp_path / "run")["status"] == "completed"
     assert len(rows(tmp_path / "run")) == 2
     assert done.out.count("(epoch 2 of 2") == 1
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert len(events.Scalars("val/loss")) == 2
 
 
 @pytest.mark.slow
@@ -380,3 +382,23 @@ def test_two_processes_train_each_run_of_a_study(tmp_path):
     found = list(tmp_path.rglob("record.json"))
     assert {path.parent.parent for path in found} == {tmp_path / "outputs/multirun/s"}
     assert [record(path.parent)["status"] for path in found] == ["completed", "completed"]
+
+
+def test_numbers_too_small_for_full_speed_are_flushed_to_zero(tmp_path):
+    """A strong L2 drives weights there: each at the least number that a CPU computes with at full speed."""
+    (tmp_path / "mynet.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Linear):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(64, 10)\n"
+        "        with torch.no_grad():\n"
+        "            self.weight.fill_(1e-30)\n"
+        "            self.weight.mul_(1e-10)\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x.flatten(1))\n"
+    )
+    supported = torch.set_flush_denormal(True)
+    torch.set_flush_denormal(False)
+    train_into(tmp_path / "run", "trainer.max_epochs=1", "model._target_=mynet.Net", "optimizer=sgd", "optimizer.lr=0")
+    kept = record(tmp_path / "run")["metrics"]
+    assert (kept["zeros"] == 1) == supported
