@@ -1,6 +1,7 @@
 """`regnet-evaluate`: the chosen checkpoint of a run, measured again, on any data and any perturbation."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
+    sys.argv[1:] = map(_quoted, sys.argv[1:])
     launch(task, config_name="evaluate")
+
+
+def _quoted(argument: str) -> str:
+    """A run's folder is named by its overrides, which Hydra would read as more of them."""
+    key, _, path = argument.partition("=")
+    return f"run='{path}'" if key == "run" and Path(path).is_dir() else argument
 
 
 def task(cfg: DictConfig) -> None:

@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams import metadata as hparams
 
 import regnet.train
 from regnet.cli import config_folder
-from tests.commands import TINY, record, report, train, train_into
+from tests.commands import TINY, evaluate, record, report, train, train_into
 
 TECHNIQUES = "regularizer=none,l2,[dropout,l2]"
 SWEEP = ["-m", "study=s", TECHNIQUES, *TINY]
@@ -171,3 +171,11 @@ def test_an_experiment_trains(tmp_path):
     kept = train_into(tmp_path / "run", "experiment=small_digits", "regularizer=[dropout,l2]", "trainer.max_epochs=1")
     assert kept["config"]["data"]["train_size"] < 1000
     assert set(kept["config"]["regularizer"]) >= {"dropout", "l2"}
+
+
+def test_a_run_of_a_study_is_evaluated_by_its_folder_as_it_is_called(study):
+    folder, _ = study
+    for run in (folder / "outputs/multirun/s").glob("regularizer=*"):
+        done = evaluate(f"run={run}", cwd=folder)
+        assert (done.code, done.err) == (0, "")
+        assert "\nequal to the record\n" in done.out
