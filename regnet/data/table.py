@@ -16,7 +16,7 @@ from .samples import Dataset, Samples
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_CLASSES = 20  # of whole numbers; more are taken for a quantity
+LABEL_RANGE = 20  # whole numbers that lie wider apart are taken for a quantity, such as a price
 MAX_LEVELS = 1000  # of a text column; more are taken for names
 
 
@@ -50,7 +50,7 @@ class Csv:
 
     A column of numbers is one feature, NaN where a value is missing; one of text (or true/false) has a
     0/1 feature ``name=level`` for each level. A column with missing values has one more, ``name=missing``.
-    Targets that are text, or whole numbers with at most 20 different values, are classes; `task`
+    Targets that are text, or whole numbers less than 20 apart from each other, are classes; `task`
     ("classification" or "regression") says otherwise.
 
     Args:
@@ -112,9 +112,10 @@ class Csv:
             raise UserError(f"data.task={self.task} must be classification, regression or null")
         if self.task == "regression":
             return None
-        few = values is not None and values.dtype.kind in "iu" and values.nunique() <= MAX_CLASSES
-        if self.task is None and values is not None and not few:
-            return None
+        if self.task is None and values is not None:
+            labels = values.dtype.kind in "iu" and values.max() - values.min() < LABEL_RANGE
+            if not labels:
+                return None
         levels = target.unique()
         classes = sorted(levels) if values is None else sorted(levels, key=float)
         if len(classes) < 2:

@@ -146,3 +146,14 @@ def test_sklearn(name, shape, classes, features):
         assert (data.samples.x.min(), data.samples.x.max()) == (0, 1)
     if name == "diabetes":
         assert data.samples.x[:, 0].mean() == pytest.approx(48.5, abs=0.1)  # age in years
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [([0, 1], 2), ([-1, 1], 2), (range(1, 21), 20), (range(21), None), ([100, 140, 320], None), ([0.0, 1.5], None)],
+)
+def test_whole_numbers_close_together_are_classes_and_others_are_quantities(tmp_path, values, classes):
+    path = tmp_path / "table.csv"
+    path.write_text("x,y\n" + "".join(f"{i},{y}\n" for i, y in enumerate([*values] * 3)))
+    found = Csv(str(path), "y").load().classes
+    assert (found and len(found)) == classes
