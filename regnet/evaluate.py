@@ -61,6 +61,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     from .measure import chosen_checkpoint, load_objective, measure
     from .seeds import derive
 
+    torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     folder = Path(cfg.run)
     record = _read(folder)
     trained = OmegaConf.create(record["config"])

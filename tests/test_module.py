@@ -426,6 +426,9 @@ def test_resumed_after_it_was_stopped_early_it_stays_stopped(fit, tmp_path):
     fit(again, path, max_epochs=9, callbacks=[stop(), LastCheckpoint(path)])
     assert torch.load(path, weights_only=True)["epoch"] < 8
     assert again.trainer.current_epoch == module.trainer.current_epoch
+    assert again.measured == module.measured
+    before, after = weights_of(module), weights_of(again)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
