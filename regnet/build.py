@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pkgutil import resolve_name
@@ -65,14 +65,19 @@ class Setup:
     callbacks: dict[str, Callback]
 
 
-def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Setup:
+def build(
+    cfg: DictConfig, overrides: Sequence[str] = (), load: Callable[[DictConfig], DataModule] | None = None
+) -> Setup:
     """Data, network, regularizers and objective as `cfg` says; fills the sizes found in the data into `cfg`.
+
+    `load` gives the data of a config, where runs share them; by default they are read.
 
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
     check_settings(cfg)
-    data = build_data(cfg)
+    data = (load or load_data)(cfg)
+    describe_data(cfg, data)
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
@@ -94,15 +99,24 @@ def build(cfg: DictConfig, overrides: Sequence[str] = ()) -> Setup:
 
 def build_data(cfg: DictConfig) -> DataModule:
     """The data module, set up; what was found in the data goes into ``cfg.data`` for others to refer to."""
+    data = load_data(cfg)
+    describe_data(cfg, data)
+    return data
+
+
+def load_data(cfg: DictConfig) -> DataModule:
     data = make(cfg.data, "data")
     data.setup()
+    return data
+
+
+def describe_data(cfg: DictConfig, data: DataModule) -> None:
     with open_dict(cfg):
         cfg.data.shape = list(data.shape)
         cfg.data.num_outputs, cfg.data.num_classes = data.num_outputs, data.num_classes
         cfg.data.classes = None if data.classes is None else [str(name) for name in data.classes]
         if data.schema:
             cfg.data.schema = data.schema
-    return data
 
 
 def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:

@@ -58,6 +58,11 @@ def task(cfg: DictConfig) -> float:
     record = run(cfg, folder, overrides, launcher=hydra.runtime.choices["hydra/launcher"])
     if hydra.mode == RunMode.RUN and record["status"] != "completed":
         sys.exit(1)
+    return score(cfg, record)
+
+
+def score(cfg: DictConfig, record: Record) -> float:
+    """The monitored metric of the chosen epoch."""
     split, _, name = cfg.monitor.partition("/")
     return record["metrics"][split][name] if record["metrics"] else float("nan")
 
@@ -83,29 +88,13 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
     its last checkpoint, and goes on bitwise as if it had never stopped. A run that fails or diverges is
     recorded with its reason and returns like any other, so that a study goes on.
     """
-    with open_dict(cfg):
-        for name in not_chosen(cfg.regularizer):
-            del cfg.regularizer[name]
-    fingerprint = sha256(OmegaConf.to_yaml(cfg).encode()).hexdigest()
+    fingerprint = identity(cfg)
     if (record := finished(folder, fingerprint)) is not None:
         log.info("%s  was done before", position() or folder)
         return record
     checkpoint = resume_from(folder, fingerprint)
-    record = {
-        "status": "failed",
-        "reason": None,
-        "overrides": list(overrides),
-        "seed": cfg.seed,
-        "epochs": None,
-        "best_epoch": None,
-        "metrics": None,
-        "device": None,
-        "launcher": launcher,
-        "fingerprint": fingerprint,
-        "versions": {name: version(name) for name in PACKAGES} | {"python": python_version()},
-        "started": datetime.now(timezone.utc).isoformat(),
-    }
-    _settle()
+    record = new_record(cfg, overrides, launcher, fingerprint)
+    settle()
     clock = time.monotonic()
     try:
         record |= _train_and_test(cfg, folder, overrides, checkpoint)
@@ -119,12 +108,38 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         record |= {"status": status, "reason": sentence(error, "train")}
         log.debug("traceback", exc_info=True)  # to the run's log only
     finally:
-        record |= {"config": _plain(cfg), "seconds": time.monotonic() - clock}
+        record |= {"config": plain(cfg), "seconds": time.monotonic() - clock}
         if _is_rank_zero():
             write_record(folder, record)
             level = logging.INFO if record["status"] == "completed" else logging.ERROR
             log.log(level, "  ".join(filter(None, (position(), summary(record)))))
     return record
+
+
+def identity(cfg: DictConfig) -> str:
+    """A fingerprint of all that a run's result depends on; entries of regularizers that it does not use are dropped."""
+    with open_dict(cfg):
+        for name in not_chosen(cfg.regularizer):
+            del cfg.regularizer[name]
+    return sha256(OmegaConf.to_yaml(cfg).encode()).hexdigest()
+
+
+def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerprint: str) -> Record:
+    """The record of a run that has just begun."""
+    return {
+        "status": "failed",
+        "reason": None,
+        "overrides": list(overrides),
+        "seed": cfg.seed,
+        "epochs": None,
+        "best_epoch": None,
+        "metrics": None,
+        "device": None,
+        "launcher": launcher,
+        "fingerprint": fingerprint,
+        "versions": {name: version(name) for name in PACKAGES} | {"python": python_version()},
+        "started": datetime.now(timezone.utc).isoformat(),
+    }
 
 
 def finished(folder: Path, fingerprint: str) -> Record | None:
@@ -175,7 +190,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     setup = build(cfg, overrides)
     step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
     trainer = build_trainer(cfg, setup.callbacks, str(folder), resumed_step=step)
-    start_session(trainer, _hyperparameters(overrides))
+    start_session(trainer, hyperparameters(overrides))
     try:
         trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
         results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
@@ -208,12 +223,12 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
         "status": "completed",
         "epochs": trainer.current_epoch,
         "best_epoch": min(chosen["epoch"], trainer.current_epoch - 1),  # last.ckpt tells the next one at the end
-        "metrics": _nested(chosen["measured"], test),
+        "metrics": nested(chosen["measured"], test),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
 
 
-def _nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]:
+def nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]:
     """The metrics of the record from the names of the log."""
 
     def part(prefix: str) -> dict[str, float]:
@@ -229,7 +244,7 @@ def _nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any
     }
 
 
-def _hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
+def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
     values: dict[str, Any] = {}
     for override in overrides:
@@ -240,7 +255,7 @@ def _hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _plain(cfg: DictConfig) -> Any:
+def plain(cfg: DictConfig) -> Any:
     """The resolved config; as it is where it cannot be resolved, which is then why the run failed."""
     try:
         return OmegaConf.to_container(cfg, resolve=True)
@@ -264,7 +279,7 @@ def _is_rank_zero() -> bool:
     return rank_zero_only.rank == 0
 
 
-def _settle() -> None:
+def settle() -> None:
     """Lightning's greetings, tips and advice are not a run's news; the rest of its warnings is."""
     import torch
 

@@ -1,5 +1,7 @@
 """The data module: from a source to the loaders of one run."""
 
+import copy
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -12,7 +14,7 @@ from ..seeds import derive
 from .loader import EpochSampler, TensorLoader, make_loader
 from .moments import divisor, input_moments
 from .samples import Dataset, Samples
-from .split import corrupt_labels, split
+from .split import check_train_size, corrupt_labels, split
 
 
 class Source(Protocol):
@@ -76,12 +78,38 @@ class DataModule(LightningDataModule):
         y = data.samples.y
         test_fraction = self.test_fraction if data.test is None else 0
         parts = split(y, test_fraction, self.val_fraction, self.train_size, self.split_seed)
-        train = data.samples.subset(parts.train)
         self.val = data.samples.subset(parts.val)
         self.test = data.samples.subset(parts.test) if data.test is None else data.test
+        self._train_on(data.samples.subset(parts.train))
+
+    def variant(self, train_size: int | None, label_noise: float, seed: int) -> "DataModule":
+        """The same samples for another run, which shares their memory: what these settings would have given.
+
+        Only for a module that has been set up with all of its training samples and clean labels.
+
+        Raises:
+            UserError: as `setup` does.
+        """
+        other = copy.copy(self)
+        other.train_size, other.label_noise, other.seed = train_size, label_noise, seed
+        other._check_settings()
+        check_train_size(train_size, len(self.train))
+        if train_size is None and label_noise == 0:
+            return other
+        other.__dict__.pop("_moments", None)
+        samples = self.train if self.train.lazy else Samples(self.train.x[:train_size], self.train.y[:train_size])
+        other._train_on(samples)
+        return other
+
+    def _train_on(self, train: Samples) -> None:
         self._check_training(train)
         self.train = self._with_noise(train)
-        self.probe = self.train.subset(torch.arange(min(len(self.train), len(self.val))))
+        size = min(len(self.train), len(self.val))
+        self.probe = (
+            self.train.subset(torch.arange(size))
+            if self.train.lazy
+            else Samples(self.train.x[:size], self.train.y[:size])
+        )
 
     @property
     def task(self) -> str:
@@ -104,6 +132,10 @@ class DataModule(LightningDataModule):
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the training inputs, see `input_moments`."""
+        return self._moments
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
         return input_moments(self.train)
 
     def target_statistics(self) -> tuple[float, float]:

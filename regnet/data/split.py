@@ -51,12 +51,17 @@ def split(y: Tensor, test_fraction: float, val_fraction: float, train_size: int 
     order = stratified_order(y, torch.Generator().manual_seed(derive(seed, "split")))
     test, pool = _cut(order, test_fraction)
     val, rest = _cut(pool, val_fraction)
-    if train_size is not None and train_size > len(rest):
-        raise UserError(
-            f"data.train_size={train_size} is more than the {len(rest)} samples that are left for "
-            f"training; choose at most {len(rest)}"
-        )
+    check_train_size(train_size, len(rest))
     return Split(rest[:train_size], val, test)
+
+
+def check_train_size(train_size: int | None, left: int) -> None:
+    """Raises UserError if fewer than `train_size` samples are left for training."""
+    if train_size is not None and train_size > left:
+        raise UserError(
+            f"data.train_size={train_size} is more than the {left} samples that are left for "
+            f"training; choose at most {left}"
+        )
 
 
 def _cut(order: LongTensor, fraction: float) -> tuple[LongTensor, LongTensor]:

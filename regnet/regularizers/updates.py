@@ -1,5 +1,6 @@
 """Updates: what is done to the weights around the optimizer's step, under any training loop."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -76,9 +77,12 @@ class WeightDecay(Update):
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
         chosen = {id(weight.tensor) for weight in weights(network, self.select)}
         for group in optimizer.param_groups:
-            shrunk = [w for w in group["params"] if id(w) in chosen and w.requires_grad]
-            if shrunk:
-                torch._foreach_mul_(shrunk, 1 - group["lr"] * self.strength)
+            self.shrink([w for w in group["params"] if id(w) in chosen and w.requires_grad], group["lr"])
+
+    def shrink(self, tensors: Sequence[Tensor], lr: float | Tensor) -> None:
+        factor = 1 - lr * self.strength
+        for w in tensors:
+            w.mul_(factor)
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         def before_step(

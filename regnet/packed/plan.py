@@ -1,0 +1,118 @@
+"""Which runs may share a pack: those whose configs differ in numbers that are kept for each network apart."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ..cli import config_folder, not_chosen
+from .job import Job
+
+OWN = {  # what each run of a pack has for itself
+    "": ("seed", "study", "folder", "monitor", "mode", "scheduler"),
+    "model": ("init",),
+    "data": ("seed", "split_seed", "label_noise", "train_size", "augment"),
+    "optimizer": ("lr", "weight_decay", "momentum", "betas"),
+}
+HYPERPARAMETERS = ("strength", "rate", "radius", "smoothing", "noise", "l1_ratio")
+EARLY_STOPPING = "lightning.pytorch.callbacks.EarlyStopping"
+OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
+OPTIMIZER_KEYS = {
+    *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),
+    "foreach",
+}
+PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+FREE = ("max_epochs", "accelerator", "precision", "log_every_n_steps", "deterministic", "enable_progress_bar")
+
+
+@dataclass(frozen=True)
+class Plan:
+    packs: list[list[Job]]
+    alone: list[tuple[Job, str]]  # and why
+
+    @property
+    def sentence(self) -> str:
+        """How many packs, how many alone, and why, in one line."""
+        runs = sum(len(pack) for pack in self.packs)
+        sizes = "+".join(str(len(pack)) for pack in self.packs)
+        told = f"packed: {runs} runs in {len(self.packs)} pack{'s' * (len(self.packs) != 1)}"
+        if len(self.packs) > 1:
+            told += f" of {sizes}"
+        if not self.alone:
+            return told
+        why = Counter(reason for _, reason in self.alone)
+        return f"{told}; {len(self.alone)} alone: " + ", ".join(f"{n} for {reason}" for reason, n in why.items())
+
+
+def plan(jobs: Sequence[Job], size: int | None) -> Plan:
+    """Packs of at most `size` jobs, in the order in which their first jobs come."""
+    groups: dict[str, list[Job]] = {}
+    alone = []
+    for job in jobs:
+        if (reason := obstacle(job.cfg)) is None:
+            groups.setdefault(signature(job.cfg), []).append(job)
+        else:
+            alone.append((job, reason))
+    packs = []
+    for group in groups.values():
+        folders = {job.folder for job in group}
+        if len(folders) == 1:
+            alone += [(job, "nothing to share a pack with") for job in group]
+            continue
+        step = size or len(group)
+        packs += [group[i : i + step] for i in range(0, len(group), step)]
+    return Plan(packs, sorted(alone, key=lambda one: one[0].number))
+
+
+def signature(cfg: DictConfig) -> str:
+    """What runs of one pack have in common, as text."""
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    momentum = bool(plain["optimizer"].get("momentum"))
+    for part, keys in OWN.items():
+        node = plain[part] if part else plain
+        for key in keys:
+            node.pop(key, None)
+    for name in not_chosen(cfg.regularizer):
+        del plain["regularizer"][name]
+    for name, node in plain["regularizer"].items():
+        own = set(node) - {"_target_"} if node["_target_"] == EARLY_STOPPING else HYPERPARAMETERS
+        plain["regularizer"][name] = {key: value for key, value in node.items() if key not in own}
+    return json.dumps([plain, momentum], sort_keys=True, default=str)
+
+
+def obstacle(cfg: DictConfig) -> str | None:
+    """Why a run cannot be packed, as far as its config tells; None if it can."""
+    for key, value in cfg.trainer.items():
+        if key in FREE:
+            if key == "max_epochs" and (not isinstance(value, int) or value < 1):
+                return f"trainer.max_epochs={value}"
+            if key == "precision" and str(value) not in PRECISIONS:
+                return f"trainer.precision={value}"
+        elif key not in _default("trainer/default") or value != _default("trainer/default")[key]:
+            return f"trainer.{key}={value}"
+    if cfg.optimizer.get("_target_") not in OPTIMIZERS:
+        return f"optimizer._target_={cfg.optimizer.get('_target_')}"
+    for key in cfg.optimizer:
+        if key not in OPTIMIZER_KEYS or (key == "dampening" and cfg.optimizer[key]):
+            return f"optimizer.{key}={cfg.optimizer[key]}"
+    for group, default in (("callbacks", "callbacks/default"), ("logger", "logger/tensorboard")):
+        for name, node in OmegaConf.to_container(cfg[group], resolve=False).items():
+            usual = dict(_default(default).get(name) or {})
+            if node is not None and {**node, "every_seconds": 0} != {**usual, "every_seconds": 0}:
+                return f"{group}.{name}"
+    for name, node in cfg.regularizer.items():
+        target = node.get("_target_", "") if isinstance(node, DictConfig) else ""
+        if target.startswith(("regnet.callbacks.", "lightning.")) and target != EARLY_STOPPING:
+            return f"regularizer.{name} (it acts through a callback)"
+    if cfg.data.get("num_workers"):
+        return f"data.num_workers={cfg.data.num_workers}"
+    return None
+
+
+@cache
+def _default(name: str) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.load(config_folder() / f"{name}.yaml"), resolve=False)
