@@ -21,19 +21,29 @@ def measure(
     perturb: Callable[[Tensor, Tensor], Batch] | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """The metrics of the objective's task over all batches, in evaluation mode, in float32.
+    """The metrics of the objective's task over all batches, in evaluation mode, in float32 at least.
 
     `perturb` changes each batch first, as a batch transform does.
     """
-    objective.float().to(device).eval()
+    dtype = widen(objective)
+    objective.to(device).eval()
     outputs, targets = [], []
     for batch in batches:
         x, y = (tensor.to(device) for tensor in batch)
         if perturb is not None:
             x, y = perturb(x, y)
-        outputs.append(objective.network(x))
+        outputs.append(objective.network(x.to(dtype)))
         targets.append(y)
     return objective.loss.metrics(torch.cat(outputs), torch.cat(targets))
+
+
+def widen(objective: Objective) -> torch.dtype:
+    """Half precision becomes float32; the type of what the network takes."""
+    dtypes = {p.dtype for p in objective.parameters() if p.is_floating_point()}
+    if dtypes == {torch.float64}:
+        return torch.float64
+    objective.float()
+    return torch.float32
 
 
 def chosen_checkpoint(folder: Path) -> dict[str, Any]:
@@ -58,6 +68,8 @@ def load_objective(objective: Objective, checkpoint: Mapping[str, Any]) -> None:
         UserError: the checkpoint is one of another objective.
     """
     state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
+    if any(state[name].dtype == torch.float64 for name, _ in objective.named_parameters() if name in state):
+        objective.double()
     try:
         objective.load_state_dict(state)
     except RuntimeError as error:

@@ -7,6 +7,11 @@ from torch import Tensor, nn
 from .exact import Exact
 
 
+def wide(x: Tensor) -> Tensor:
+    """In float32 at least: half precision is too narrow for sums (DESIGN 3.8)."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class Classification(nn.Module):
     """Cross-entropy in nats; accuracy, NLL and ECE. Targets: class indices (B,) or probabilities (B, C)."""
 
@@ -14,19 +19,19 @@ class Classification(nn.Module):
     ECE_BINS = 15
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:  # (B, C), (B,) or (B, C)
-        return F.cross_entropy(logits.float(), y)
+        return F.cross_entropy(wide(logits), y if y.dtype == torch.int64 else y.to(wide(logits).dtype))
 
     def metrics(self, logits: Tensor, y: Tensor) -> dict[str, float]:  # (N, C), (N,)
         """loss (that of training), accuracy, nll, ece; all means over N.
 
         ECE = Σ_b |Σ_{i in b} (correct_i - confidence_i)| / N over 15 bins of equal width (Guo et al. 2017).
         """
-        log_p = logits.float().log_softmax(1)
+        log_p = wide(logits).log_softmax(1)
         nll = F.nll_loss(log_p, y)
         confidence, prediction = log_p.exp().max(1)
-        correct = (prediction == y).float()
+        correct = (prediction == y).to(log_p.dtype)
         bins = (confidence * self.ECE_BINS).ceil().long().sub(1).clamp(0, self.ECE_BINS - 1)  # (lo, hi]
-        in_bin = F.one_hot(bins, self.ECE_BINS).float()  # (N, bins)
+        in_bin = F.one_hot(bins, self.ECE_BINS).to(log_p.dtype)  # (N, bins)
         ece = (in_bin.T @ (correct - confidence)).abs().sum() / len(y)
         return dict(zip(self.names, torch.stack([nll, correct.mean(), nll, ece]).tolist(), strict=True))
 
@@ -45,7 +50,7 @@ class Regression(Exact):
         self.register_buffer("scale", torch.tensor(float(scale)))
 
     def forward(self, prediction: Tensor, y: Tensor) -> Tensor:  # (B, 1), (B,)
-        return F.mse_loss(prediction.squeeze(1).float() / self.scale, y.float() / self.scale)
+        return F.mse_loss(wide(prediction).squeeze(1) / self.scale, y.to(wide(prediction).dtype) / self.scale)
 
     def metrics(self, prediction: Tensor, y: Tensor) -> dict[str, float]:  # (N, 1), (N,)
         """loss (that of training), rmse = sqrt(mean squared error), r2 = 1 - MSE / Var(y).

@@ -216,7 +216,7 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
             f"{trainer.check_val_every_n_epoch}, trainer.limit_val_batches={trainer.limit_val_batches}"
         )
     device = trainer.strategy.root_device
-    objective = setup.module.objective.float()
+    objective = setup.module.objective
     load_objective(objective, chosen)
     test = measure(objective, setup.data.test_dataloader(), device=device)
     return {

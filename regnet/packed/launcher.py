@@ -103,9 +103,7 @@ class PackedLauncher(BasicLauncher):
         if outcome.traceback:
             log.debug("%s", outcome.traceback)
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        result = JobReturn(
-            overrides=list(job.overrides), cfg=job.cfg, hydra_cfg=job.hydra, working_dir=str(Path.cwd())
-        )
+        result = JobReturn(overrides=list(job.overrides), cfg=job.cfg, hydra_cfg=job.hydra, working_dir=str(Path.cwd()))
         result.return_value, result.status = score(job.cfg, record), JobStatus.COMPLETED
         self.hydra_context.callbacks.on_job_end(config=job.hydra, job_return=result)
         return result
@@ -126,5 +124,3 @@ class PackedLauncher(BasicLauncher):
         }
         for name, config in configs.items():
             (place / f"{name}.yaml").write_text(OmegaConf.to_yaml(config), encoding="utf-8")
-
-

@@ -80,9 +80,7 @@ class Member:
 
         purge = {} if purge_step is None else {"purge_step": purge_step + 1}
         HydraConfig.instance().set_config(self.job.hydra)
-        self.trainer.loggers = [
-            make(node, f"logger.{name}", **purge) for name, node in self.cfg.logger.items() if node
-        ]
+        self.trainer.loggers = [make(node, f"logger.{name}", **purge) for name, node in self.cfg.logger.items() if node]
         if self.csv:
             self.csv.on_train_start(self.trainer, self.module)
         start_session(self.trainer, hyperparameters)
@@ -240,11 +238,14 @@ def _loops(epochs: int, steps: int, batches: int, scheduled: bool) -> dict[str, 
 
 
 def _idle() -> dict[str, Any]:
-    return {"state_dict": {}, "batch_progress": {
-        "total": dict.fromkeys(("ready", "completed", "started", "processed"), 0),
-        "current": dict.fromkeys(("ready", "completed", "started", "processed"), 0),
-        "is_last_batch": False,
-    }}
+    return {
+        "state_dict": {},
+        "batch_progress": {
+            "total": dict.fromkeys(("ready", "completed", "started", "processed"), 0),
+            "current": dict.fromkeys(("ready", "completed", "started", "processed"), 0),
+            "is_last_batch": False,
+        },
+    }
 
 
 def neighbours(members: Sequence[Member]) -> list[Member]:

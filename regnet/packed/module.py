@@ -60,6 +60,7 @@ class PackedModule(lightning.LightningModule):
         self.chunks = Chunks(len(self.members), size, self.root)
         self.terms = ["loss", *(f"penalty/{name}" for name in self.members[0].objective.penalties)]
         self.sums = torch.zeros(0)  # (K, terms): Σ of each term over the epoch's samples
+        self._wide = torch.promote_types(next(iter(self.stack.params.values())).dtype, torch.float32)
         self.errors: dict[int, Exception] = {}
         self.saved = time.monotonic()
 
@@ -68,7 +69,7 @@ class PackedModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.noise.begin([derive(m.module.seed, "noise", self.current_epoch, 0) for m in self.members])
-        self.sums = torch.zeros(len(self.members), len(self.terms), device=self.root)
+        self.sums = torch.zeros(len(self.members), len(self.terms), device=self.root, dtype=self._wide)
         self.counts = [0] * len(self.members)
         self.rule.set_lr([member.lr for member in self.members])
 
@@ -99,9 +100,7 @@ class PackedModule(lightning.LightningModule):
             member.end_epoch()
         self.tell(len(self.members))
         done = self.current_epoch + 1 == self.trainer.max_epochs
-        leaving = [
-            k for k, m in enumerate(self.members) if done or k in self.errors or m.trainer.should_stop
-        ]
+        leaving = [k for k, m in enumerate(self.members) if done or k in self.errors or m.trainer.should_stop]
         every = next((member.last.every_seconds for member in self.members if member.last), float("inf"))
         if time.monotonic() - self.saved >= every:
             for k in range(len(self.members)):

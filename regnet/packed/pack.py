@@ -90,7 +90,9 @@ class _Pack:
         if (record := finished(job.folder, fingerprint)) is not None:
             self.outcomes[job.number] = Outcome(record, None)
             return None
-        self.records[job.number] = new_record(cfg, job.overrides, job.hydra.hydra.runtime.choices["hydra/launcher"], fingerprint)
+        self.records[job.number] = new_record(
+            cfg, job.overrides, job.hydra.hydra.runtime.choices["hydra/launcher"], fingerprint
+        )
         try:
             return Member(job, cfg, build(cfg, job.overrides, self.data.of))
         except Exception as error:
@@ -170,7 +172,7 @@ def _test_chosen(member: Member) -> dict[str, Any]:
     if chosen is None:
         raise UserError("no epoch was validated, so that none can be chosen")
     root = next(member.objective.parameters()).device
-    objective = copy.deepcopy(member.objective).float()
+    objective = copy.deepcopy(member.objective)
     load_objective(objective, chosen)
     test = measure(objective, member.data.test_dataloader(), device=root)
     epochs = member.trainer.current_epoch
@@ -257,7 +259,9 @@ def check(members: Sequence[Member]) -> int:
             raise MemoryError(str(error)) from error
         log.debug("cannot be stacked", exc_info=True)
         reason = " ".join(str(error).split())[:120]
-        raise CannotPack(f"model={first.cfg.model._target_} cannot be stacked: {type(error).__name__}: {reason}") from error
+        raise CannotPack(
+            f"model={first.cfg.model._target_} cannot be stacked: {type(error).__name__}: {reason}"
+        ) from error
     # weights, their gradients, the optimizer's state, the best weights; and what the backward pass needs
     state = _bytes(stack.params) * 3 + sum(_bytes(one) for one in rule.state.values()) + 2 * _bytes(stack.buffers)
     each = (state + 2 * activations) / len(pair)

@@ -79,6 +79,8 @@ def signature(cfg: DictConfig) -> str:
     for name in not_chosen(cfg.regularizer):
         del plain["regularizer"][name]
     for name, node in plain["regularizer"].items():
+        if not isinstance(node, dict):  # augment, which refers to the data's
+            continue
         own = set(node) - {"_target_"} if node["_target_"] == EARLY_STOPPING else HYPERPARAMETERS
         plain["regularizer"][name] = {key: value for key, value in node.items() if key not in own}
     return json.dumps([plain, momentum], sort_keys=True, default=str)
@@ -105,7 +107,7 @@ def obstacle(cfg: DictConfig) -> str | None:
             if node is not None and {**node, "every_seconds": 0} != {**usual, "every_seconds": 0}:
                 return f"{group}.{name}"
     for name, node in cfg.regularizer.items():
-        target = node.get("_target_", "") if isinstance(node, DictConfig) else ""
+        target = node.get("_target_") or "" if isinstance(node, DictConfig) else ""
         if target.startswith(("regnet.callbacks.", "lightning.")) and target != EARLY_STOPPING:
             return f"regularizer.{name} (it acts through a callback)"
     if cfg.data.get("num_workers"):

@@ -82,7 +82,9 @@ class Stack:
         shared = {name.removeprefix(prefix): t for name, t in self.shared.items() if name.startswith(prefix)}
         objective.eval()
         try:
-            return vmap(lambda own, x: functional_call(objective.network, own | shared, (x,)), in_dims=(0, None))(own, x)
+            return vmap(lambda own, x: functional_call(objective.network, own | shared, (x,)), in_dims=(0, None))(
+                own, x
+            )
         finally:
             objective.train()
 

@@ -1,0 +1,108 @@
+"""A packed run is the run alone: every metric of every epoch, every weight, every file."""
+
+import csv
+
+import pytest
+import torch
+from commands import record, train
+
+SMALL = [
+    "trainer.max_epochs=3",
+    "data.batch_size=64",
+    "data.train_size=300",
+    "trainer.log_every_n_steps=2",
+    "callbacks.last.every_seconds=1000",
+]
+CNN = ["model=cnn", "model.stages=[[4],[6]]", "model.head=[8]", "data.train_size=150"]
+SGD = ["optimizer=sgd", "optimizer.lr=0.05"]
+
+CASES = {
+    "l2": ["regularizer=l2", "regularizer.l2.strength=0,1e-3,1e-2"],
+    "l1": ["regularizer=l1", "regularizer.l1.strength=1e-4,1e-2"],
+    "elastic net": ["regularizer=elastic_net", "regularizer.elastic_net.l1_ratio=0.1,0.9"],
+    "learning rate": ["optimizer.lr=1e-3,1e-2"],
+    "betas": ["optimizer.betas=[0.9,0.999],[0.5,0.9]"],
+    "adam's decay": ["+optimizer.weight_decay=0,0.1"],
+    "adamw": ["optimizer=adamw", "optimizer.weight_decay=0.01,0.5"],
+    "sgd": [*SGD, "optimizer.momentum=0.5,0.9", "+optimizer.weight_decay=0,1e-2"],
+    "plain sgd": [*SGD, "optimizer.momentum=0", "optimizer.lr=0.05,0.1"],
+    "nesterov": [*SGD, "optimizer.nesterov=true", "optimizer.lr=0.05,0.1"],
+    "decoupled decay": ["regularizer=weight_decay", "regularizer.weight_decay.strength=0.1,10"],
+    "max-norm": ["regularizer=max_norm", "regularizer.max_norm.radius=0.5,1.5"],
+    "label smoothing": ["regularizer=label_smoothing", "regularizer.label_smoothing.smoothing=0,0.2"],
+    "mixup": ["regularizer=mixup", "regularizer.mixup.strength=0.2,1"],
+    "augment": ["regularizer=augment", "seed=0,1"],
+    "seed": ["seed=range(3)"],
+    "split": ["data.split_seed=0,1", "seed=0,1"],
+    "label noise": ["data.label_noise=0,0.3"],
+    "train size": ["data.train_size=128,150,300"],
+    "schedule": ["scheduler=cosine,constant", "optimizer.lr=1e-2,1e-3"],
+    "batch norm": ["model.norm=batch", "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
+    "layer norm": ["model.norm=layer", "seed=0,1"],
+    "cnn": [*CNN, "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
+    "cnn, batch norm, sgd": [*CNN, *SGD, "model.norm=batch", "seed=0,1"],
+    "regression": ["data=diabetes", "data.train_size=200", "seed=0,1"],
+    "dropout": ["regularizer=dropout", "regularizer.dropout.rate=0,0.3,0.6", "model.widths=[16,16]"],
+    "both dropouts": ["regularizer=[dropout,input_dropout,l2]", "regularizer.dropout.rate=0.2,0.5", "seed=0,1"],
+    "spatial dropout": [*CNN, "regularizer=spatial_dropout", "regularizer.spatial_dropout.rate=0.1,0.4"],
+}
+
+
+def compare(alone, packed, relative):
+    left, right = record(alone), record(packed)
+    assert right["status"] == left["status"] == "completed", right["reason"]
+    assert (right["best_epoch"], right["epochs"]) == (left["best_epoch"], left["epochs"])
+    assert right["fingerprint"] == left["fingerprint"]
+    close(right["metrics"], left["metrics"], relative)
+    with (alone / "metrics.csv").open() as a, (packed / "metrics.csv").open() as b:
+        close(list(csv.DictReader(b)), list(csv.DictReader(a)), relative)
+    for name in ("best.ckpt", "last.ckpt"):
+        a, b = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (alone, packed))
+        assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"])
+        assert list(a["state_dict"]) == list(b["state_dict"])
+        for key, weight in a["state_dict"].items():
+            # rounding is relative to a tensor's largest entry: a single one may cancel to any smallness
+            size = weight.double().abs().max().item() if weight.numel() else 0
+            torch.testing.assert_close(b["state_dict"][key], weight, rtol=relative, atol=relative * size, msg=key)
+
+
+def close(got, expected, relative):
+    if isinstance(expected, dict):
+        assert list(got) == list(expected)
+        for key in expected:
+            if key.endswith("ece") and relative > 1e-6:
+                continue  # it jumps where rounding takes a sample across a bin's edge
+            close(got[key], expected[key], relative)
+    elif isinstance(expected, list):
+        assert len(got) == len(expected)
+        for a, b in zip(got, expected, strict=True):
+            close(a, b, relative)
+    elif expected not in (None, ""):
+        assert float(got) == pytest.approx(float(expected), rel=relative, abs=relative)
+    else:
+        assert got == expected
+
+
+def folders(study):
+    return {path.parent.name: path.parent for path in study.glob("*/record.json")}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("precision", "relative"), [("64-true", 1e-9), ("32-true", 1e-4)])
+def test_packed_equals_alone(case, precision, relative, tmp_path):
+    small = [] if "model=cnn" in CASES[case] else ["model.widths=[16]"]
+    command = ["-m", "study=s", "logger=none", *SMALL, *small, *CASES[case], f"trainer.precision={precision}"]
+    for name in ("alone", "packed"):
+        (tmp_path / name).mkdir()
+    alone = train(*command, cwd=tmp_path / "alone")
+    assert alone.code == 0, alone.out + alone.err
+    packed = train(*command, "hydra/launcher=packed", cwd=tmp_path / "packed")
+    assert packed.code == 0, packed.out + packed.err
+    assert "in 1 pack" in packed.out, packed.out
+    assert "alone" not in packed.out.splitlines()[0]
+    runs = folders(tmp_path / "alone" / "outputs" / "multirun" / "s")
+    others = folders(tmp_path / "packed" / "outputs" / "multirun" / "s")
+    assert len(runs) > 1
+    assert runs.keys() == others.keys()
+    for name, folder in runs.items():
+        compare(folder, others[name], relative)
