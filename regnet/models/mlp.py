@@ -48,7 +48,7 @@ class MLP(nn.Module):
         self.hidden = nn.Sequential(
             *(
                 nn.Sequential(
-                    nn.Linear(fan_in, width, bias=norm != "batch"),  # the norm's own shift makes the bias idle
+                    nn.Linear(fan_in, width),
                     make_norm(norm, width, 0),
                     make_activation(activation),
                     dropout(),

@@ -32,5 +32,5 @@ class Outcome(NamedTuple):
     traceback: str | None
 
 
-class CannotPack(Exception):  # noqa: N818
+class CannotPack(Exception):
     """These runs cannot be stacked; the message says why."""

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from ..cli import position
 from ..errors import UserError
 from .job import CannotPack, Job, Outcome
-from .plan import Plan, plan
+from .plan import plan
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from ..data import DataModule
 from ..errors import Diverged, UserError
 from ..measure import load_objective, measure
 from ..runs import flat, write_record
-from ..train import hyperparameters, nested, plain, settle, finished, identity, new_record, resume_from
+from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, settle
 from .job import CannotPack, Job, Outcome
 from .member import Member, neighbours
 from .module import PackedModule, stack_of

@@ -37,7 +37,8 @@ CASES = {
     "label noise": ["data.label_noise=0,0.3"],
     "train size": ["data.train_size=128,150,300"],
     "schedule": ["scheduler=cosine,constant", "optimizer.lr=1e-2,1e-3"],
-    "batch norm": ["model.norm=batch", "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
+    "batch norm": ["model.norm=batch", *SGD, "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
+    "batch norm, adam": ["model.norm=batch", "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
     "layer norm": ["model.norm=layer", "seed=0,1"],
     "cnn": [*CNN, "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
     "cnn, batch norm, sgd": [*CNN, *SGD, "model.norm=batch", "seed=0,1"],
@@ -90,6 +91,8 @@ def folders(study):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("precision", "relative"), [("64-true", 1e-9), ("32-true", 1e-4)])
 def test_packed_equals_alone(case, precision, relative, tmp_path):
+    if case == "batch norm, adam" and relative > 1e-6:
+        pytest.skip("batch norm leaves some gradients at zero but for rounding, which Adam scales to its full step")
     small = [] if "model=cnn" in CASES[case] else ["model.widths=[16]"]
     command = ["-m", "study=s", "logger=none", *SMALL, *small, *CASES[case], f"trainer.precision={precision}"]
     for name in ("alone", "packed"):
