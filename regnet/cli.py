@@ -1,5 +1,6 @@
 """The command line: where the configs are, how runs and their folders are called, how errors are told."""
 
+import gc
 import os
 import re
 import sys
@@ -30,6 +31,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
     HYDRA_FULL_ERROR=1 in the environment shows tracebacks instead.
     """
+    gc.disable()  # until all is imported (see `train.settle`): else it looks through the same modules again and again
     sys.path.insert(0, str(Path.cwd()))  # a person's own modules: model._target_=my.pkg.Net
     app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if os.environ.get("HYDRA_FULL_ERROR"):
@@ -47,6 +49,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)  # as shells have it
     finally:
+        gc.enable()
         for name in ("HYDRA_FULL_ERROR", STUDY):  # an interrupted study does not reach the end that takes its name back
             os.environ.pop(name, None)
 

@@ -3,6 +3,7 @@
 Nothing heavy is imported until a run starts: `--help` and `--cfg job` answer at once.
 """
 
+import gc
 import logging
 import os
 import shutil
@@ -300,6 +301,11 @@ def settle() -> None:
     if not torch.cuda.is_available():
         # else torch looks for a GPU's driver at every optimizer step, 0.2 ms each time
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    if not gc.isenabled():  # see `cli.launch`
+        # torch, lightning and the rest are there for good: neither training nor the end of the program looks
+        # through their 700,000 objects any more
+        gc.freeze()
+        gc.enable()
 
 
 if __name__ == "__main__":

@@ -50,4 +50,4 @@ def inverted_bernoulli(shape: torch.Size, rate: Tensor, dtype: torch.dtype) -> T
     lanes = torch.randint(-(2**63), 2**63 - 1, ((count + 3) // 4,), dtype=torch.int64).view(torch.int16)
     threshold = (rate.double() * 2**16).round().clamp(max=2**16 - 1)
     keep = lanes[:count].view(shape) >= (threshold - 2**15).to(torch.int16)
-    return keep.to(dtype).mul_(1 / (1 - threshold / 2**16))
+    return keep.to(dtype).mul_((1 / (1 - threshold / 2**16)).to(dtype))
