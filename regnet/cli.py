@@ -76,10 +76,14 @@ def position() -> str:
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return ""
     hydra = HydraConfig.get()
+    return place(hydra.job.num, hydra.overrides.task)
+
+
+def place(number: int, overrides: Sequence[str]) -> str:
+    """The position of a study's run, from its number and all its overrides."""
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
-    own = [override for override in hydra.overrides.task if override.lstrip("+").partition("=")[0] in swept]
-    number = f"run {hydra.job.num + 1}" + (f"/{runs}" if runs else "")
-    return " ".join([number, *(own or hydra.overrides.task)])
+    own = [override for override in overrides if override.lstrip("+").partition("=")[0] in swept]
+    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *(own or overrides)])
 
 
 def not_chosen(regularizer: DictConfig) -> list[str]:

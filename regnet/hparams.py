@@ -16,19 +16,34 @@ from torch.utils.tensorboard.summary import hparams
 def start_session(trainer: Trainer, values: Mapping[str, Any]) -> None:
     """Announces the run under its hyper-parameters (numbers, booleans and strings)."""
     for writer in _writers(trainer):
-        writer.add_summary(hparams(dict(values), {})[1])
+        writer.add_summary(session_start(values))
 
 
 def end_session(trainer: Trainer, metrics: Mapping[str, float], completed: bool) -> None:
     """Adds the final metrics as scalars ``best/<name>``, and closes the session."""
     for logger in trainer.loggers:
-        logger.log_metrics({f"best/{name}": value for name, value in metrics.items()}, trainer.global_step)
+        logger.log_metrics(final_scalars(metrics), trainer.global_step)
+    for writer in _writers(trainer):
+        writer.add_summary(session_end(completed))
+        writer.flush()
+
+
+def session_start(values: Mapping[str, Any]) -> Any:
+    """The summary that opens a session."""
+    return hparams(dict(values), {})[1]
+
+
+def final_scalars(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The columns of the run's row."""
+    return {f"best/{name}": value for name, value in metrics.items()}
+
+
+def session_end(completed: bool) -> Any:
+    """The summary that closes a session."""
     end = hparams({}, {})[2]
     if not completed:
         end.value[0].metadata.plugin_data.content = _failure()
-    for writer in _writers(trainer):
-        writer.add_summary(end)
-        writer.flush()
+    return end
 
 
 def _writers(trainer: Trainer) -> list[Any]:

@@ -21,7 +21,11 @@ class Classification(nn.Module):
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:  # (B, C), (B,) or (B, C)
         return F.cross_entropy(wide(logits), y if y.dtype == torch.int64 else y.to(wide(logits).dtype))
 
-    def metrics(self, logits: Tensor, y: Tensor) -> dict[str, float]:  # (N, C), (N,)
+    def metrics(self, logits: Tensor, y: Tensor) -> dict[str, float]:
+        """`measures` by their names."""
+        return dict(zip(self.names, self.measures(logits, y).tolist(), strict=True))
+
+    def measures(self, logits: Tensor, y: Tensor) -> Tensor:  # (N, C), (N,) ─► (4,)
         """loss (that of training), accuracy, nll, ece; all means over N.
 
         ECE = Σ_b |Σ_{i in b} (correct_i - confidence_i)| / N over 15 bins of equal width (Guo et al. 2017).
@@ -33,7 +37,7 @@ class Classification(nn.Module):
         bins = (confidence * self.ECE_BINS).ceil().long().sub(1).clamp(0, self.ECE_BINS - 1)  # (lo, hi]
         in_bin = F.one_hot(bins, self.ECE_BINS).to(log_p.dtype)  # (N, bins)
         ece = (in_bin.T @ (correct - confidence)).abs().sum() / len(y)
-        return dict(zip(self.names, torch.stack([nll, correct.mean(), nll, ece]).tolist(), strict=True))
+        return torch.stack([nll, correct.mean(), nll, ece])
 
 
 class Regression(Exact):
@@ -52,7 +56,11 @@ class Regression(Exact):
     def forward(self, prediction: Tensor, y: Tensor) -> Tensor:  # (B, 1), (B,)
         return F.mse_loss(wide(prediction).squeeze(1) / self.scale, y.to(wide(prediction).dtype) / self.scale)
 
-    def metrics(self, prediction: Tensor, y: Tensor) -> dict[str, float]:  # (N, 1), (N,)
+    def metrics(self, prediction: Tensor, y: Tensor) -> dict[str, float]:
+        """`measures` by their names."""
+        return dict(zip(self.names, self.measures(prediction, y).tolist(), strict=True))
+
+    def measures(self, prediction: Tensor, y: Tensor) -> Tensor:  # (N, 1), (N,) ─► (3,)
         """loss (that of training), rmse = sqrt(mean squared error), r2 = 1 - MSE / Var(y).
 
         R² of constant targets is that of scikit-learn: 1 of a perfect prediction, else 0.
@@ -61,4 +69,4 @@ class Regression(Exact):
         mse = F.mse_loss(prediction, y)
         variance = (y - y.mean()).square().mean()
         r2 = torch.where(variance > 0, 1 - mse / variance, (mse == 0).double())
-        return dict(zip(self.names, torch.stack([mse / self.scale.cpu() ** 2, mse.sqrt(), r2]).tolist(), strict=True))
+        return torch.stack([mse / self.scale.cpu() ** 2, mse.sqrt(), r2])

@@ -4,6 +4,7 @@ Nothing heavy is imported until a run starts: `--help` and `--cfg job` answer at
 """
 
 import gc
+import json
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -59,12 +61,12 @@ def task(cfg: DictConfig) -> float:
     record = run(cfg, folder, overrides, launcher=hydra.runtime.choices["hydra/launcher"])
     if hydra.mode == RunMode.RUN and record["status"] != "completed":
         sys.exit(1)
-    return score(cfg, record)
+    return score(record)
 
 
-def score(cfg: DictConfig, record: Record) -> float:
+def score(record: Record) -> float:
     """The monitored metric of the chosen epoch."""
-    split, _, name = cfg.monitor.partition("/")
+    split, _, name = record["config"]["monitor"].partition("/")
     return record["metrics"][split][name] if record["metrics"] else float("nan")
 
 
@@ -122,7 +124,8 @@ def identity(cfg: DictConfig) -> str:
     with open_dict(cfg):
         for name in not_chosen(cfg.regularizer):
             del cfg.regularizer[name]
-    return sha256(OmegaConf.to_yaml(cfg).encode()).hexdigest()
+    plain = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
+    return sha256(json.dumps(plain).encode()).hexdigest()
 
 
 def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerprint: str) -> Record:
@@ -138,9 +141,14 @@ def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerp
         "device": None,
         "launcher": launcher,
         "fingerprint": fingerprint,
-        "versions": {name: version(name) for name in PACKAGES} | {"python": python_version()},
+        "versions": versions(),
         "started": datetime.now(timezone.utc).isoformat(),
     }
+
+
+@cache
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES} | {"python": python_version()}
 
 
 def finished(folder: Path, fingerprint: str) -> Record | None:

@@ -58,16 +58,24 @@ def weight_statistics(network: nn.Module) -> dict[str, float]:
     ``zeros``: the share of exact zeros. Keys are ``norm/<name>`` for each tensor and ``norm`` for all.
     """
     found = weights(network)
-    if not found:
-        return {}
-    rows = []  # per tensor: squared norm, near-zero entries, exact zeros
-    for weight in found:
-        w = weight.tensor.detach()
+    return name_statistics(found, tensor_statistics([w.tensor.detach() for w in found]).cpu()) if found else {}
+
+
+def tensor_statistics(tensors: Sequence[Tensor]) -> Tensor:
+    """Of each tensor its squared norm, number of near-zero entries and number of exact zeros, (tensors, 3)."""
+    rows = []
+    for w in tensors:
         magnitude = w.abs()
         small, zero = magnitude < 1e-3 * magnitude.amax(), w == 0
         # an all-zero tensor has no entry below its largest, and is as sparse as can be
-        rows.append(torch.stack([w.float().square().sum(), (small | zero).sum(), zero.sum()]))
-    rows = torch.stack(rows).cpu().double()  # (tensors, 3), one transfer for all
+        wide = w.to(torch.promote_types(w.dtype, torch.float32))
+        rows.append(torch.stack([wide.square().sum(), (small | zero).sum(), zero.sum()]))
+    return torch.stack(rows)
+
+
+def name_statistics(found: Sequence[Weight], rows: Tensor) -> dict[str, float]:
+    """The statistics of `weight_statistics` from those of the tensors, (tensors, 3) on the CPU."""
+    rows = rows.double()
     sizes = torch.tensor([weight.tensor.numel() for weight in found], dtype=torch.float64)
     names = [f"/{weight.name}" for weight in found] + [""]
     rows = torch.cat([rows, rows.sum(0, keepdim=True)])

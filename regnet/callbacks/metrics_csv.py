@@ -25,7 +25,7 @@ class MetricsCsv(Callback):
         self.rows = _read(self.path, trainer.current_epoch) if trainer.current_epoch else []
         if trainer.is_global_zero:
             self.path.unlink(missing_ok=True)
-            self._append(self.rows)
+            self.append(self.rows)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
@@ -33,9 +33,10 @@ class MetricsCsv(Callback):
         row = {"epoch": trainer.current_epoch, "step": trainer.global_step, **pl_module.measured}
         self.rows.append(row)
         if trainer.is_global_zero:
-            self._append([row])
+            self.append([row])
 
-    def _append(self, rows: list[dict[str, float]]) -> None:
+    def append(self, rows: list[dict[str, float]]) -> None:
+        """Writes rows behind those in the file."""
         if not rows:
             return
         new = not self.path.exists()

@@ -6,31 +6,43 @@ import torch
 class Chunks:
     """The number that is fastest, found by the clock in the first steps of training.
 
-    A pack holds as many runs as memory allows; one call may take fewer. On a CPU their weights, gradients and
-    optimizer state should stay in its cache, so sizes 1, 2, 4, ... are tried, a few real steps each: the
-    results are the same to rounding. A GPU takes all that fit.
+    A pack holds as many runs as memory allows; one call may take fewer. On a CPU what a call works on should stay
+    in the cache: sizes around that are tried, a few real steps each, as the results are the same to rounding. A
+    size's first step, in which its computation is recorded, does not count. Where the whole training is too short
+    to be worth a trial, the first guess stands. A GPU takes all that fit.
 
     Args:
         runs: in the pack.
-        limit: the most that memory allows.
+        each: bytes that one run's step works on.
+        steps: that are to come.
     """
 
+    CACHE = 4 * 2**20  # bytes, of a core's share of L2 and L3
     STEPS = 3  # with each size
+    WORTH = 0.03  # of the training's time that one trial may cost
 
-    def __init__(self, runs: int, limit: int | None, device: torch.device) -> None:
-        most = min(runs, limit or runs)
-        self.size = most
-        self.times: dict[int, float] = {}
-        if device.type == "cpu":
-            sizes = sorted({most, *(2**i for i in range(2, most.bit_length()) if 2**i < most)}, reverse=True)
-            self._trials = [size for size in sizes for _ in range(self.STEPS)]
-        else:
-            self._trials = []
+    def __init__(self, runs: int, each: int, steps: int, device: torch.device) -> None:
+        self.runs, self.steps = runs, steps
+        self.size = self._sized(self.CACHE // max(each, 1)) if device.type == "cpu" else runs
+        self.times: dict[int, list[float]] = {}
+        self.settled = device.type != "cpu"
 
     def took(self, seconds: float) -> None:
         """Takes note of what a step with the present size took, and decides on the next one."""
-        if not self._trials:
+        if self.settled:
             return
-        size = self._trials.pop(0)
-        self.times[size] = min(self.times.get(size, seconds), seconds)
-        self.size = self._trials[0] if self._trials else min(self.times, key=self.times.__getitem__)
+        times = self.times.setdefault(self.size, [])
+        times.append(seconds)
+        if len(times) <= self.STEPS:
+            return
+        first, step = times[0], min(times[1:])
+        best = min(self.times, key=lambda size: min(self.times[size][1:]))
+        left = [size for size in (self._sized(best // 2), self._sized(best * 2)) if size not in self.times]
+        self.size = best
+        self.settled = not left or first - step > self.WORTH * self.steps * step
+        if not self.settled:
+            self.size = left[0]
+
+    def _sized(self, size: int) -> int:
+        """The power of two below, if there are so many."""
+        return min(self.runs, 2 ** max(0, size.bit_length() - 1))

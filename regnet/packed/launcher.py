@@ -1,28 +1,25 @@
 """`hydra/launcher=packed`: the runs of a study that differ in numbers only are trained as one."""
 
-import logging
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import open_dict, read_write
 
-from ..cli import position
+from ..cli import place
 from ..errors import UserError
-from .job import CannotPack, Job, Outcome
+from .compose import SweepLoader
+from .job import Job, Outcome
 from .plan import plan
-
-log = logging.getLogger(__name__)
 
 
 class PackedLauncher(BasicLauncher):
     """Trains packs of runs, and what cannot be packed one by one as Hydra's basic launcher does.
 
     Args:
-        size: the most runs in a pack; None is as many as memory allows.
+        size: the most runs in a stack; None is as many as memory allows.
     """
 
     def __init__(self, size: int | None = None) -> None:
@@ -31,8 +28,13 @@ class PackedLauncher(BasicLauncher):
             raise UserError(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
         self.size = size
 
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        # the sweeper has the same context, and composes all jobs before they come here
+        hydra_context.config_loader = SweepLoader(hydra_context.config_loader)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from ..train import task
+        from ..train import settle, task
 
         if self.task_function is not task:
             return super().launch(job_overrides, initial_job_idx)
@@ -40,11 +42,12 @@ class PackedLauncher(BasicLauncher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         jobs = [self._prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
-        chosen = plan(jobs, self.size)
+        chosen = plan(jobs)
         if len(jobs) > 1:
             print(chosen.sentence, flush=True)
         returns: dict[int, JobReturn] = {}
         for pack in chosen.packs:
+            settle()
             returns |= self._train(pack)
         for job, _ in chosen.alone:
             returns[job.number] = self._alone(job)
@@ -53,74 +56,62 @@ class PackedLauncher(BasicLauncher):
     def _prepare(self, overrides: Sequence[str], number: int) -> Job:
         """The composed job; its folder is made when it is trained."""
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
-        HydraConfig.instance().set_config(config)
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
-        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        with read_write(config), open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
             config.hydra.runtime.output_dir = str(folder.absolute())
-        HydraConfig.instance().set_config(config)
-        cfg = deepcopy(config)
-        with read_write(cfg), open_dict(cfg):
-            del cfg["hydra"]
-        return Job(number, tuple(config.hydra.overrides.task), folder.absolute(), cfg, config)
+        return Job(number, tuple(config.hydra.overrides.task), folder.absolute(), config)
 
     def _train(self, jobs: Sequence[Job]) -> dict[int, JobReturn]:
-        """Jobs of one folder are one run."""
-        from .pack import train_pack
+        from .workers import train
 
+        told = Told(self, jobs)
         for job in jobs:
-            self._write_config(job)
-            self.hydra_context.callbacks.on_job_start(config=job.hydra, task_function=self.task_function)
-        first = {job.folder: job for job in reversed(jobs)}
+            self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
         try:
-            outcomes = self._split(train_pack, [job for job in jobs if first[job.folder] is job])
-        except CannotPack as reason:
-            print(f"packed: {len(jobs)} runs are trained alone, as {reason}", flush=True)
-            return {job.number: self._alone(job) for job in jobs}
-        return {job.number: self._tell(job, outcomes[first[job.folder].number]) for job in jobs}
-
-    def _split(self, train_pack, jobs: Sequence[Job]) -> dict[int, Outcome]:
-        """Trains a pack; where memory runs out, its halves, which go on from their last checkpoints."""
-        try:
-            return {job.number: outcome for job, outcome in zip(jobs, train_pack(jobs, self.size), strict=True)}
-        except MemoryError:
-            if len(jobs) == 1:
-                raise
-            half = len(jobs) // 2
-            print(f"packed: out of memory with {len(jobs)} runs; goes on with {half} at once", flush=True)
-            return self._split(train_pack, jobs[:half]) | self._split(train_pack, jobs[half:])
-
-    def _tell(self, job: Job, outcome: Outcome) -> JobReturn:
-        """Logs how a job ended, to its own file too."""
-        from ..train import score, summary
-
-        record = outcome.record
-        HydraConfig.instance().set_config(job.hydra)
-        configure_log(job.hydra.hydra.job_logging, job.hydra.hydra.verbose)
-        level = logging.INFO if record["status"] == "completed" else logging.ERROR
-        log.log(level, "  ".join(filter(None, (position(), summary(record)))))
-        if outcome.traceback:
-            log.debug("%s", outcome.traceback)
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        result = JobReturn(overrides=list(job.overrides), cfg=job.cfg, hydra_cfg=job.hydra, working_dir=str(Path.cwd()))
-        result.return_value, result.status = score(job.cfg, record), JobStatus.COMPLETED
-        self.hydra_context.callbacks.on_job_end(config=job.hydra, job_return=result)
-        return result
+            train(told.first, self.size, told)
+        except KeyboardInterrupt:
+            print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
+            raise
+        return told.returns | {job.number: self._alone(job) for job in told.alone}
 
     def _alone(self, job: Job) -> JobReturn:
         return super().launch([[*job.overrides]], job.number)[0]
 
-    @staticmethod
-    def _write_config(job: Job) -> None:
-        """What Hydra leaves in a run's folder."""
-        place = job.folder / str(job.hydra.hydra.output_subdir)
-        place.mkdir(parents=True, exist_ok=True)
-        only_hydra = OmegaConf.masked_copy(job.hydra, ["hydra"])
-        configs: dict[str, DictConfig] = {
-            "config": job.cfg,
-            "hydra": only_hydra,
-            "overrides": job.hydra.hydra.overrides.task,
-        }
-        for name, config in configs.items():
-            (place / f"{name}.yaml").write_text(OmegaConf.to_yaml(config), encoding="utf-8")
+
+class Told:
+    """Passes on what is told of a pack: a line for each job that ends, to the terminal and to Hydra.
+
+    Jobs of one folder are one run, which is trained once.
+    """
+
+    def __init__(self, launcher: PackedLauncher, jobs: Sequence[Job]) -> None:
+        self.launcher = launcher
+        self.twins: dict[Path, list[Job]] = {}
+        for job in jobs:
+            self.twins.setdefault(job.folder, []).append(job)
+        self.first = [twins[0] for twins in self.twins.values()]
+        self.numbers = {job.number: job for job in self.first}
+        self.returns: dict[int, JobReturn] = {}
+        self.alone: list[Job] = []
+
+    def ended(self, number: int, outcome: Outcome) -> None:
+        from ..train import score, summary
+
+        for job in self.twins[self.numbers[number].folder]:
+            print(f"{place(job.number, job.overrides)}  {summary(outcome.record)}", flush=True)
+            result = JobReturn(overrides=list(job.overrides), cfg=job.cfg, hydra_cfg=job.config)
+            result.return_value, result.status = score(outcome.record), JobStatus.COMPLETED
+            self.launcher.hydra_context.callbacks.on_job_end(config=job.config, job_return=result)
+            self.returns[job.number] = result
+
+    def cannot(self, numbers: Sequence[int], reason: str) -> None:
+        jobs = [job for number in numbers for job in self.twins[self.numbers[number].folder]]
+        self.say(f"packed: {len(jobs)} runs are trained alone, as {reason}")
+        self.alone += jobs
+
+    def trained(self, epochs: int) -> None:
+        pass
+
+    def say(self, sentence: str) -> None:
+        print(sentence, flush=True)

@@ -56,16 +56,14 @@ class PackedLoader:
         return max(self.steps(k) for k in range(len(self.data)))
 
     def __iter__(self) -> Iterator[list[Part]]:
-        # one order for runs with the same data and seed, so that equal batches are recognized
+        # one order for runs with the same data and seed, whose batches then are the same
         orders: dict[tuple[int, int, int], Tensor] = {}
-        keys = []
-        for data in self.data:
-            key = (data.train.x.data_ptr(), len(data.train), data.seed)
+        keys = [(data.train.x.data_ptr(), len(data.train), data.seed) for data in self.data]
+        for key, data in zip(keys, self.data, strict=True):
             if key not in orders:
                 sampler = EpochSampler(len(data.train), data.seed, shuffle=True)
                 sampler.set_epoch(self.epoch)
                 orders[key] = sampler.order().to(self.device)
-            keys.append(key)
         steps = [self.steps(k) for k in range(len(self.data))]
         size = self.data[0].batch_size
 
@@ -77,24 +75,30 @@ class PackedLoader:
             for count, runs in groupby(range(len(self.data)), key=lambda k, step=step: length(k, step)):
                 if count:
                     rows = list(runs)
-                    parts.append(self._part(rows, [orders[keys[k]][step * size :][:count] for k in rows]))
+                    index = {keys[k]: orders[keys[k]][step * size :][:count] for k in rows}
+                    parts.append(self._part(rows, [keys[k] for k in rows], index))
             yield parts
 
-    def _part(self, rows: list[int], index: list[Tensor]) -> Part:
-        first, last = rows[0], rows[-1] + 1
+    def _part(self, rows: list[int], keys: list[tuple[int, int, int]], index: dict[tuple, Tensor]) -> Part:
+        """The batch of runs `rows`, of which those with the same key have the same inputs."""
         data = [self.data[k] for k in rows]
-        same_x = all(i is index[0] or torch.equal(i, index[0]) for i in index[1:])
-        same_x &= len({one.train.x.data_ptr() for one in data}) == 1
-        same_y = same_x and len({one.train.y.data_ptr() for one in data}) == 1
-        y = [self._take(one.train.y, i) for one, i in zip(data[:1] if same_y else data, index, strict=False)]
-        x = [self._take(one.train.x, i) for one, i in zip(data[:1] if same_x else data, index, strict=False)]
-        stacked = not same_y
-        xs, ys = torch.stack(x) if len(x) > 1 else x[0], torch.stack(y) if len(y) > 1 else y[0]
-        if stacked and same_x:
-            xs = xs.expand(len(rows), *xs.shape)
-        elif stacked and len(rows) == 1:
-            xs, ys = xs[None], ys[None]
-        return Part(first, last, stacked, as_float(xs), ys)
+        first, last = rows[0], rows[-1] + 1
+        xs = {
+            key: as_float(self._take(one.train.x, index[key]))
+            for key, one in dict(zip(keys, data, strict=True)).items()
+        }
+        targets = dict.fromkeys((key, one.train.y.data_ptr()) for key, one in zip(keys, data, strict=True))
+        for key, one in zip(keys, data, strict=True):
+            place = key, one.train.y.data_ptr()
+            if targets[place] is None:
+                targets[place] = self._take(one.train.y, index[key])
+        if len(targets) == 1:
+            return Part(first, last, False, *xs.values(), *targets.values())
+        y = torch.stack([targets[key, one.train.y.data_ptr()] for key, one in zip(keys, data, strict=True)])
+        if len(xs) == 1:
+            (x,) = xs.values()
+            return Part(first, last, True, x.expand(len(rows), *x.shape), y)
+        return Part(first, last, True, torch.stack([xs[key] for key in keys]), y)
 
     def _take(self, tensor: Tensor, index: Tensor) -> Tensor:
         return self._place(tensor).index_select(0, index)

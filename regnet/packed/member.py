@@ -1,37 +1,39 @@
 """One run of a pack: everything of it that is not stacked."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.trainer.states import TrainerFn
-from omegaconf import DictConfig
 from torch import Tensor
 
 from ..build import Setup
 from ..callbacks import AtomicCheckpointIO, LastCheckpoint, MetricsCsv
 from ..errors import Diverged
+from ..hparams import final_scalars, session_end, session_start
 from ..make import make
 from ..module import generalization_gap, train_terms
-from ..weights import weight_statistics
+from .events import EventFile
 from .job import Job
+from .resume import loops
+
+Tensors = dict[str, Tensor]
+NETWORK = "objective."
 
 
 class Member:
-    """A run's own optimizer settings, schedule, early stopping, best epoch, files and logs.
+    """A run's own optimizer settings, schedule, early stopping, choice of the best epoch, files and logs.
 
-    Its parameters lie in the pack's `Stack`. The callbacks and loggers are those of a run alone; what they see
-    in place of a Trainer is `trainer`.
+    Its parameters lie in the pack's `Stack`. The callbacks are those of a run alone, which are told what they
+    look at in place of a Trainer: `trainer`.
     """
 
-    def __init__(self, job: Job, cfg: DictConfig, setup: Setup) -> None:
-        self.job, self.cfg = job, cfg
+    def __init__(self, job: Job, setup: Setup) -> None:
+        self.job, self.cfg = job, job.cfg
         self.data, self.module = setup.data, setup.module
         self.objective = self.module.objective
         self.names = [name for name, _ in self.objective.named_parameters()]
@@ -39,11 +41,11 @@ class Member:
         self.scheduler = self.module.make_scheduler(self.optimizer) if self.module.make_scheduler else None
         self.stoppers = [one for one in setup.callbacks.values() if isinstance(one, EarlyStopping)]
         self.others = [one for one in setup.callbacks.values() if not isinstance(one, EarlyStopping)]
-        HydraConfig.instance().set_config(job.hydra)  # the folder in the callbacks' paths is this job's
-        configured = {name: make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node}
-        self.best: ModelCheckpoint | None = configured.get("best")
-        self.last: LastCheckpoint | None = configured.get("last")
-        self.csv: MetricsCsv | None = configured.get("metrics_csv")
+        self.best: ModelCheckpoint | None = self._callback("best")
+        self.last: LastCheckpoint | None = self._callback("last")
+        self.csv: MetricsCsv | None = self._callback("metrics_csv")
+        self.events: EventFile | None = None
+        self.rows: list[dict[str, float]] = []  # of metrics.csv, not yet written
         self.trainer = SimpleNamespace(
             current_epoch=0,
             global_step=0,
@@ -55,16 +57,13 @@ class Member:
             val_check_interval=1.0,
             check_val_every_n_epoch=1,
             callback_metrics={},
-            loggers=[],
-            state=SimpleNamespace(fn=TrainerFn.FITTING),
+            state=SimpleNamespace(fn="fit"),
             strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision),
         )
         for stopper in self.stoppers:
             stopper.setup(self.trainer, self.module, "fit")
-        self.chosen: dict[str, Any] | None = None  # the best checkpoint, as it lies or will lie on disk
-        self.saved_best = True
-        self.steps_of_epoch = 0
-        self.dtype = torch.float32
+        self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
+        self.unsaved_best = False
 
     @property
     def folder(self) -> Path:
@@ -74,24 +73,28 @@ class Member:
     def lr(self) -> float:
         return self.optimizer.param_groups[0]["lr"]
 
-    def start(self, hyperparameters: Mapping[str, Any], purge_step: int | None) -> None:
+    def start(self, hyperparameters: Mapping[str, Any], resumed: bool) -> None:
         """Opens the logs."""
-        from ..hparams import start_session
-
-        purge = {} if purge_step is None else {"purge_step": purge_step + 1}
-        HydraConfig.instance().set_config(self.job.hydra)
-        self.trainer.loggers = [make(node, f"logger.{name}", **purge) for name, node in self.cfg.logger.items() if node]
         if self.csv:
             self.csv.on_train_start(self.trainer, self.module)
-        start_session(self.trainer, hyperparameters)
+        if self.cfg.logger.get("tensorboard"):
+            self.events = EventFile(self.folder, purge_step=self.trainer.global_step + 1 if resumed else None)
+            self.events.add(session_start(hyperparameters))
 
     def end(self, metrics: Mapping[str, float], completed: bool) -> None:
         """Closes the logs."""
-        from ..hparams import end_session
+        if self.events:
+            self.events.scalars(final_scalars(metrics), self.trainer.global_step)
+            self.events.add(session_end(completed))
+        self.flush()
 
-        end_session(self.trainer, metrics, completed)
-        for logger in self.trainer.loggers:
-            logger.finalize("success" if completed else "failed")
+    def flush(self) -> None:
+        """Brings the logs up to date on disk."""
+        if self.csv:
+            self.csv.append(self.rows)
+            self.rows = []
+        if self.events:
+            self.events.flush()
 
     def check(self, values: Mapping[str, float]) -> None:
         """Raises Diverged as a run alone would."""
@@ -103,34 +106,36 @@ class Member:
     def log_step(self, terms: Mapping[str, float]) -> None:
         step = {f"step/{name}": value for name, value in terms.items()}
         self.check(step)
-        for logger in self.trainer.loggers:
-            logger.log_metrics(step, step=self.trainer.global_step)
+        if self.events:
+            self.events.scalars(step, self.trainer.global_step)
 
-    def measure(self, terms: Mapping[str, float], val: tuple[Tensor, Tensor], probe: tuple[Tensor, Tensor]) -> None:
-        """An epoch's metrics from its terms' means and the (outputs, targets) of both sets; logs and follows them.
+    def measure(
+        self,
+        terms: Mapping[str, float],
+        weights: Mapping[str, float],
+        val: Mapping[str, float],
+        probe: Mapping[str, float],
+    ) -> bool:
+        """Logs an epoch's metrics and follows them; returns whether the epoch is the best.
 
         Raises:
             Diverged: one of them is not finite.
         """
-        task = self.objective.loss
-        measured = train_terms(dict(terms))
-        measured |= {f"weights/{k}": v for k, v in weight_statistics(self.objective.network).items()}
-        parts = {name: task.metrics(*outputs) for name, outputs in (("val", val), ("train_eval", probe))}
-        for part, metrics in parts.items():
+        measured = train_terms(dict(terms)) | {f"weights/{key}": value for key, value in weights.items()}
+        for part, metrics in (("val", val), ("train_eval", probe), ("gap", generalization_gap(probe, val))):
             measured |= {f"{part}/{key}": value for key, value in metrics.items()}
-        gap = generalization_gap(parts["train_eval"], parts["val"])
-        measured |= {f"gap/{key}": value for key, value in gap.items()}
         self.module.measured = measured
         self.check(measured)
-        self.trainer.callback_metrics = {k: torch.tensor(v) for k, v in measured.items() if k.startswith("val/")}
-        for logger in self.trainer.loggers:
-            logger.log_metrics(measured, step=self.trainer.global_step)
-        if self.csv:
-            self.csv.on_validation_end(self.trainer, self.module)
-        self._choose()
+        # in float32, as Lightning keeps them for its callbacks
+        self.trainer.callback_metrics = {f"val/{key}": torch.tensor(value) for key, value in val.items()}
+        if self.events:
+            self.events.scalars(measured, self.trainer.global_step)
+        self.rows.append({"epoch": self.trainer.current_epoch, "step": self.trainer.global_step, **measured})
+        best = self.best is not None and self._is_best()
         for stopper in self.stoppers:
             stopper.on_train_epoch_end(self.trainer, self.module)
             stopper.on_validation_end(self.trainer, self.module)
+        return best
 
     def end_epoch(self) -> None:
         """Steps the schedule and counts the epoch."""
@@ -139,39 +144,19 @@ class Member:
             self.scheduler.step()
         self.trainer.current_epoch += 1
 
-    def _choose(self) -> None:
-        if self.best is None:
-            return
-        current = self.trainer.callback_metrics[self.best.monitor]
-        better = torch.lt if self.best.mode == "min" else torch.gt
-        if self.best.best_model_score is not None and not better(current, self.best.best_model_score):
-            self.best.current_score = current
-            return
-        path = str(self.folder / "checkpoints" / "best.ckpt")
-        self.best.current_score = self.best.best_model_score = self.best.kth_value = current
-        self.best.best_model_path = self.best.kth_best_model_path = path
-        self.best.best_k_models = {path: current}
-        self.chosen = self._checkpoint()
-        self.saved_best = False
+    def save(self, best: Tensors | None, last: Tensors | None, optimizer_state: dict[int, Any], steps: int) -> None:
+        """Writes best.ckpt if it has changed, and the whole state as last.ckpt, from which a run alone may go on too.
 
-    def _checkpoint(self) -> dict[str, Any]:
-        """The weights and what was measured with them, in Lightning's form."""
-        return {
-            "epoch": self.trainer.current_epoch,
-            "global_step": self.trainer.global_step,
-            "pytorch-lightning_version": lightning.__version__,
-            # views of the stack otherwise, which goes on changing, and would be saved as a whole
-            "state_dict": {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()},
-            "measured": dict(self.module.measured),
-        }
-
-    def save(self, optimizer_state: dict[int, Any], steps: int, last: bool = True) -> None:
-        """Writes best.ckpt if it has changed, and the whole state as last.ckpt, from which a run alone may go on too."""
-        checkpoints, disk = self.folder / "checkpoints", AtomicCheckpointIO()
-        if not self.saved_best:
-            disk.save_checkpoint(self.chosen, checkpoints / "best.ckpt")
-            self.saved_best = True
-        if self.last is None or not last:
+        Args:
+            best: the objective's state at its best; None where there is none yet.
+            last: its present state; None is not to be gone on from.
+            steps: of an epoch.
+        """
+        disk = AtomicCheckpointIO()
+        if self.unsaved_best and best:
+            disk.save_checkpoint(self._with_weights(self.chosen, best), self.folder / "checkpoints" / "best.ckpt")
+            self.unsaved_best = False
+        if self.last is None or last is None:
             return
         self.last.stopped = self.trainer.should_stop
         groups = [
@@ -179,16 +164,16 @@ class Member:
             for group in self.optimizer.param_groups
         ]
         callbacks = [callback for callback in (*self.stoppers, self.best, self.last) if callback]
-        state = self._checkpoint() | {
-            "loops": _loops(self.trainer.current_epoch, self.trainer.global_step, steps, self.scheduler is not None),
+        state = self._with_weights(self.progress(), last) | {
+            "loops": loops(self.trainer.current_epoch, self.trainer.global_step, steps, self.scheduler is not None),
             "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
             "optimizer_states": [{"state": optimizer_state, "param_groups": groups}],
             "lr_schedulers": [self.scheduler.state_dict()] if self.scheduler else [],
         }
         disk.save_checkpoint(state, self.last.path)
 
-    def load(self, path: Path) -> dict[int, Any]:
-        """Goes on from last.ckpt; the state of the optimizer is returned, for the stacked one."""
+    def load(self, path: Path) -> tuple[dict[int, Any], Tensors | None]:
+        """Goes on from last.ckpt; returns the state of the optimizer and the objective's best, for the stacked ones."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.module.load_state_dict(state["state_dict"])
         self.module.measured = state["measured"]
@@ -203,56 +188,40 @@ class Member:
         for group, before in zip(self.optimizer.param_groups, saved["param_groups"], strict=True):
             group.update({key: value for key, value in before.items() if key != "params"})
         best = self.folder / "checkpoints" / "best.ckpt"
-        if self.best and best.exists():
-            self.chosen = torch.load(best, map_location="cpu", weights_only=True)
-        return saved["state"]
+        if not (self.best and best.exists()):
+            return saved["state"], None
+        chosen = torch.load(best, map_location="cpu", weights_only=True)
+        weights = chosen.pop("state_dict")
+        self.chosen = chosen
+        return saved["state"], {k.removeprefix(NETWORK): v for k, v in weights.items() if k.startswith(NETWORK)}
 
+    def progress(self) -> dict[str, Any]:
+        """A checkpoint in Lightning's form, without its weights."""
+        return {
+            "epoch": self.trainer.current_epoch,
+            "global_step": self.trainer.global_step,
+            "pytorch-lightning_version": lightning.__version__,
+            "measured": dict(self.module.measured),
+        }
 
-def _loops(epochs: int, steps: int, batches: int, scheduled: bool) -> dict[str, Any]:
-    """The progress of Lightning's loops after so many epochs of so many batches, as its checkpoints tell it."""
+    def _with_weights(self, progress: dict[str, Any], objective: Tensors) -> dict[str, Any]:
+        rest = self.module.state_dict()
+        state = {name: objective.get(name.removeprefix(NETWORK), tensor) for name, tensor in rest.items()}
+        # views of the stack otherwise, which would be saved as a whole
+        return progress | {"state_dict": {name: tensor.detach().clone() for name, tensor in state.items()}}
 
-    def progress(total: int, current: int, *more: str) -> dict[str, dict[str, int]]:
-        keys = ("ready", "completed", *more)
-        return {"total": dict.fromkeys(keys, total), "current": dict.fromkeys(keys, current)}
+    def _is_best(self) -> bool:
+        current = self.trainer.callback_metrics[self.best.monitor]
+        better = torch.lt if self.best.mode == "min" else torch.gt
+        self.best.current_score = current
+        if self.best.best_model_score is not None and not better(current, self.best.best_model_score):
+            return False
+        path = str(self.folder / "checkpoints" / "best.ckpt")
+        self.best.best_model_score = self.best.kth_value = current
+        self.best.best_model_path = self.best.kth_best_model_path = path
+        self.best.best_k_models = {path: current}
+        self.chosen, self.unsaved_best = self.progress(), True
+        return True
 
-    epoch = progress(epochs, epochs, "started", "processed")
-    epoch["total"]["completed"] = epoch["current"]["completed"] = epochs - 1
-    epoch["current"]["completed"] = epochs
-    rest = {"epoch_loop.val_loop.state_dict": {}, "epoch_loop.manual_optimization.state_dict": {}}
-    zeros = progress(0, 0)
-    fit = {
-        "state_dict": {},
-        "epoch_loop.state_dict": {"_batches_that_stepped": steps},
-        "epoch_loop.batch_progress": progress(steps, batches, "started", "processed") | {"is_last_batch": True},
-        "epoch_loop.scheduler_progress": progress(epochs, 1) if scheduled else zeros,
-        "epoch_loop.automatic_optimization.state_dict": {},
-        "epoch_loop.automatic_optimization.optim_progress": {
-            "optimizer": {"step": progress(steps, batches), "zero_grad": progress(steps, batches, "started")}
-        },
-        "epoch_loop.manual_optimization.optim_step_progress": zeros,
-        "epoch_loop.val_loop.batch_progress": progress(2, 2, "started", "processed") | {"is_last_batch": True},
-        "epoch_progress": epoch,
-        **rest,
-    }
-    return {"fit_loop": fit, "validate_loop": _idle(), "test_loop": _idle(), "predict_loop": _idle()}
-
-
-def _idle() -> dict[str, Any]:
-    return {
-        "state_dict": {},
-        "batch_progress": {
-            "total": dict.fromkeys(("ready", "completed", "started", "processed"), 0),
-            "current": dict.fromkeys(("ready", "completed", "started", "processed"), 0),
-            "is_last_batch": False,
-        },
-    }
-
-
-def neighbours(members: Sequence[Member]) -> list[Member]:
-    """In an order in which runs that share their batches stand together."""
-
-    def key(member: Member) -> tuple[int, ...]:
-        data = member.data
-        return len(data.train), data.train.x.data_ptr(), data.seed, member.job.number
-
-    return sorted(members, key=key)
+    def _callback(self, name: str) -> Any:
+        return make(self.cfg.callbacks[name], f"callbacks.{name}") if self.cfg.callbacks.get(name) else None

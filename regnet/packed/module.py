@@ -18,8 +18,12 @@ from ..seeds import derive
 from .chunks import Chunks
 from .loader import PackedLoader, Part
 from .member import Member
+from .noise import Noise
 from .optimizers import stack as stack_optimizers
-from .stack import Noise, Stack
+from .stack import Stack
+
+Metrics = dict[str, float]
+EVERY = 5.0  # seconds between two looks that TensorBoard and metrics.csv give
 
 
 class PackedModule(lightning.LightningModule):
@@ -30,48 +34,62 @@ class PackedModule(lightning.LightningModule):
 
     Args:
         members: in an order in which neighbours share their batches.
-        left: called for a member that leaves the pack, with the error that ended it or None.
+        states: of each, as `Member.load` gives it, or None for a new run.
+        left: called for a member that leaves the pack, with its metrics on test or the error that ended it.
         tell: called with the number of runs that have made one more epoch.
+        each: bytes that a step of one run works on.
     """
 
     def __init__(
         self,
         members: Sequence[Member],
-        optimizer_states: Sequence[dict[int, Any]],
+        states: Sequence[Any],
         trainer: Trainer,
-        left: Callable[[Member, Exception | None], None],
-        tell: Callable[[float], None],
-        size: int | None = None,
+        left: Callable[[Member, Metrics | None, Exception | None], None],
+        tell: Callable[[int], None],
+        each: int,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.members = list(members)
         self.left, self.tell = left, tell
-        self.root = trainer.strategy.root_device
+        self.root_trainer, self.root = trainer, trainer.strategy.root_device
         for member in self.members:
             member.module = trainer.precision_plugin.convert_module(member.module).to(self.root)
         self.stack = stack_of(self.members)
         self.rule = stack_optimizers([member.optimizer for member in self.members], self.stack.params)
-        for k, (member, state) in enumerate(zip(self.members, optimizer_states, strict=True)):
-            if state:
-                self.rule.load(k, state, member.names, member.trainer.global_step)
+        for k, (member, state) in enumerate(zip(self.members, states, strict=True)):
+            if state is not None:
+                optimizer, best = state
+                self.rule.load(k, optimizer, member.names, member.trainer.global_step)
+                if best:
+                    self.stack.load_best(k, best)
         self.noise = Noise(self.root)
         self.loader = PackedLoader([member.data for member in self.members], self.root)
-        self.chunks = Chunks(len(self.members), size, self.root)
+        self.chunks = Chunks(len(self.members), each, len(self.loader) * trainer.max_epochs, self.root)
         self.terms = ["loss", *(f"penalty/{name}" for name in self.members[0].objective.penalties)]
         self.sums = torch.zeros(0)  # (K, terms): Σ of each term over the epoch's samples
         self._wide = torch.promote_types(next(iter(self.stack.params.values())).dtype, torch.float32)
         self.errors: dict[int, Exception] = {}
-        self.saved = time.monotonic()
+        self.saved = self.flushed = time.monotonic()
 
     def configure_optimizers(self) -> None:
         return None
+
+    def begin(self) -> bool:
+        """Lets members go that were at their end when they were saved; returns whether any is left to train."""
+        epochs = [member.cfg.trainer.max_epochs for member in self.members]
+        done = [k for k, m in enumerate(self.members) if m.trainer.should_stop or m.trainer.current_epoch >= epochs[k]]
+        if done:
+            self._dismiss(done)
+        return bool(self.members)
 
     def on_train_epoch_start(self) -> None:
         self.noise.begin([derive(m.module.seed, "noise", self.current_epoch, 0) for m in self.members])
         self.sums = torch.zeros(len(self.members), len(self.terms), device=self.root, dtype=self._wide)
         self.counts = [0] * len(self.members)
         self.rule.set_lr([member.lr for member in self.members])
+        self.rates = self.rule.lr.to(self.root, torch.float32)
 
     def training_step(self, batch: list[Part], batch_idx: int) -> None:
         start = time.perf_counter()
@@ -86,44 +104,33 @@ class PackedModule(lightning.LightningModule):
             self.chunks.took(time.perf_counter() - start)
 
     def on_train_epoch_end(self) -> None:
-        vals = self._outputs([member.data.val for member in self.members])
-        probes = self._outputs([member.data.probe for member in self.members])
+        here = [k for k in range(len(self.members)) if k not in self.errors]
+        weights = self.stack.statistics()
+        vals = self._measure([member.data.val for member in self.members])
+        probes = self._measure([member.data.probe for member in self.members])
         sums = self.sums.tolist()
-        for k, member in enumerate(self.members):
-            if k in self.errors:
-                continue
+        improved = []
+        for k in here:
+            member = self.members[k]
             try:
                 terms = {name: total / self.counts[k] for name, total in zip(self.terms, sums[k], strict=True)}
-                member.measure(terms, vals[k], probes[k])
+                if member.measure(terms, weights[k], vals[k], probes[k]):
+                    improved.append(k)
             except Diverged as error:
                 self.errors[k] = error
+        self.stack.remember(improved)
+        for member in self.members:
             member.end_epoch()
         self.tell(len(self.members))
-        done = self.current_epoch + 1 == self.trainer.max_epochs
-        leaving = [k for k, m in enumerate(self.members) if done or k in self.errors or m.trainer.should_stop]
-        every = next((member.last.every_seconds for member in self.members if member.last), float("inf"))
-        if time.monotonic() - self.saved >= every:
-            for k in range(len(self.members)):
-                self._save(k)
-            self.saved = time.monotonic()
-        else:
-            for k in leaving:
-                self._save(k)
-        if leaving:
-            self._dismiss(leaving)
+        self._write()
 
     def _step(self, rows: slice, x: Tensor, y: Tensor, stacked: bool) -> None:
-        params = {name: p[rows].detach().requires_grad_() for name, p in self.stack.params.items()}
-        values = self.stack.terms(params, rows, x, y, self.noise, stacked)  # (K, terms)
-        grads = torch.autograd.grad(values.sum(), list(params.values()))
-        with torch.no_grad():
-            values, lr = values.detach(), self.rule.lr[rows]
-            params = {name: p.detach() for name, p in params.items()}
-            self.stack.update(WeightDecay, params, rows, lr)
-            self.rule.step(params, dict(zip(params, grads, strict=True)), rows)
-            self.stack.update(Constraint, params, rows, lr)
-            count = x.shape[1] if stacked else len(x)
-            self.sums[rows].add_(values, alpha=count)
+        values, grads = self.stack.gradients(rows, x, y, self.noise, stacked)  # (K, terms)
+        self.stack.update(WeightDecay, rows, self.rates[rows])
+        self.rule.step({name: p[rows] for name, p in self.stack.params.items()}, grads, rows)
+        self.stack.update(Constraint, rows, self.rates[rows])
+        count = x.shape[1] if stacked else len(x)
+        self.sums[rows].add_(values, alpha=count)
         self._count(rows, values, count)
 
     def _count(self, rows: slice, values: Tensor, count: int) -> None:
@@ -155,30 +162,60 @@ class PackedModule(lightning.LightningModule):
             ys.append(y)
         return True, torch.stack(xs), torch.stack(ys)
 
-    def _outputs(self, sets: Sequence[Samples]) -> list[tuple[Tensor, Tensor]]:
-        """The outputs (N, ...) of each member on its own set, and the targets."""
-        pairs = []
+    def _measure(self, sets: Sequence[Samples], best: Sequence[int] = ()) -> list[Metrics]:
+        """The metrics of each member on its own set; with `best`, of those members alone, at their best."""
+        numbers = best or range(len(sets))
+        measured = []
         dtype = next(iter(self.stack.params.values())).dtype
         size = self.members[0].data.eval_batch_size
-        for _, run in groupby(enumerate(sets), key=lambda item: (item[1].x.data_ptr(), len(item[1]))):
-            members = list(run)
-            first, samples = members[0]
-            limit = self.chunks.size
-            outputs: list[Tensor] = []
+
+        def neighbour(item: tuple[int, tuple[int, Samples]]) -> tuple[int, ...]:
+            place, (k, samples) = item
+            return samples.x.data_ptr(), len(samples), k - place
+
+        for _, run in groupby(enumerate(zip(numbers, sets, strict=True)), key=neighbour):
+            group = [pair for _, pair in run]
+            samples = group[0][1]
             x = [as_float(batch.to(self.root)).to(dtype) for batch in samples.x.split(size)]
-            with torch.autocast(self.root.type, enabled=False):
-                for start in range(first, first + len(members), limit):
-                    rows = slice(start, min(start + limit, first + len(members)))
-                    outputs += torch.cat([self.stack.outputs(rows, batch) for batch in x], 1)
-            pairs += [(o, one.y.to(self.root)) for o, (_, one) in zip(outputs, members, strict=True)]
-        return pairs
+            for start in range(0, len(group), self.chunks.size):
+                part = group[start : start + self.chunks.size]
+                same = len({one.y.data_ptr() for _, one in part}) == 1
+                y = samples.y if same else torch.stack([one.y for _, one in part])
+                rows = slice(part[0][0], part[-1][0] + 1)
+                with torch.autocast(self.root.type, enabled=False):
+                    measured += self.stack.measure(rows, x, y.to(self.root), best=bool(best))
+        return measured
+
+    def _write(self) -> None:
+        """Saves what it is time to save, and lets those go that are done."""
+        done = self.current_epoch + 1 == self.trainer.max_epochs
+        leaving = [k for k, m in enumerate(self.members) if done or k in self.errors or m.trainer.should_stop]
+        now = time.monotonic()
+        every = next((member.last.every_seconds for member in self.members if member.last), float("inf"))
+        due = now - self.saved >= every
+        for k in range(len(self.members)) if due else leaving:
+            self._save(k)
+        self.saved = now if due else self.saved
+        if now - self.flushed >= EVERY:
+            for member in self.members:
+                member.flush()
+            self.flushed = now
+        if leaving:
+            self._dismiss(leaving)
 
     def _save(self, k: int) -> None:
         member = self.members[k]
-        member.save(self.rule.state_of(k, member.names), self.loader.steps(k), last=k not in self.errors)
+        best = self.stack.state_of(k, best=True) if member.chosen else None
+        last = self.stack.state_of(k) if k not in self.errors else None
+        member.save(best, last, self.rule.state_of(k, member.names), self.loader.steps(k))
 
     def _dismiss(self, leaving: list[int]) -> None:
-        gone = [(self.members[k], self.errors.get(k)) for k in leaving]
+        well = [k for k in leaving if k not in self.errors]
+        if not any(self.members[k].best for k in well):
+            self.stack.remember(well)  # where no best epoch is kept, the last one is tested
+        tests = self._measure([self.members[k].data.test for k in well], best=well) if well else []
+        tested = dict(zip(well, tests, strict=True))
+        gone = [(self.members[k], tested.get(k), self.errors.get(k)) for k in leaving]
         stay = [k for k in range(len(self.members)) if k not in leaving]
         if stay:
             index = torch.tensor(stay)
@@ -186,10 +223,10 @@ class PackedModule(lightning.LightningModule):
                 part.keep(index)
         self.members = [self.members[k] for k in stay]
         self.errors = {}
-        self.trainer.should_stop = not stay
-        for member, error in gone:
-            self.left(member, error)
+        self.root_trainer.should_stop = not stay
+        for one in gone:
+            self.left(*one)
 
 
-def stack_of(members: Sequence[Member]) -> Stack:
-    return Stack([m.objective for m in members], [list(m.module.updates) for m in members])
+def stack_of(members: Sequence[Member], recorded: bool = True) -> Stack:
+    return Stack([m.objective for m in members], [list(m.module.updates) for m in members], recorded)

@@ -3,14 +3,15 @@
 Each network has hyper-parameters and a number of steps of its own.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 Tensors = dict[str, Tensor]
+Number = float | Tensor  # the same for all networks, or (K,)
 
 
 class Stacked:
@@ -21,7 +22,8 @@ class Stacked:
         groups: the ``param_groups[0]`` of each network's own optimizer.
     """
 
-    buffers: tuple[str, ...] = ()
+    buffers: ClassVar[tuple[str, ...]]
+    read: ClassVar[Mapping[str, Callable[[dict[str, Any]], float]]]
 
     def __init__(self, params: Tensors, groups: Sequence[dict[str, Any]]) -> None:
         self.device = next(iter(params.values())).device
@@ -35,8 +37,6 @@ class Stacked:
             name: {key: torch.zeros_like(p) for key in self.buffers} for name, p in params.items()
         }
 
-    read: dict[str, Any] = {}
-
     @property
     def lr(self) -> Tensor:
         return self.hyper["lr"]
@@ -44,15 +44,24 @@ class Stacked:
     def set_lr(self, values: Sequence[float]) -> None:
         self.hyper["lr"] = torch.tensor(list(values), dtype=torch.float64)
 
+    @torch.no_grad()
     def step(self, params: Tensors, grads: Tensors, rows: slice = slice(None)) -> None:
         """Updates the networks of `rows` in place; `params` and `grads` are those of these rows."""
         self.steps[rows] += 1
-        hyper = {name: value[rows] for name, value in self.hyper.items()}
+        factors = self.factors({name: value[rows] for name, value in self.hyper.items()}, self.steps[rows])
+        like = next(iter(params.values()))
+        numbers = {name: _number(values, like) for name, values in factors.items()}
         for name, p in params.items():
-            state = {key: buffer[rows] for key, buffer in self.state[name].items()}
-            self.rule(p, grads[name], state, hyper, self.steps[rows])
+            shape = (-1, *(1 for _ in p.shape[1:]))
+            own = {key: n.view(shape) if isinstance(n, Tensor) else n for key, n in numbers.items()}
+            self.rule(p, grads[name], {key: buffer[rows] for key, buffer in self.state[name].items()}, own)
 
-    def rule(self, p: Tensor, g: Tensor, state: Tensors, hyper: Tensors, steps: Tensor) -> None:
+    def factors(self, hyper: Tensors, steps: Tensor) -> Tensors:
+        """The numbers (K,) that the rule multiplies by, from the hyper-parameters and the number of this step."""
+        raise NotImplementedError
+
+    def rule(self, p: Tensor, g: Tensor, state: Tensors, n: Mapping[str, Number]) -> None:
+        """Updates one stacked parameter in place; each number n is a float or (K, 1, ...)."""
         raise NotImplementedError
 
     def keep(self, index: Tensor) -> None:
@@ -62,20 +71,21 @@ class Stacked:
         self.state = {name: {k: b[place] for k, b in state.items()} for name, state in self.state.items()}
 
     def state_of(self, k: int, names: Sequence[str]) -> dict[int, dict[str, Tensor]]:
-        """The state of network k as torch.optim has it, parameters numbered in the order of `names`."""
+        """The state of network k as torch.optim has it, parameters numbered by their place in `names`."""
         if not self.steps[k] or not self.buffers:
             return {}
         step = {"step": self.steps[k].float().clone()} if "exp_avg" in self.buffers else {}
         return {
             i: step | {key: buffer[k].clone() for key, buffer in self.state[name].items()}
             for i, name in enumerate(names)
+            if name in self.state
         }
 
     def load(self, k: int, state: dict[int, dict[str, Tensor]], names: Sequence[str], steps: int) -> None:
         """The inverse of `state_of`, for a network that has made so many steps."""
         self.steps[k] = steps
         for i, name in enumerate(names):
-            for key, buffer in self.state[name].items():
+            for key, buffer in self.state.get(name, {}).items():
                 buffer[k] = state[i][key].to(self.device)
 
 
@@ -83,16 +93,22 @@ class SGD(Stacked):
     """g ← g + λ w; v ← μ v + g; w ← w - η v, or under Nesterov w - η (g + μ v). `torch.optim.SGD`."""
 
     buffers = ("momentum_buffer",)
-    read = {"lr": lambda g: g["lr"], "decay": lambda g: g["weight_decay"], "momentum": lambda g: g["momentum"]}
+    read: ClassVar = {
+        "lr": lambda g: g["lr"],
+        "decay": lambda g: g["weight_decay"],
+        "momentum": lambda g: g["momentum"],
+    }
 
-    def rule(self, p: Tensor, g: Tensor, state: Tensors, hyper: Tensors, steps: Tensor) -> None:
-        if hyper["decay"].any():
-            g = g + p * _number(hyper["decay"], p)
-        if hyper["momentum"].any():
-            momentum = _number(hyper["momentum"], p)
-            v = state["momentum_buffer"].mul_(momentum).add_(g)
-            g = g + v * momentum if self.nesterov else v
-        p.sub_(g * _number(hyper["lr"], p))
+    def factors(self, hyper: Tensors, steps: Tensor) -> Tensors:
+        return hyper
+
+    def rule(self, p: Tensor, g: Tensor, state: Tensors, n: Mapping[str, Number]) -> None:
+        if _some(n["decay"]):
+            g = g + p * n["decay"]
+        if _some(n["momentum"]):
+            v = state["momentum_buffer"].mul_(n["momentum"]).add_(g)
+            g = g + v * n["momentum"] if self.nesterov else v
+        p.sub_(g * n["lr"])
 
 
 class Adam(Stacked):
@@ -103,7 +119,7 @@ class Adam(Stacked):
     """
 
     buffers = ("exp_avg", "exp_avg_sq")
-    read = {
+    read: ClassVar = {
         "lr": lambda g: g["lr"],
         "decay": lambda g: g["weight_decay"],
         "beta1": lambda g: g["betas"][0],
@@ -111,30 +127,40 @@ class Adam(Stacked):
         "eps": lambda g: g["eps"],
     }
 
-    def decay(self, p: Tensor, g: Tensor, hyper: Tensors) -> Tensor:
-        return g + p * _number(hyper["decay"], p)
+    def factors(self, hyper: Tensors, steps: Tensor) -> Tensors:
+        root = (1 - hyper["beta2"] ** steps).sqrt()
+        return {
+            "decay": hyper["decay"],
+            "shrink": 1 - hyper["lr"] * hyper["decay"],
+            "1-beta1": 1 - hyper["beta1"],
+            "beta2": hyper["beta2"],
+            "1-beta2": 1 - hyper["beta2"],
+            "eps": hyper["eps"] * root,
+            "alpha": hyper["lr"] * root / (1 - hyper["beta1"] ** steps),
+        }
 
-    def rule(self, p: Tensor, g: Tensor, state: Tensors, hyper: Tensors, steps: Tensor) -> None:
-        if hyper["decay"].any():
-            g = self.decay(p, g, hyper)
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        beta1, beta2 = hyper["beta1"], hyper["beta2"]
-        root = (1 - beta2**steps).sqrt()
-        m.lerp_(g, _number(1 - beta1, p))
-        rest = _number(1 - beta2, p)
-        v.mul_(_number(beta2, p))
-        v.addcmul_(g, g, value=rest) if isinstance(rest, float) else v.add_(g * g * rest)
-        update = v.sqrt().add_(_number(hyper["eps"] * root, p))
-        torch.div(m, update, out=update)
-        size = _number(hyper["lr"] * root / (1 - beta1**steps), p)
-        p.sub_(update, alpha=size) if isinstance(size, float) else p.sub_(update.mul_(size))
+    def decayed(self, p: Tensor, g: Tensor, n: Mapping[str, Number]) -> Tensor:
+        return g + p * n["decay"]
+
+    def rule(self, p: Tensor, g: Tensor, state: Tensors, n: Mapping[str, Number]) -> None:
+        if _some(n["decay"]):
+            g = self.decayed(p, g, n)
+        m, v, rest, alpha = state["exp_avg"], state["exp_avg_sq"], n["1-beta2"], n["alpha"]
+        m.lerp_(g, n["1-beta1"])
+        v.mul_(n["beta2"])
+        v.add_(g * g * rest) if isinstance(rest, Tensor) else v.addcmul_(g, g, value=rest)
+        divisor = v.sqrt().add_(n["eps"])
+        if isinstance(alpha, Tensor):
+            p.sub_(torch.div(m, divisor, out=divisor).mul_(alpha))
+        else:
+            p.addcdiv_(m, divisor, value=-alpha)
 
 
 class AdamW(Adam):
     """Adam with w ← (1 - η λ) w before the update, instead of λ w in g. `torch.optim.AdamW`."""
 
-    def decay(self, p: Tensor, g: Tensor, hyper: Tensors) -> Tensor:
-        p.mul_(_number(1 - hyper["lr"] * hyper["decay"], p))
+    def decayed(self, p: Tensor, g: Tensor, n: Mapping[str, Number]) -> Tensor:
+        p.mul_(n["shrink"])
         return g
 
 
@@ -155,9 +181,11 @@ def stack(optimizers: Sequence[Optimizer], params: Tensors) -> Stacked:
     return KINDS[type(first)](params, [optimizer.param_groups[0] for optimizer in optimizers])
 
 
-def _number(values: Tensor, like: Tensor) -> Tensor | float:
-    """(K,) as a Python number where all are equal, else shaped to multiply (K, *shape)."""
+def _number(values: Tensor, like: Tensor) -> Number:
+    """(K,) as a Python number where all are equal, else as `like` takes it."""
     numbers = values.tolist()
-    if all(number == numbers[0] for number in numbers):
-        return numbers[0]
-    return values.to(like.device, like.dtype).view(-1, *(1 for _ in like.shape[1:]))
+    return numbers[0] if len(set(numbers)) == 1 else values.to(like.device, like.dtype)
+
+
+def _some(number: Number) -> bool:
+    return isinstance(number, Tensor) or number != 0

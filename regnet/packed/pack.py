@@ -3,186 +3,33 @@
 import copy
 import json
 import logging
-import os
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
+import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf._utils import get_omega_conf_dumper
 
 from ..build import build, build_trainer, load_data
 from ..cli import sentence
 from ..data import DataModule
-from ..errors import Diverged, UserError
-from ..measure import load_objective, measure
+from ..errors import Diverged
 from ..runs import flat, write_record
-from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, settle
-from .job import CannotPack, Job, Outcome
-from .member import Member, neighbours
-from .module import PackedModule, stack_of
-from .optimizers import stack as stack_optimizers
-from .stack import UPDATES, Noise
+from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, summary
+from .job import CannotPack, Job, Outcome, Reporter
+from .member import Member
+from .memory import out_of_memory, room, try_pack
+from .module import PackedModule
 
 log = logging.getLogger(__name__)
 
-SHARE = 0.7  # of the free memory that the packs of all processes may take together
-
-
-def device(cfg: DictConfig) -> str:
-    """What the Trainer of this config computes on: ``cpu`` or ``cuda``."""
-    from lightning.pytorch.accelerators import CUDAAccelerator
-
-    wanted = str(cfg.trainer.accelerator)
-    return "cuda" if wanted in ("auto", "gpu", "cuda") and CUDAAccelerator.is_available() else "cpu"
-
-
-def train_pack(
-    jobs: Sequence[Job], size: int | None = None, tell: Callable[[float], None] = lambda _: None
-) -> list[Outcome]:
-    """Trains all jobs together, and writes what a run alone would write into the folder of each.
-
-    At most `size` are one stack. `tell` is given the number of epochs done, of all jobs together.
-
-    Raises:
-        CannotPack: before anything is trained.
-        MemoryError: the jobs that have no record yet go on from their last checkpoints, in smaller packs.
-    """
-    settle()
-    return _Pack(jobs, size, tell).run()
-
-
-class _Pack:
-    def __init__(self, jobs: Sequence[Job], size: int | None, tell: Callable[[float], None]) -> None:
-        self.jobs, self.size, self.tell = jobs, size, tell
-        self.data = SharedData()
-        self.records: dict[int, dict[str, Any]] = {}
-        self.outcomes: dict[int, Outcome] = {}
-        self.clock = time.monotonic()
-
-    def run(self) -> list[Outcome]:
-        members = [member for job in self.jobs if (member := self._build(job))]
-        if members:
-            most = min(check(members), self.size or len(members))
-            checkpoints = {m: resume_from(m.folder, self.records[m.job.number]["fingerprint"]) for m in members}
-            states = {m: m.load(path) if path else {} for m, path in checkpoints.items()}
-            for m, path in checkpoints.items():
-                m.start(hyperparameters(m.job.overrides), m.trainer.global_step if path else None)
-
-            def epoch(member: Member) -> int:
-                return member.trainer.current_epoch
-
-            for first, together in groupby(sorted(neighbours(members), key=epoch), key=epoch):
-                group = list(together)
-                for i in range(0, len(group), most):
-                    self._train(group[i : i + most], states, first)
-        return [self.outcomes[job.number] for job in self.jobs]
-
-    def _build(self, job: Job) -> Member | None:
-        HydraConfig.instance().set_config(job.hydra)
-        cfg = copy.deepcopy(job.cfg)
-        fingerprint = identity(cfg)
-        if (record := finished(job.folder, fingerprint)) is not None:
-            self.outcomes[job.number] = Outcome(record, None)
-            return None
-        self.records[job.number] = new_record(
-            cfg, job.overrides, job.hydra.hydra.runtime.choices["hydra/launcher"], fingerprint
-        )
-        try:
-            return Member(job, cfg, build(cfg, job.overrides, self.data.of))
-        except Exception as error:
-            self._end(job, cfg, {"status": "failed", "reason": sentence(error, "train")}, traceback.format_exc())
-            return None
-
-    def _train(self, members: list[Member], states: dict[Member, Any], epoch: int) -> None:
-        running = {member.job.number: member for member in members}
-
-        def left(member: Member, error: Exception | None) -> None:
-            del running[member.job.number]
-            self._finish(member, error)
-
-        done = [member for member in members if member.trainer.should_stop or epoch >= member.cfg.trainer.max_epochs]
-        for member in done:
-            left(member, None)
-        members = [member for member in members if member.job.number in running]
-        if not members:
-            return
-        cfg = members[0].cfg
-        HydraConfig.instance().set_config(members[0].job.hydra)
-        trainer = trainer_of(cfg)
-        try:
-            module = PackedModule(members, [states[m] for m in members], trainer, left, self.tell)
-            trainer.fit_loop.epoch_progress.current.processed = epoch
-            trainer.fit_loop.epoch_progress.current.completed = epoch
-            trainer.fit_loop.epoch_progress.current.ready = epoch
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
-                trainer.fit(module, train_dataloaders=module.loader)
-        except (KeyboardInterrupt, SystemExit):
-            for member in running.values():
-                self._end(member.job, member.cfg, {"status": "interrupted", "reason": "stopped before its end"})
-            raise
-        except Exception as error:
-            if out_of_memory(error):
-                raise MemoryError(str(error)) from error
-            for member in list(running.values()):
-                left(member, error)
-
-    def _finish(self, member: Member, error: Exception | None) -> None:
-        """Tests the chosen epoch of a member that is done, and writes its record."""
-        text = None
-        try:
-            if error is not None:
-                raise error
-            result = _test_chosen(member)
-        except Exception as cause:
-            member.end({}, completed=False)
-            status = "diverged" if isinstance(cause, Diverged) else "failed"
-            result, text = {"status": status, "reason": sentence(cause, "train")}, traceback.format_exc()
-        else:
-            member.end(flat(result["metrics"]), completed=True)
-        self._end(member.job, member.cfg, result, text)
-
-    def _end(self, job: Job, cfg: DictConfig, result: dict[str, Any], text: str | None = None) -> None:
-        HydraConfig.instance().set_config(job.hydra)
-        # of the pack's time each run has its share
-        seconds = (time.monotonic() - self.clock) / len(self.jobs)
-        record = self.records[job.number] | result | {"config": plain(cfg), "seconds": seconds}
-        write_record(job.folder, record)
-        self.outcomes[job.number] = Outcome(record, text)
-
-
-def trainer_of(cfg: DictConfig) -> Any:
-    """The configured Trainer, without callbacks and loggers: those are the members' own."""
-    bare = copy.deepcopy(cfg)
-    with open_dict(bare):
-        bare.callbacks, bare.logger = {}, {}
-        bare.trainer.enable_checkpointing = False
-    return build_trainer(bare, {}, str(Path.cwd()))
-
-
-def _test_chosen(member: Member) -> dict[str, Any]:
-    """As a run alone is tested: the chosen epoch's metrics of that time, and on test, looked at only now."""
-    chosen = member.chosen if member.best else member._checkpoint()
-    if chosen is None:
-        raise UserError("no epoch was validated, so that none can be chosen")
-    root = next(member.objective.parameters()).device
-    objective = copy.deepcopy(member.objective)
-    load_objective(objective, chosen)
-    test = measure(objective, member.data.test_dataloader(), device=root)
-    epochs = member.trainer.current_epoch
-    return {
-        "status": "completed",
-        "epochs": epochs,
-        "best_epoch": min(chosen["epoch"], epochs - 1),
-        "metrics": nested(chosen["measured"], test),
-        "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
-    }
+LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 class SharedData:
@@ -209,85 +56,192 @@ class SharedData:
         return data
 
 
-def check(members: Sequence[Member]) -> int:
-    """Tries the stacked computation on copies of two members; how many the memory can hold.
+class Pack:
+    """Trains all jobs together, and writes what a run alone would write into the folder of each.
 
-    Raises:
-        CannotPack: the reason, where they cannot be stacked.
+    Args:
+        size: the most that are one stack.
+        processes: that train packs at the same time, and share the memory.
     """
-    first = members[0]
-    for member in members:
-        if member.others:
-            raise CannotPack(f"{type(member.others[0]).__name__} acts through a callback")
-        for update in member.module.updates:
-            if not isinstance(update, UPDATES):
-                raise CannotPack(f"{type(update).__name__} is an update of a kind that packs do not know")
-        if member.data.train.lazy:
-            raise CannotPack("its images are read from disk")
-    trainer = trainer_of(first.cfg)
-    root = trainer.strategy.root_device
-    pair = [copy.copy(member) for member in members[:2]]
-    for member in pair:
-        member.module = trainer.precision_plugin.convert_module(copy.deepcopy(member.module)).to(root)
-        member.objective = member.module.objective
-    try:
-        stack = stack_of(pair)
-        rule = stack_optimizers([member.optimizer for member in pair], stack.params)
-        size = min(first.data.batch_size, min(len(member.data.train) for member in pair))
-        samples = first.data.train.subset(torch.arange(size))
-        x, y = next(iter(_loader(samples, size, root)))
-        x = trainer.precision_plugin.convert_input(x)
-        rows, noise = slice(0, len(pair)), Noise(root)
-        noise.begin([0] * len(pair))
-        activations = 0
 
-        def count(tensor: torch.Tensor) -> torch.Tensor:
-            nonlocal activations
-            activations += tensor.nbytes
-            return tensor
+    def __init__(
+        self, jobs: Sequence[Job], size: int | None, reporter: Reporter, data: SharedData, processes: int = 1
+    ) -> None:
+        self.jobs, self.size, self.reporter = jobs, size, reporter
+        self.data, self.processes = data, processes
+        self.records: dict[int, dict[str, Any]] = {}
+        self.clock = time.monotonic()
 
-        with trainer.precision_plugin.train_step_context():
-            params = {name: p.detach().requires_grad_() for name, p in stack.params.items()}
-            with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-                values = stack.terms(params, rows, x, y, noise, stacked=False)
-            grads = torch.autograd.grad(values.sum(), list(params.values()))
-        stack.update(object, {n: p.detach() for n, p in params.items()}, rows, rule.lr)
-        rule.step({n: p.detach() for n, p in params.items()}, dict(zip(params, grads, strict=True)), rows)
-        stack.outputs(rows, x)
-    except Exception as error:
-        if out_of_memory(error):
-            raise MemoryError(str(error)) from error
-        log.debug("cannot be stacked", exc_info=True)
-        reason = " ".join(str(error).split())[:120]
-        raise CannotPack(
-            f"model={first.cfg.model._target_} cannot be stacked: {type(error).__name__}: {reason}"
-        ) from error
-    # weights, their gradients, the optimizer's state, the best weights; and what the backward pass needs
-    state = _bytes(stack.params) * 3 + sum(_bytes(one) for one in rule.state.values()) + 2 * _bytes(stack.buffers)
-    each = (state + 2 * activations) / len(pair)
-    return max(1, int(SHARE * free_memory(root) / max(each, 1)))
+    def run(self) -> None:
+        """Where memory runs out, halves of what is left go on from their last checkpoints."""
+        members = [member for job in self.jobs if (member := self._build(job))]
+        if not members:
+            return
+        try:
+            trainer = trainer_of(members[0])
+            kept, step = try_pack(members, trainer, log)
+        except CannotPack as reason:
+            self.reporter.cannot([member.job.number for member in members], str(reason))
+            return
+        most = min(self.size or len(members), room(kept, trainer.strategy.root_device, self.processes))
+        self._train_in_parts(members, most, step)
+
+    def _train_in_parts(self, members: list[Member], most: int, step: int) -> None:
+        def epoch(member: Member) -> int:
+            return member.trainer.current_epoch
+
+        while members:
+            states = {m: self._resume(m) for m in members}
+            left = {m.job.number: m.job for m in members}
+            try:
+                for _, together in groupby(sorted(neighbours(members), key=epoch), key=epoch):
+                    group = list(together)
+                    for i in range(0, len(group), most):
+                        self._train(group[i : i + most], states, left, step)
+            except MemoryError:
+                most = (min(most, len(left)) + 1) // 2
+                self.reporter.say(f"packed: out of memory; goes on with {most} runs at once")
+            # what memory they hold goes before others are made in their place
+            members.clear()
+            states.clear()
+            members += [member for job in left.values() if (member := self._build(job))]
+
+    def _build(self, job: Job) -> Member | None:
+        job.activate()
+        fingerprint = identity(job.cfg)
+        if (record := finished(job.folder, fingerprint)) is not None:
+            self.reporter.ended(job.number, Outcome(record, None))
+            return None
+        self._begin(job, fingerprint)
+        try:
+            write_config(job)
+            return Member(job, build(job.cfg, job.overrides, self.data.of))
+        except Exception as error:
+            self._end(job, {"status": "failed", "reason": sentence(error, "train")}, traceback.format_exc())
+            return None
+
+    def _begin(self, job: Job, fingerprint: str) -> None:
+        launcher = job.config.hydra.runtime.choices["hydra/launcher"]
+        self.records[job.number] = new_record(job.cfg, job.overrides, launcher, fingerprint)
+
+    def give_up(self, reason: str) -> None:
+        """Records that all jobs failed."""
+        for job in self.jobs:
+            job.activate()
+            self._begin(job, identity(job.cfg))
+            self._end(job, {"status": "failed", "reason": reason})
+
+    def _resume(self, member: Member) -> Any:
+        checkpoint = resume_from(member.folder, self.records[member.job.number]["fingerprint"])
+        state = member.load(checkpoint) if checkpoint else None
+        member.start(hyperparameters(member.job.overrides), resumed=checkpoint is not None)
+        return state
+
+    def _train(self, members: list[Member], states: dict[Member, Any], left: dict[int, Job], step: int) -> None:
+        """`left` loses those that have their record."""
+
+        def ended(member: Member, test: dict[str, float] | None, error: Exception | None) -> None:
+            del left[member.job.number]
+            self._finish(member, test, error)
+
+        members[0].job.activate()
+        trainer = trainer_of(members[0])
+        progress = trainer.fit_loop.epoch_progress.current
+        progress.ready = progress.completed = progress.processed = members[0].trainer.current_epoch
+        running = {member.job.number for member in members}
+        try:
+            module = PackedModule(members, [states[m] for m in members], trainer, ended, self.reporter.trained, step)
+            if module.begin():
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
+                    trainer.fit(module, train_dataloaders=module.loader)
+        except (KeyboardInterrupt, SystemExit):
+            for job in left.values():
+                self._end(job, {"status": "interrupted", "reason": "stopped before its end"})
+            left.clear()
+            raise
+        except Exception as error:
+            if out_of_memory(error) and len(members) > 1:
+                raise MemoryError(str(error)) from error
+            for member in members:
+                if member.job.number in left.keys() & running:
+                    ended(member, None, error)
+
+    def _finish(self, member: Member, test: dict[str, float] | None, error: Exception | None) -> None:
+        """Writes the record of a member that is done."""
+        if error is not None:
+            member.end({}, completed=False)
+            status = "diverged" if isinstance(error, Diverged) else "failed"
+            text = "".join(traceback.format_exception(error))
+            self._end(member.job, {"status": status, "reason": sentence(error, "train")}, text)
+            return
+        chosen = member.chosen or member.progress()
+        epochs, root = member.trainer.current_epoch, next(member.objective.parameters()).device
+        metrics = nested(chosen["measured"], test)
+        member.end(flat(metrics), completed=True)
+        self._end(
+            member.job,
+            {
+                "status": "completed",
+                "epochs": epochs,
+                "best_epoch": min(chosen["epoch"], epochs - 1),
+                "metrics": metrics,
+                "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
+            },
+        )
+
+    def _end(self, job: Job, result: dict[str, Any], text: str | None = None) -> None:
+        job.activate()
+        # of the pack's time each run has its share
+        seconds = (time.monotonic() - self.clock) / len(self.jobs)
+        record = self.records[job.number] | result | {"config": plain(job.cfg), "seconds": seconds}
+        write_record(job.folder, record)
+        outcome = Outcome(record, text)
+        write_log(job, outcome)
+        self.reporter.ended(job.number, outcome)
 
 
-def _loader(samples: Any, size: int, root: torch.device) -> Iterable[Any]:
-    from ..data.loader import EpochSampler, TensorLoader
-
-    return TensorLoader(samples, size, EpochSampler(len(samples), 0, shuffle=False), root)
-
-
-def _bytes(tensors: dict[str, torch.Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors.values())
-
-
-def free_memory(root: torch.device) -> int:
-    """Bytes that may still be taken on the device."""
-    if root.type == "cuda":
-        return torch.cuda.mem_get_info(root)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux: half of what there is
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+def trainer_of(member: Member) -> Any:
+    """The configured Trainer, without callbacks and loggers: those are the members' own."""
+    bare = copy.deepcopy(member.cfg)
+    with open_dict(bare):
+        bare.callbacks, bare.logger = {}, {}
+        bare.trainer.enable_checkpointing = False
+    return build_trainer(bare, {}, str(Path.cwd()))
 
 
-def out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+def neighbours(members: Sequence[Member]) -> list[Member]:
+    """In an order in which runs that share their batches stand together."""
+
+    def key(member: Member) -> tuple[int, ...]:
+        data = member.data
+        return len(data.train), data.train.x.data_ptr(), data.seed, member.job.number
+
+    return sorted(members, key=key)
+
+
+def write_config(job: Job) -> None:
+    """What Hydra leaves in a run's folder."""
+    place = job.folder / str(job.config.hydra.output_subdir)
+    place.mkdir(parents=True, exist_ok=True)
+    hydra = OmegaConf.to_container(job.config.hydra, resolve=False, enum_to_str=True)
+    parts = {"config": job.plain, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
+    for name, part in parts.items():
+        text = yaml.dump(part, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+        (place / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+class Dumper(getattr(yaml, "CDumper", yaml.Dumper)):
+    """OmegaConf's own style, which quotes what would read as a number, in a fifth of the time."""
+
+
+Dumper.add_representer(str, get_omega_conf_dumper().str_representer)
+
+
+def write_log(job: Job, outcome: Outcome) -> None:
+    """The line that a run alone leaves in its log, and its traceback."""
+    level = logging.INFO if outcome.record["status"] == "completed" else logging.ERROR
+    text = "\n".join(filter(None, [summary(outcome.record), outcome.traceback]))
+    line = LINE.format(log.makeRecord(log.name, level, "", 0, text, (), None))
+    with (job.folder / f"{job.config.hydra.job.name}.log").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")

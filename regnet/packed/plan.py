@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from ..cli import config_folder, not_chosen
 from .job import Job
+
+Config = dict[str, Any]
 
 OWN = {  # what each run of a pack has for itself
     "": ("seed", "study", "folder", "monitor", "mode", "scheduler"),
@@ -48,13 +50,13 @@ class Plan:
         return f"{told}; {len(self.alone)} alone: " + ", ".join(f"{n} for {reason}" for reason, n in why.items())
 
 
-def plan(jobs: Sequence[Job], size: int | None) -> Plan:
-    """Packs of at most `size` jobs, in the order in which their first jobs come."""
+def plan(jobs: Sequence[Job]) -> Plan:
+    """Packs in the order in which their first jobs come."""
     groups: dict[str, list[Job]] = {}
     alone = []
     for job in jobs:
-        if (reason := obstacle(job.cfg)) is None:
-            groups.setdefault(signature(job.cfg), []).append(job)
+        if (reason := obstacle(job.plain)) is None:
+            groups.setdefault(signature(job), []).append(job)
         else:
             alone.append((job, reason))
     packs = []
@@ -63,32 +65,34 @@ def plan(jobs: Sequence[Job], size: int | None) -> Plan:
         if len(folders) == 1:
             alone += [(job, "nothing to share a pack with") for job in group]
             continue
-        step = size or len(group)
-        packs += [group[i : i + step] for i in range(0, len(group), step)]
+        packs.append(group)
     return Plan(packs, sorted(alone, key=lambda one: one[0].number))
 
 
-def signature(cfg: DictConfig) -> str:
+def signature(job: Job) -> str:
     """What runs of one pack have in common, as text."""
-    plain = OmegaConf.to_container(cfg, resolve=False)
-    momentum = bool(plain["optimizer"].get("momentum"))
+    cfg, idle = job.plain, not_chosen(job.config.regularizer)
+    common = dict(cfg, momentum=bool(cfg["optimizer"].get("momentum")))
     for part, keys in OWN.items():
-        node = plain[part] if part else plain
-        for key in keys:
-            node.pop(key, None)
-    for name in not_chosen(cfg.regularizer):
-        del plain["regularizer"][name]
-    for name, node in plain["regularizer"].items():
-        if not isinstance(node, dict):  # augment, which refers to the data's
-            continue
-        own = set(node) - {"_target_"} if node["_target_"] == EARLY_STOPPING else HYPERPARAMETERS
-        plain["regularizer"][name] = {key: value for key, value in node.items() if key not in own}
-    return json.dumps([plain, momentum], sort_keys=True, default=str)
+        if part:
+            common[part] = {key: value for key, value in cfg[part].items() if key not in keys}
+        else:
+            common = {key: value for key, value in common.items() if key not in keys}
+    common["regularizer"] = {name: _structure(node) for name, node in cfg["regularizer"].items() if name not in idle}
+    return json.dumps(common, sort_keys=True, default=str)
 
 
-def obstacle(cfg: DictConfig) -> str | None:
+def _structure(node: Any) -> Any:
+    """A regularizer's settings without its numbers."""
+    if not isinstance(node, dict):  # augment, which refers to the data's
+        return node
+    own = set(node) - {"_target_"} if node["_target_"] == EARLY_STOPPING else HYPERPARAMETERS
+    return {key: value for key, value in node.items() if key not in own}
+
+
+def obstacle(cfg: Config) -> str | None:
     """Why a run cannot be packed, as far as its config tells; None if it can."""
-    for key, value in cfg.trainer.items():
+    for key, value in cfg["trainer"].items():
         if key in FREE:
             if key == "max_epochs" and (not isinstance(value, int) or value < 1):
                 return f"trainer.max_epochs={value}"
@@ -96,25 +100,26 @@ def obstacle(cfg: DictConfig) -> str | None:
                 return f"trainer.precision={value}"
         elif key not in _default("trainer/default") or value != _default("trainer/default")[key]:
             return f"trainer.{key}={value}"
-    if cfg.optimizer.get("_target_") not in OPTIMIZERS:
-        return f"optimizer._target_={cfg.optimizer.get('_target_')}"
-    for key in cfg.optimizer:
-        if key not in OPTIMIZER_KEYS or (key == "dampening" and cfg.optimizer[key]):
-            return f"optimizer.{key}={cfg.optimizer[key]}"
+    optimizer = cfg["optimizer"]
+    if optimizer.get("_target_") not in OPTIMIZERS:
+        return f"optimizer._target_={optimizer.get('_target_')}"
+    for key, value in optimizer.items():
+        if key not in OPTIMIZER_KEYS or (key == "dampening" and value):
+            return f"optimizer.{key}={value}"
     for group, default in (("callbacks", "callbacks/default"), ("logger", "logger/tensorboard")):
-        for name, node in OmegaConf.to_container(cfg[group], resolve=False).items():
+        for name, node in cfg[group].items():
             usual = dict(_default(default).get(name) or {})
             if node is not None and {**node, "every_seconds": 0} != {**usual, "every_seconds": 0}:
                 return f"{group}.{name}"
-    for name, node in cfg.regularizer.items():
-        target = node.get("_target_") or "" if isinstance(node, DictConfig) else ""
+    for name, node in cfg["regularizer"].items():
+        target = node.get("_target_") or "" if isinstance(node, dict) else ""
         if target.startswith(("regnet.callbacks.", "lightning.")) and target != EARLY_STOPPING:
             return f"regularizer.{name} (it acts through a callback)"
-    if cfg.data.get("num_workers"):
-        return f"data.num_workers={cfg.data.num_workers}"
+    if cfg["data"].get("num_workers"):
+        return f"data.num_workers={cfg['data']['num_workers']}"
     return None
 
 
 @cache
-def _default(name: str) -> dict[str, Any]:
+def _default(name: str) -> Config:
     return OmegaConf.to_container(OmegaConf.load(config_folder() / f"{name}.yaml"), resolve=False)

@@ -1,117 +1,200 @@
 """K networks as one: their state in stacked tensors, their objectives computed under vmap.
 
-All that decides how a stacked computation is carried out is here.
+All that decides how a stacked computation is carried out is here, and in `trace`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.overrides import TorchFunctionMode
 
 from ..exact import Exact
 from ..objective import Objective
 from ..regularizers import Constraint, Update, WeightDecay
-from ..weights import weights
+from ..weights import name_statistics, tensor_statistics, weights
+from .noise import Given, Noise
+from .trace import Traced, takes_no_decisions
 
 Tensors = dict[str, Tensor]
+NETWORK = "network."
+UPDATES = (WeightDecay, Constraint)  # the kinds that a stack knows
 
 
 class Stack:
-    """The parameters and buffers of K objectives of one structure, (K, *shape) each.
+    """The parameters and buffers of K objectives of one structure, (K, *shape) each, and their updates'.
 
     The objectives' own parameters and buffers become views of the stacked ones: what is done to the stack
-    is seen in them, and their `state_dict` is always the present one.
+    is seen in them, and what is done to a rate or strength in them is seen in the stack.
 
     Buffers of regnet's own modules (rates, strengths, moments of the inputs) that are equal in all networks
     are kept once, so that what depends on nothing else is computed once for all.
+
+    Args:
+        recorded: whether steps may be `Traced`.
     """
 
-    def __init__(self, objectives: Sequence[Objective], updates: Sequence[Sequence[Update]]) -> None:
+    def __init__(
+        self, objectives: Sequence[Objective], updates: Sequence[Sequence[Update]], recorded: bool = True
+    ) -> None:
         self.objectives, self.updates = list(objectives), [list(one) for one in updates]
         first = self.objectives[0]
-        self.params = _stacked([dict(one.named_parameters()) for one in self.objectives])
-        buffers = _stacked([dict(one.named_buffers()) for one in self.objectives])
+        trained = {name for name, p in first.named_parameters() if p.requires_grad}
+        every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
         fixed = _fixed(first)
-        self.shared = {
-            name: buffer[0] for name, buffer in buffers.items() if name in fixed and bool((buffer == buffer[:1]).all())
-        }
-        self.buffers = {name: buffer for name, buffer in buffers.items() if name not in self.shared}
+        self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
+        self.params = {name: t for name, t in every.items() if name in trained}
+        self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
+        self.best: Tensors = {}  # parameters and buffers of each network's best epoch
+        self.limits = [_stacked([dict(one[i].named_buffers()) for one in self.updates]) for i in range(len(updates[0]))]
+        self._prepare(recorded and takes_no_decisions([first, *self.updates[0]]))
         self._link()
 
     def __len__(self) -> int:
         return len(self.objectives)
 
+    @property
+    def state(self) -> Tensors:
+        return {**self.params, **self.buffers}
+
     def keep(self, index: Tensor) -> None:
         """Only the networks at `index` stay; the objectives of the others keep what they have."""
-        chosen = index.tolist()
-        self.objectives = [self.objectives[k] for k in chosen]
-        self.updates = [self.updates[k] for k in chosen]
-        self.params = {name: tensor[index.to(tensor.device)] for name, tensor in self.params.items()}
-        self.buffers = {name: tensor[index.to(tensor.device)] for name, tensor in self.buffers.items()}
+        self.objectives = [self.objectives[k] for k in index.tolist()]
+        self.updates = [self.updates[k] for k in index.tolist()]
+
+        def kept(tensors: Tensors) -> Tensors:
+            return {name: tensor[index.to(tensor.device)] for name, tensor in tensors.items()}
+
+        self.params, self.buffers, self.best = kept(self.params), kept(self.buffers), kept(self.best)
+        self.limits = [kept(buffers) for buffers in self.limits]
         self._link()
 
-    def terms(self, params: Tensors, rows: slice, x: Tensor, y: Tensor, noise: "Noise", stacked: bool) -> Tensor:
-        """The terms of the objectives of `rows`, (K, terms).
+    def remember(self, index: Sequence[int]) -> None:
+        """The networks at `index` are at their best now."""
+        if not self.best:
+            self.best = {name: tensor.clone() for name, tensor in self.state.items()}
+        elif index:
+            for name, tensor in self.state.items():
+                place = torch.tensor(index, device=tensor.device)
+                self.best[name].index_copy_(0, place, tensor.index_select(0, place))
 
-        `params` are those of these rows; x and y are (B, ...) for all of them, or (K, B, ...) if `stacked`.
+    def state_of(self, k: int, best: bool = False) -> Tensors:
+        """A copy of the state of network k, now or at its best."""
+        state = self.best if best else self.state
+        return {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
+
+    def load_best(self, k: int, state: Tensors) -> None:
+        self.remember(())
+        for name, tensor in self.best.items():
+            tensor[k].copy_(state[name])
+
+    def gradients(self, rows: slice, x: Tensor, y: Tensor, noise: Noise, stacked: bool) -> tuple[Tensor, Tensors]:
+        """The terms of the objectives of `rows`, (K, terms), and the gradients of their sum.
+
+        x and y are (B, ...) for all of them, or (K, B, ...) if `stacked`.
+        """
+        words = noise.words(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
+        own = [tensor[rows] for tensor in self.state.values()]
+        values, *grads = self._gradients[stacked](*own, *self.shared.values(), x, y, words)
+        return values, dict(zip(self.params, grads, strict=True))
+
+    @torch.no_grad()
+    def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor) -> None:
+        """Constraints or decay of each network of `rows`; lr (K,) float32."""
+        for update, limits, act in zip(self.updates[0], self.limits, self._updates, strict=True):
+            if isinstance(update, kind):
+                act(*(t[rows] for t in self._of_network(self.state).values()), *(t[rows] for t in limits.values()), lr)
+
+    @torch.no_grad()
+    def measure(self, rows: slice, batches: Sequence[Tensor], y: Tensor, best: bool = False) -> list[dict[str, float]]:
+        """The task's metrics of the networks of `rows`, now or at their best, in evaluation mode.
+
+        Args:
+            batches: the same inputs for all of them, (B, ...) each.
+            y: their targets, (N,), or (K, N) where each network has its own.
         """
         objective = self.objectives[0]
-        buffers = {name: tensor[rows] for name, tensor in self.buffers.items()}
-        words = noise.words(self, rows, x[0] if stacked else x, y[0] if stacked else y)
+        state = {name: tensor[rows] for name, tensor in (self.best if best else self.state).items()}
+        shared = self._of_network(self.shared)
+        objective.eval()
 
-        def compute(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, words: Tensor | None) -> Tensor:
-            with noise.given(words):
-                terms = functional_call(objective, (params, buffers | self.shared), (x, y))
+        def forward(own: Tensors, x: Tensor) -> Tensor:
+            return functional_call(objective.network, own | shared, (x,))
+
+        outputs = torch.cat([vmap(forward, in_dims=(0, None))(self._of_network(state), x) for x in batches], 1)
+        objective.train()
+        task = _Metrics(objective.loss)
+        own = {name: tensor for name, tensor in state.items() if name.startswith("loss.")}
+        same = {name: tensor for name, tensor in self.shared.items() if name.startswith("loss.")}
+
+        def metrics(own: Tensors, outputs: Tensor, y: Tensor) -> Tensor:
+            return functional_call(task, own | same, (outputs, y))
+
+        values = vmap(metrics, in_dims=(0, 0, 0 if y.ndim == 2 else None))(own, outputs, y)
+        return [dict(zip(objective.loss.names, row, strict=True)) for row in values.tolist()]
+
+    @torch.no_grad()
+    def statistics(self) -> list[dict[str, float]]:
+        """`weight_statistics` of every network."""
+        found = weights(self.objectives[0].network)
+        tensors = [self.state[NETWORK + weight.name] for weight in found]
+        if not tensors:
+            return [{} for _ in self.objectives]
+        rows = vmap(lambda *one: tensor_statistics(one))(*tensors)  # (K, tensors, 3)
+        return [name_statistics(found, own) for own in rows.cpu()]
+
+    def _prepare(self, recorded: bool) -> None:
+        written = len(self.params) + len(self.buffers)
+        self._gradients = {stacked: partial(self._compute, stacked) for stacked in (False, True)}
+        self._updates: list[Callable[..., object]] = []
+        for update, limits in zip(self.updates[0], self.limits, strict=True):
+            self._updates.append(partial(self._act, _Scope(self.objectives[0].network, update), list(limits)))
+        if recorded:
+            self._gradients = {stacked: Traced(one, written) for stacked, one in self._gradients.items()}
+            self._updates = [Traced(one, written) for one in self._updates]
+
+    def _compute(self, stacked: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
+        names = [*self.params, *self.buffers, *self.shared]
+        *state, x, y, words = tensors
+        named = dict(zip(names, state, strict=True))
+        buffers = {name: named[name] for name in self.buffers}
+        shared = {name: named[name] for name in self.shared}
+
+        def terms(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, words: Tensor) -> Tensor:
+            with Given(words):
+                terms = functional_call(self.objectives[0], params | buffers | shared, (x, y))
             return torch.stack(list(terms.values()))
 
         batch = 0 if stacked else None
-        dims = (0, 0, batch, batch, None if words is None else 0)
-        return vmap(compute, in_dims=dims, randomness="different")(params, buffers, x, y, words)
+        with torch.enable_grad():
+            params = {name: named[name].detach().requires_grad_() for name in self.params}
+            values = vmap(terms, in_dims=(0, 0, batch, batch, 0), randomness="different")(params, buffers, x, y, words)
+            grads = torch.autograd.grad(values.sum(), list(params.values()))
+        return values.detach(), *grads
 
-    @torch.no_grad()
-    def outputs(self, rows: slice, x: Tensor) -> Tensor:
-        """Of the networks of `rows` in evaluation mode for the same inputs (B, ...): (K, B, outputs)."""
-        objective = self.objectives[0]
-        prefix = "network."
-        own = {name: tensor[rows] for name, tensor in {**self.params, **self.buffers}.items()}
-        own = {name.removeprefix(prefix): t for name, t in own.items() if name.startswith(prefix)}
-        shared = {name.removeprefix(prefix): t for name, t in self.shared.items() if name.startswith(prefix)}
-        objective.eval()
-        try:
-            return vmap(lambda own, x: functional_call(objective.network, own | shared, (x,)), in_dims=(0, None))(
-                own, x
-            )
-        finally:
-            objective.train()
+    def _act(self, scope: nn.Module, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
+        *state, lr = tensors
+        names = [*(NETWORK + name for name in self._of_network(self.state)), *(f"update.{name}" for name in limits)]
 
-    @torch.no_grad()
-    def update(self, kind: type[Update], params: Tensors, rows: slice, lr: Tensor) -> None:
-        """Constraints or decay of each network of `rows`, on their `params`; lr (K,)."""
-        first = self.updates[0]
-        for i, update in enumerate(first):
-            if not isinstance(update, kind):
-                continue
-            scope = _Scope(self.objectives[0].network, update)
-            buffers = _stacked([dict(one[i].named_buffers()) for one in self.updates[rows]], prefix="update.")
-            own = {name: tensor for name, tensor in params.items() if name.startswith("network.")}
-            rates = lr.to(next(iter(own.values())).device, torch.float32)
+        def act(state: Tensors, lr: Tensor) -> Tensor:
+            functional_call(scope, state, (lr,))
+            return lr
 
-            def act(own: Tensors, buffers: Tensors, lr: Tensor, scope: nn.Module = scope) -> None:
-                functional_call(scope, (own, buffers), (lr,))
+        return (vmap(act)(dict(zip(names, state, strict=True)), lr),)
 
-            vmap(act)(own, buffers, rates)
+    @staticmethod
+    def _of_network(tensors: Tensors) -> Tensors:
+        return {name.removeprefix(NETWORK): tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
 
     def _link(self) -> None:
         for k, objective in enumerate(self.objectives):
-            for name, parameter in objective.named_parameters():
-                parameter.data = self.params[name][k]
-            for name, buffer in objective.named_buffers():
-                if name in self.buffers:
-                    buffer.data = self.buffers[name][k]
+            own = dict(objective.named_parameters()) | dict(objective.named_buffers())
+            for name, stacked in self.state.items():
+                own[name].data = stacked[k]
+            for update, limits in zip(self.updates[k], self.limits, strict=True):
+                for name, buffer in update.named_buffers():
+                    buffer.data = limits[name][k]
 
 
 class _Scope(nn.Module):
@@ -128,97 +211,17 @@ class _Scope(nn.Module):
             self.update(self.network)
 
 
-UPDATES = (WeightDecay, Constraint)  # the kinds that `Stack.update` knows
-
-
-class Noise:
-    """The noise streams of K networks: each draws from its own, as it would alone.
-
-    On the CPU, where all of regnet's layers draw 64-bit words, a step's words are drawn before it, for each
-    network from its generator, and handed out as the layers ask for them: bitwise those of the run alone.
-    What else is drawn comes from torch's global stream, for each network other numbers; so does all on a GPU.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.generators: list[torch.Generator] = []
-        self._needed: dict[tuple[int, ...], list[int]] = {}
-
-    def begin(self, seeds: Sequence[int]) -> None:
-        """Starts the stream of each network anew."""
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        torch.manual_seed(sum(seeds) % 2**63)
-
-    def keep(self, index: Tensor) -> None:
-        self.generators = [self.generators[k] for k in index.tolist()]
-
-    @contextmanager
-    def of(self, k: int) -> Iterator[None]:
-        """torch's global stream is that of network k."""
-        if self.device.type != "cpu":
-            yield
-            return
-        before = torch.random.get_rng_state()
-        torch.random.set_rng_state(self.generators[k].get_state())
-        yield
-        self.generators[k].set_state(torch.random.get_rng_state())
-        torch.random.set_rng_state(before)
-
-    def words(self, stack: Stack, rows: slice, x: Tensor, y: Tensor) -> Tensor | None:
-        """What the layers of `rows` need for one step on samples like x and y, int64 (K, n)."""
-        if self.device.type != "cpu":
-            return None
-        count = sum(self._needs(stack.objectives[0], x, y))
-        if not count:
-            return None
-        generators = self.generators[rows]
-        words = torch.empty(len(generators), count, dtype=torch.int64)
-        for row, generator in zip(words, generators, strict=True):
-            row.random_(-(2**63), 2**63 - 1, generator=generator)
-        return words
-
-    def given(self, words: Tensor | None) -> TorchFunctionMode:
-        return _Given(words)
-
-    def _needs(self, objective: Objective, x: Tensor, y: Tensor) -> list[int]:
-        """How many words each layer asks for, found by one pass."""
-        if x.shape not in self._needed:
-            with _Counted() as counted, torch.no_grad(), torch.random.fork_rng(devices=[]):
-                state = {name: tensor.clone() for name, tensor in objective.state_dict(keep_vars=True).items()}
-                functional_call(objective, state, (x, y))
-            self._needed[x.shape] = counted.sizes
-        return self._needed[x.shape]
-
-
-def _is_words(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    return func is torch.randint and args[:2] == (-(2**63), 2**63 - 1)
-
-
-class _Counted(TorchFunctionMode):
-    def __init__(self) -> None:
+class _Metrics(nn.Module):
+    def __init__(self, loss: nn.Module) -> None:
         super().__init__()
-        self.sizes: list[int] = []
+        self.loss = loss
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _is_words(func, args):
-            self.sizes.append(torch.Size(args[2]).numel())
-        return func(*args, **(kwargs or {}))
+    def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return self.loss.measures(outputs, y)
 
 
-class _Given(TorchFunctionMode):
-    def __init__(self, words: Tensor | None) -> None:
-        super().__init__()
-        self.words, self.used = words, 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self.words is None or not _is_words(func, args):
-            return func(*args, **(kwargs or {}))
-        start, self.used = self.used, self.used + torch.Size(args[2]).numel()
-        return self.words[start : self.used].view(args[2])
-
-
-def _stacked(each: Sequence[Tensors], prefix: str = "") -> Tensors:
-    return {prefix + name: torch.stack([one[name].detach() for one in each]) for name in each[0]}
+def _stacked(each: Sequence[Tensors]) -> Tensors:
+    return {name: torch.stack([one[name].detach() for one in each]) for name in each[0]}
 
 
 def _fixed(objective: nn.Module) -> set[str]:

@@ -1,0 +1,35 @@
+"""What Lightning's checkpoints hold beside weights and optimizer: so that a run alone goes on from a packed one's."""
+
+from typing import Any
+
+
+def loops(epochs: int, steps: int, batches: int, scheduled: bool) -> dict[str, Any]:
+    """The progress of Lightning's loops after so many epochs, and steps, of so many batches each."""
+
+    def progress(total: int, current: int, *more: str) -> dict[str, dict[str, int]]:
+        keys = ("ready", "completed", *more)
+        return {"total": dict.fromkeys(keys, total), "current": dict.fromkeys(keys, current)}
+
+    epoch = progress(epochs, epochs, "started", "processed")
+    epoch["total"]["completed"] = epochs - 1
+    zeros = progress(0, 0)
+    fit = {
+        "state_dict": {},
+        "epoch_loop.state_dict": {"_batches_that_stepped": steps},
+        "epoch_loop.batch_progress": progress(steps, batches, "started", "processed") | {"is_last_batch": True},
+        "epoch_loop.scheduler_progress": progress(epochs, 1) if scheduled else zeros,
+        "epoch_loop.automatic_optimization.state_dict": {},
+        "epoch_loop.automatic_optimization.optim_progress": {
+            "optimizer": {"step": progress(steps, batches), "zero_grad": progress(steps, batches, "started")}
+        },
+        "epoch_loop.manual_optimization.state_dict": {},
+        "epoch_loop.manual_optimization.optim_step_progress": zeros,
+        "epoch_loop.val_loop.state_dict": {},
+        "epoch_loop.val_loop.batch_progress": progress(2, 2, "started", "processed") | {"is_last_batch": True},
+        "epoch_progress": epoch,
+    }
+    idle = {
+        "state_dict": {},
+        "batch_progress": progress(0, 0, "started", "processed") | {"is_last_batch": False},
+    }
+    return {"fit_loop": fit, "validate_loop": idle, "test_loop": idle, "predict_loop": idle}

@@ -1,0 +1,38 @@
+"""A step's computation without Python's part in it."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+OURS = ("regnet.", "torch.nn.")
+
+
+class Traced:
+    """A function of tensors, recorded at the first call as the plain list of tensor operations that it comes to.
+
+    Modules, `vmap` and autograd are then out of the way: a step of 16 MLPs 64-128-10 takes 2.3 ms in place of 5.8.
+    There is one recording for each set of shapes and strides. It is exact, but for decisions taken in Python: those
+    of the first call stand. So what is recorded must take none by anything but shapes, see `takes_no_decisions`.
+
+    Args:
+        function: tensors ─► tensors; it may write into its arguments.
+        written: how many of the first arguments it may write into.
+    """
+
+    def __init__(self, function: Callable[..., Sequence[Tensor]], written: int) -> None:
+        self.function, self.written = function, written
+        self.recorded: dict[tuple, Callable[..., Sequence[Tensor]]] = {}
+
+    def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
+        key = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+        if key not in self.recorded:
+            # recording computes, too: into copies
+            copies = [t.clone() for t in tensors[: self.written]]
+            self.recorded[key] = make_fx(self.function)(*copies, *tensors[self.written :]).forward
+        return self.recorded[key](*tensors)
+
+
+def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
+    """Whether all are regnet's or torch's own: a stranger's may draw from Python's `random`, or count its calls."""
+    return all(type(part).__module__.startswith(OURS) for module in modules for part in module.modules())

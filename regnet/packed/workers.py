@@ -1,0 +1,128 @@
+"""Packs on all cores: on a CPU each core trains a pack of its own, in a process of its own."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
+
+from .job import Job, Reporter
+from .pack import Pack, SharedData
+
+
+def train(jobs: Sequence[Job], size: int | None, reporter: Reporter) -> None:
+    """Trains jobs of one kind, in packs of at most `size`; every job is told of to `reporter`, once.
+
+    Small networks gain nothing from more threads: on a CPU the jobs are dealt out to processes of one thread
+    each, which begin as copies of this one with all that it has imported.
+    """
+    cores = torch.get_num_threads()
+    if sys.platform != "linux" or not _on_cpu(jobs[0]) or min(cores, len(jobs)) < 2:
+        Pack(jobs, size, reporter, SharedData()).run()
+        return
+    data = SharedData()
+    with suppress(Exception):  # each job that it concerns will tell
+        jobs[0].activate()
+        data.of(jobs[0].cfg)  # read once, before the processes part
+    # runs of one seed side by side, as they share their batches
+    order = sorted(jobs, key=lambda job: (str(job.plain.get("seed")), job.number))
+    left = {job.number: job for job in order}
+    shares = [order[i * len(order) // cores : (i + 1) * len(order) // cores] for i in range(cores)]
+    _Workers([share for share in shares if share], size, reporter, left, data).run()
+    if left:  # a process was killed, most likely for its memory
+        most = min(size or len(jobs), max(len(share) for share in shares))
+        rest = list(left.values())
+        if most == 1:
+            Pack(rest, size, reporter, data).give_up("its process was killed, probably as memory ran out")
+        else:
+            most = (most + 1) // 2
+            reporter.say(f"packed: a process was killed, probably as memory ran out; goes on with {most} runs at once")
+            train(rest, most, reporter)
+
+
+def _on_cpu(job: Job) -> bool:
+    wanted = str(job.plain["trainer"]["accelerator"])
+    return wanted == "cpu" or (wanted == "auto" and not CUDAAccelerator.is_available())
+
+
+class _Workers:
+    """Processes that train a share of the jobs each, and tell of it through a pipe."""
+
+    def __init__(
+        self,
+        shares: Sequence[Sequence[Job]],
+        size: int | None,
+        reporter: Reporter,
+        left: dict[int, Job],
+        data: SharedData,
+    ) -> None:
+        self.reporter, self.left = reporter, left
+        self.processes: dict[Connection, BaseProcess] = {}
+        context = multiprocessing.get_context("fork")
+        sys.stdout.flush()
+        for share in shares:
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(sender, share, size, data, len(shares)), daemon=True)
+            process.start()
+            sender.close()
+            self.processes[receiver] = process
+
+    def run(self) -> None:
+        try:
+            while self.processes:
+                for receiver in wait(list(self.processes)):
+                    self._hear(receiver)
+        except BaseException:
+            self._interrupt()
+            raise
+
+    def _hear(self, receiver: Connection) -> None:
+        try:
+            name, arguments = receiver.recv()
+        except EOFError:
+            self.processes.pop(receiver).join()
+            return
+        if name == "ended":
+            self.left.pop(arguments[0])
+        elif name == "cannot":
+            for number in arguments[0]:
+                self.left.pop(number)
+        getattr(self.reporter, name)(*arguments)
+
+    def _interrupt(self) -> None:
+        """Lets each process record that it was interrupted."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for process in self.processes.values():
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+        for process in self.processes.values():
+            process.join(timeout=30)
+            process.kill()
+
+
+class _Pipe:
+    """A `Reporter` at the other end of a pipe."""
+
+    def __init__(self, sender: Connection) -> None:
+        self.sender = sender
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.sender.send((name, arguments))
+
+
+def _work(sender: Connection, share: Sequence[Job], size: int | None, data: SharedData, processes: int) -> None:
+    torch.set_num_threads(1)
+    try:
+        Pack(share, size, _Pipe(sender), data, processes).run()
+    except (KeyboardInterrupt, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
+        os._exit(1)
+    finally:
+        sender.close()
+    os._exit(0)  # its end is none of Python's exit handlers', which are the parent's
