@@ -167,7 +167,7 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
         model = make(
-            OmegaConf.create({"_target_": cfg.model._target_, **arguments}),
+            {"_target_": cfg.model._target_, **arguments},
             given(overrides, "model") or "model",
             **sites,
         )
@@ -210,7 +210,8 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, nn.Module], overrides
         parameters = inspect.signature(resolve_name(target)).parameters
     except Exception as error:
         raise UserError(f"model._target_={target} cannot be imported: {error}") from error
-    arguments = {key: value for key, value in cfg.model.items() if key != "_target_"}
+    arguments = OmegaConf.to_container(cfg.model, resolve=True)
+    del arguments["_target_"]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return arguments
     for name in layers:

@@ -1,20 +1,52 @@
 """Objects from config nodes, with one sentence where that fails."""
 
 from collections.abc import Sequence
+from functools import cache, partial
+from pkgutil import resolve_name
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from .errors import UserError
+
+OURS = ("regnet.", "torch.optim.", "lightning.")
 
 
 def make(node: Any, key: str, **extra: Any) -> Any:
     """Instantiates a config node. Raises UserError in one sentence that names `key` if that fails."""
     try:
+        return _construct(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, extra)
+    except Exception:
+        pass  # Hydra knows the rarer keys, checks strangers, and tells what is wrong
+    try:
         return instantiate(node, _convert_="all", **extra)
     except InstantiationException as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
+
+
+def _construct(node: Any, extra: dict[str, Any]) -> Any:
+    """What `instantiate` does, in a tenth of its time: a study of hundreds of runs makes thousands of objects."""
+    if isinstance(node, list):
+        return [_construct(item, {}) for item in node]
+    if not isinstance(node, dict):
+        return node
+    arguments = {key: _construct(value, {}) for key, value in node.items() if key not in ("_target_", "_partial_")}
+    if "_target_" not in node:
+        return arguments
+    if any(key.startswith("_") for key in arguments):
+        raise NotImplementedError
+    function, arguments = _known(node["_target_"]), arguments | extra
+    return partial(function, **arguments) if node.get("_partial_") else function(**arguments)
+
+
+@cache
+def _known(target: str) -> Any:
+    found = resolve_name(target)
+    if not (target.startswith(OURS) and found.__module__.startswith(OURS)):
+        raise NotImplementedError
+    return found
 
 
 def given(overrides: Sequence[str], *keys: str) -> str:

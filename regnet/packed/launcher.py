@@ -100,7 +100,7 @@ class Told:
 
         for job in self.twins[self.numbers[number].folder]:
             print(f"{place(job.number, job.overrides)}  {summary(outcome.record)}", flush=True)
-            result = JobReturn(overrides=list(job.overrides), cfg=job.cfg, hydra_cfg=job.config)
+            result = JobReturn(overrides=list(job.overrides), cfg=job.config, hydra_cfg=job.config)
             result.return_value, result.status = score(outcome.record), JobStatus.COMPLETED
             self.launcher.hydra_context.callbacks.on_job_end(config=job.config, job_return=result)
             self.returns[job.number] = result

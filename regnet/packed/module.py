@@ -23,6 +23,7 @@ from .optimizers import stack as stack_optimizers
 from .stack import Stack
 
 Metrics = dict[str, float]
+SAMPLES = 2**16  # that are measured in one call, of all networks together: little is kept of each
 EVERY = 5.0  # seconds between two looks that TensorBoard and metrics.csv give
 
 
@@ -168,6 +169,7 @@ class PackedModule(lightning.LightningModule):
         measured = []
         dtype = next(iter(self.stack.params.values())).dtype
         size = self.members[0].data.eval_batch_size
+        most = max(self.chunks.size, SAMPLES // size)
 
         def neighbour(item: tuple[int, tuple[int, Samples]]) -> tuple[int, ...]:
             place, (k, samples) = item
@@ -177,8 +179,8 @@ class PackedModule(lightning.LightningModule):
             group = [pair for _, pair in run]
             samples = group[0][1]
             x = [as_float(batch.to(self.root)).to(dtype) for batch in samples.x.split(size)]
-            for start in range(0, len(group), self.chunks.size):
-                part = group[start : start + self.chunks.size]
+            for start in range(0, len(group), most):
+                part = group[start : start + most]
                 same = len({one.y.data_ptr() for _, one in part}) == 1
                 y = samples.y if same else torch.stack([one.y for _, one in part])
                 rows = slice(part[0][0], part[-1][0] + 1)

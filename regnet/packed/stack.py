@@ -1,6 +1,6 @@
 """K networks as one: their state in stacked tensors, their objectives computed under vmap.
 
-All that decides how a stacked computation is carried out is here, and in `trace`.
+How it is carried out is decided in `forms`, `trace` and `chunks`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from ..exact import Exact
 from ..objective import Objective
 from ..regularizers import Constraint, Update, WeightDecay
 from ..weights import name_statistics, tensor_statistics, weights
+from .forms import Forms
 from .noise import Given, Noise
 from .trace import Traced, takes_no_decisions
 
@@ -162,7 +163,7 @@ class Stack:
         shared = {name: named[name] for name in self.shared}
 
         def terms(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, words: Tensor) -> Tensor:
-            with Given(words):
+            with Given(words), Forms():
                 terms = functional_call(self.objectives[0], params | buffers | shared, (x, y))
             return torch.stack(list(terms.values()))
 

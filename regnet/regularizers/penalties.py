@@ -90,7 +90,7 @@ class AbsoluteSum(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
-        return sum(w.abs().flatten(1).sum(1) for w in _stacked(info.batch_size, in_dims, tensors)), 0
+        return sum(_RowSums.apply(w) for w in _stacked(info.batch_size, in_dims, tensors)), 0
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
@@ -110,11 +110,44 @@ class SquareSum(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
-        return sum(w.square().flatten(1).sum(1) for w in _stacked(info.batch_size, in_dims, tensors)), 0
+        return sum(_RowSquares.apply(w) for w in _stacked(info.batch_size, in_dims, tensors)), 0
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         return _scaled(ctx.saved_tensors, 2 * grad)
+
+
+class _RowSums(torch.autograd.Function):
+    """Σ|w| of each network of a stack, (K, ...) ─► (K,), in one pass each way."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor) -> Tensor:
+        ctx.save_for_backward(w)
+        return torch.linalg.vector_norm(w.flatten(1), 1, dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (w,) = ctx.saved_tensors
+        return w.sign() * _beside(grad, w)
+
+
+class _RowSquares(torch.autograd.Function):
+    """Σ w² of each network of a stack, (K, ...) ─► (K,), in one pass each way."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor) -> Tensor:
+        ctx.save_for_backward(w)
+        return torch.linalg.vector_norm(w.flatten(1), 2, dim=1).square()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (w,) = ctx.saved_tensors
+        return w * _beside(2 * grad, w)
+
+
+def _beside(row: Tensor, w: Tensor) -> Tensor:
+    """(K,) shaped to multiply (K, ...)."""
+    return row.view(-1, *(1 for _ in w.shape[1:]))
 
 
 def _stacked(size: int, in_dims: Sequence[int | None], tensors: Sequence[Tensor]) -> list[Tensor]:
