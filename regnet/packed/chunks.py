@@ -17,7 +17,7 @@ class Chunks:
         steps: that are to come.
     """
 
-    CACHE = 4 * 2**20  # bytes, of a core's share of L2 and L3
+    CACHE = 8 * 2**20  # bytes, of a core's share of L2 and L3
     STEPS = 3  # with each size
     WORTH = 0.03  # of the training's time that one trial may cost
 

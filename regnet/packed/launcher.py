@@ -1,6 +1,7 @@
 """`hydra/launcher=packed`: the runs of a study that differ in numbers only are trained as one."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,72 +12,15 @@ from omegaconf import open_dict, read_write
 from ..cli import place
 from ..errors import UserError
 from .compose import SweepLoader
+from .helper import Helper
 from .job import Job, Outcome
 from .plan import plan
 
 
-class PackedLauncher(BasicLauncher):
-    """Trains packs of runs, and what cannot be packed one by one as Hydra's basic launcher does.
+def _is_ours(task_function: Any) -> bool:
+    from ..train import task
 
-    Args:
-        size: the most runs in a stack; None is as many as memory allows.
-    """
-
-    def __init__(self, size: int | None = None) -> None:
-        super().__init__()
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise UserError(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
-        self.size = size
-
-    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        # the sweeper has the same context, and composes all jobs before they come here
-        hydra_context.config_loader = SweepLoader(hydra_context.config_loader)
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from ..train import settle, task
-
-        if self.task_function is not task:
-            return super().launch(job_overrides, initial_job_idx)
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        jobs = [self._prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
-        chosen = plan(jobs)
-        if len(jobs) > 1:
-            print(chosen.sentence, flush=True)
-        returns: dict[int, JobReturn] = {}
-        for pack in chosen.packs:
-            settle()
-            returns |= self._train(pack)
-        for job, _ in chosen.alone:
-            returns[job.number] = self._alone(job)
-        return [returns[job.number] for job in jobs]
-
-    def _prepare(self, overrides: Sequence[str], number: int) -> Job:
-        """The composed job; its folder is made when it is trained."""
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
-        with read_write(config), open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
-            config.hydra.runtime.output_dir = str(folder.absolute())
-        return Job(number, tuple(config.hydra.overrides.task), folder.absolute(), config)
-
-    def _train(self, jobs: Sequence[Job]) -> dict[int, JobReturn]:
-        from .workers import train
-
-        told = Told(self, jobs)
-        for job in jobs:
-            self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
-        try:
-            train(told.first, self.size, told)
-        except KeyboardInterrupt:
-            print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
-            raise
-        return told.returns | {job.number: self._alone(job) for job in told.alone}
-
-    def _alone(self, job: Job) -> JobReturn:
-        return super().launch([[*job.overrides]], job.number)[0]
+    return task_function is task
 
 
 class Told:
@@ -85,7 +29,7 @@ class Told:
     Jobs of one folder are one run, which is trained once.
     """
 
-    def __init__(self, launcher: PackedLauncher, jobs: Sequence[Job]) -> None:
+    def __init__(self, launcher: "PackedLauncher", jobs: Sequence[Job]) -> None:
         self.launcher = launcher
         self.twins: dict[Path, list[Job]] = {}
         for job in jobs:
@@ -115,3 +59,75 @@ class Told:
 
     def say(self, sentence: str) -> None:
         print(sentence, flush=True)
+
+
+class PackedLauncher(BasicLauncher):
+    """Trains packs of runs, and what cannot be packed one by one as Hydra's basic launcher does.
+
+    Args:
+        size: the most runs in a stack; None is as many as memory allows.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        super().__init__()
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise UserError(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
+        self.size = size
+        self.helper: Helper | None = None
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        # the sweeper has the same context, and composes all jobs before they come here
+        hydra_context.config_loader = SweepLoader(hydra_context.config_loader)
+        # a process with torch has threads, and gains nothing any more
+        if sys.platform == "linux" and "torch" not in sys.modules and _is_ours(task_function):
+            self.helper = Helper()
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        if not _is_ours(self.task_function):
+            return super().launch(job_overrides, initial_job_idx)
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        jobs = [self._prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+        chosen = plan(jobs)
+        if len(jobs) > 1:
+            print(chosen.sentence, flush=True)
+        returns: dict[int, JobReturn] = {}
+        for pack in chosen.packs:
+            returns |= self._train(pack)
+        for job, _ in chosen.alone:
+            returns[job.number] = self._alone(job)
+        return [returns[job.number] for job in jobs]
+
+    def _prepare(self, overrides: Sequence[str], number: int) -> Job:
+        """The composed job; its folder is made when it is trained."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+        with read_write(config), open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+            config.hydra.runtime.output_dir = str(folder.absolute())
+        return Job(number, tuple(config.hydra.overrides.task), folder.absolute(), config)
+
+    def _train(self, jobs: Sequence[Job]) -> dict[int, JobReturn]:
+        told = Told(self, jobs)
+        for job in jobs:
+            self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
+        try:
+            self._trainer()(told.first, self.size, told)
+        except KeyboardInterrupt:
+            print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
+            raise
+        return told.returns | {job.number: self._alone(job) for job in told.alone}
+
+    def _trainer(self) -> Callable[[Sequence[Job], int | None, Told], None]:
+        if self.helper:
+            return self.helper.train
+        from ..train import settle
+        from .workers import train
+
+        settle()
+        return train
+
+    def _alone(self, job: Job) -> JobReturn:
+        return super().launch([[*job.overrides]], job.number)[0]

@@ -121,7 +121,8 @@ class Stack:
         objective.eval()
 
         def forward(own: Tensors, x: Tensor) -> Tensor:
-            return functional_call(objective.network, own | shared, (x,))
+            with Forms():
+                return functional_call(objective.network, own | shared, (x,))
 
         outputs = torch.cat([vmap(forward, in_dims=(0, None))(self._of_network(state), x) for x in batches], 1)
         objective.train()

@@ -1,5 +1,6 @@
 """Packs on all cores: on a CPU each core trains a pack of its own, in a process of its own."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -8,13 +9,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
+from .helper import PipeReporter, relay
 from .job import Job, Reporter
 from .pack import Pack, SharedData
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def train(jobs: Sequence[Job], size: int | None, reporter: Reporter) -> None:
@@ -85,16 +88,9 @@ class _Workers:
 
     def _hear(self, receiver: Connection) -> None:
         try:
-            name, arguments = receiver.recv()
+            relay(receiver.recv(), self.reporter, self.left)
         except EOFError:
             self.processes.pop(receiver).join()
-            return
-        if name == "ended":
-            self.left.pop(arguments[0])
-        elif name == "cannot":
-            for number in arguments[0]:
-                self.left.pop(number)
-        getattr(self.reporter, name)(*arguments)
 
     def _interrupt(self) -> None:
         """Lets each process record that it was interrupted."""
@@ -107,20 +103,19 @@ class _Workers:
             process.kill()
 
 
-class _Pipe:
-    """A `Reporter` at the other end of a pipe."""
-
-    def __init__(self, sender: Connection) -> None:
-        self.sender = sender
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self.sender.send((name, arguments))
+def _keep_memory() -> None:
+    """Memory that a step frees is the next one's: glibc otherwise gives it back and asks for it again, page by page."""
+    with suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 2**30)
+        mallopt(M_MMAP_THRESHOLD, 2**30)
 
 
 def _work(sender: Connection, share: Sequence[Job], size: int | None, data: SharedData, processes: int) -> None:
     torch.set_num_threads(1)
+    _keep_memory()
     try:
-        Pack(share, size, _Pipe(sender), data, processes).run()
+        Pack(share, size, PipeReporter(sender), data, processes).run()
     except (KeyboardInterrupt, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
         os._exit(1)
     finally:

@@ -1,0 +1,85 @@
+"""What a stack computes in another way than vmap would: where that was measured to be faster.
+
+On a CPU, per step of 8 MLPs 64-128-10 of 128 samples, one thread: the gradient of the last layer's weights takes
+45 µs and not 206, as gᵀh and not (hᵀg)ᵀ; log-softmax 14 µs and not 153, along an axis that is not the last one, of
+10 entries. A wide product of inputs that all networks share takes as long as one product for each network, and a
+convolution in groups, as vmap has it, as long as one for each: those are left as they are.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+USUAL = {  # what F.cross_entropy passes on where it is called with logits and targets alone
+    "weight": None,
+    "size_average": None,
+    "ignore_index": -100,
+    "reduce": None,
+    "reduction": "mean",
+    "label_smoothing": 0.0,
+}
+
+
+class Forms(TorchFunctionMode):
+    """Under vmap over networks, linear layers and the cross-entropy take their stacked forms."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.linear and args[0].ndim == 2:
+            return _Linear.apply(*args, *kwargs.values())
+        if func is F.cross_entropy and args[0].ndim == 2 and kwargs.items() <= USUAL.items():
+            return _cross_entropy(*args)
+        return func(*args, **kwargs)
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:  # (B, C), (B,) or (B, C)
+    log_p = logits.t().clone(memory_format=torch.contiguous_format).log_softmax(0)  # (C, B)
+    if y.is_floating_point():
+        return -(log_p * y.t()).sum(0).mean()
+    return -log_p.gather(0, y[None]).mean()
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:  # (B, in), (out, in), (out,)
+        return F.linear(x, w, b)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor | None) -> tuple[Tensor, int]:
+        stacked = [
+            None
+            if tensor is None
+            else tensor.expand(info.batch_size, *tensor.shape)
+            if dim is None
+            else tensor.movedim(dim, 0)
+            for tensor, dim in zip(inputs, in_dims, strict=True)
+        ]
+        return _StackedLinear.apply(*stacked), 0
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, b = ctx.saved_tensors
+        return g @ w, g.t() @ x, None if b is None else g.sum(0)
+
+
+class _StackedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, b: Tensor | None = None
+    ) -> Tensor:  # (K, B, in), (K, out, in), (K, out)
+        ctx.save_for_backward(x, w)
+        ctx.biased = b is not None
+        return torch.bmm(x, w.mT) if b is None else torch.baddbmm(b[:, None], x, w.mT)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, w = ctx.saved_tensors
+        dx = torch.bmm(g, w) if ctx.needs_input_grad[0] else None
+        return dx, torch.bmm(g.mT, x), g.sum(1) if ctx.biased else None
