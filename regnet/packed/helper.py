@@ -81,13 +81,15 @@ def _serve(pipe: Connection) -> NoReturn:
     os.setpgid(0, 0)  # the terminal interrupts the parent alone, which passes it on
     try:
         from ..train import settle
+        from .pack import SharedData
         from .workers import train
 
         settle()
+        data = SharedData()
         while True:
             jobs, size = pipe.recv()
             try:
-                train(jobs, size, PipeReporter(pipe))
+                train(jobs, size, PipeReporter(pipe), data)
             except (OSError, KeyboardInterrupt):
                 raise
             except Exception:

@@ -41,10 +41,11 @@ class Job:
 
 
 class Outcome(NamedTuple):
-    """The record of a job, and the traceback where it failed."""
+    """The record of a job, the traceback where it failed, and whether the record was there before."""
 
     record: dict[str, Any]
-    traceback: str | None
+    traceback: str | None = None
+    before: bool = False
 
 
 class Reporter(Protocol):

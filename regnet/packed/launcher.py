@@ -11,16 +11,12 @@ from omegaconf import open_dict, read_write
 
 from ..cli import place
 from ..errors import UserError
+from ..train import score, settle, summary, task
 from .compose import SweepLoader
 from .helper import Helper
 from .job import Job, Outcome
 from .plan import plan
-
-
-def _is_ours(task_function: Any) -> bool:
-    from ..train import task
-
-    return task_function is task
+from .progress import PackProgress
 
 
 class Told:
@@ -38,16 +34,15 @@ class Told:
         self.numbers = {job.number: job for job in self.first}
         self.returns: dict[int, JobReturn] = {}
         self.alone: list[Job] = []
+        self.progress = PackProgress(len(self.first), sum(map(_epochs, self.first)), self.say)
 
     def ended(self, number: int, outcome: Outcome) -> None:
-        from ..train import score, summary
-
-        for job in self.twins[self.numbers[number].folder]:
-            print(f"{place(job.number, job.overrides)}  {summary(outcome.record)}", flush=True)
-            result = JobReturn(overrides=list(job.overrides), cfg=job.config, hydra_cfg=job.config)
-            result.return_value, result.status = score(outcome.record), JobStatus.COMPLETED
-            self.launcher.hydra_context.callbacks.on_job_end(config=job.config, job_return=result)
-            self.returns[job.number] = result
+        trained, *copies = self.twins[self.numbers[number].folder]
+        self._tell(trained, outcome, "was done before" if outcome.before else summary(outcome.record))
+        for job in copies:
+            self._tell(job, outcome, "was done before")
+        epochs = 0 if outcome.before else outcome.record["epochs"] or 0
+        self.progress.end(_epochs(trained) - epochs)
 
     def cannot(self, numbers: Sequence[int], reason: str) -> None:
         jobs = [job for number in numbers for job in self.twins[self.numbers[number].folder]]
@@ -55,10 +50,22 @@ class Told:
         self.alone += jobs
 
     def trained(self, epochs: int) -> None:
-        pass
+        self.progress.trained(epochs)
 
     def say(self, sentence: str) -> None:
         print(sentence, flush=True)
+
+    def _tell(self, job: Job, outcome: Outcome, text: str) -> None:
+        well = outcome.record["status"] == "completed"
+        print(f"{place(job.number, job.overrides)}  {text}", file=sys.stdout if well else sys.stderr, flush=True)
+        result = JobReturn(overrides=list(job.overrides), cfg=job.config, hydra_cfg=job.config)
+        result.return_value, result.status = score(outcome.record), JobStatus.COMPLETED
+        self.launcher.hydra_context.callbacks.on_job_end(config=job.config, job_return=result)
+        self.returns[job.number] = result
+
+
+def _epochs(job: Job) -> int:
+    return job.plain["trainer"]["max_epochs"]
 
 
 class PackedLauncher(BasicLauncher):
@@ -114,7 +121,8 @@ class PackedLauncher(BasicLauncher):
         for job in jobs:
             self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
         try:
-            self._trainer()(told.first, self.size, told)
+            with told.progress:
+                self._trainer()(told.first, self.size, told)
         except KeyboardInterrupt:
             print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
             raise
@@ -123,7 +131,6 @@ class PackedLauncher(BasicLauncher):
     def _trainer(self) -> Callable[[Sequence[Job], int | None, Told], None]:
         if self.helper:
             return self.helper.train
-        from ..train import settle
         from .workers import train
 
         settle()
@@ -131,3 +138,7 @@ class PackedLauncher(BasicLauncher):
 
     def _alone(self, job: Job) -> JobReturn:
         return super().launch([[*job.overrides]], job.number)[0]
+
+
+def _is_ours(task_function: Any) -> bool:
+    return getattr(task_function, "__code__", None) == task.__code__  # `python -m regnet.train` has a copy of it

@@ -110,7 +110,7 @@ class Pack:
         job.activate()
         fingerprint = identity(job.cfg)
         if (record := finished(job.folder, fingerprint)) is not None:
-            self.reporter.ended(job.number, Outcome(record, None))
+            self.reporter.ended(job.number, Outcome(record, before=True))
             return None
         self._begin(job, fingerprint)
         try:

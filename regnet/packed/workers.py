@@ -20,17 +20,16 @@ from .pack import Pack, SharedData
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def train(jobs: Sequence[Job], size: int | None, reporter: Reporter) -> None:
+def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: SharedData | None = None) -> None:
     """Trains jobs of one kind, in packs of at most `size`; every job is told of to `reporter`, once.
 
     Small networks gain nothing from more threads: on a CPU the jobs are dealt out to processes of one thread
-    each, which begin as copies of this one with all that it has imported.
+    each, which begin as copies of this one with all that it has imported, and with `data`, which packs may share.
     """
-    cores = torch.get_num_threads()
+    cores, data = torch.get_num_threads(), data or SharedData()
     if sys.platform != "linux" or not _on_cpu(jobs[0]) or min(cores, len(jobs)) < 2:
-        Pack(jobs, size, reporter, SharedData()).run()
+        Pack(jobs, size, reporter, data).run()
         return
-    data = SharedData()
     with suppress(Exception):  # each job that it concerns will tell
         jobs[0].activate()
         data.of(jobs[0].cfg)  # read once, before the processes part
@@ -47,7 +46,7 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter) -> None:
         else:
             most = (most + 1) // 2
             reporter.say(f"packed: a process was killed, probably as memory ran out; goes on with {most} runs at once")
-            train(rest, most, reporter)
+            train(rest, most, reporter, data)
 
 
 def _on_cpu(job: Job) -> bool:

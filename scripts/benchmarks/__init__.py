@@ -1,0 +1,1 @@
+"""What regnet costs, measured."""
