@@ -200,6 +200,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
     trainer = build_trainer(cfg, setup.callbacks, str(folder), resumed_step=step)
     start_session(trainer, hyperparameters(overrides))
+    trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     try:
         trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
         results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}

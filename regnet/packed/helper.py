@@ -90,12 +90,12 @@ def _serve(pipe: Connection) -> NoReturn:
             jobs, size = pipe.recv()
             try:
                 train(jobs, size, PipeReporter(pipe), data)
-            except (OSError, KeyboardInterrupt):
+            except OSError:
                 raise
             except Exception:
                 pipe.send(("raised", (traceback.format_exc(),)))
             pipe.send(("done", ()))
-    except (EOFError, OSError, KeyboardInterrupt):  # there is nobody left to tell
+    except (EOFError, OSError, KeyboardInterrupt, SystemExit):  # interrupted, or there is nobody left to tell
         os._exit(0)
     except BaseException:
         traceback.print_exc()

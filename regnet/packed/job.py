@@ -23,9 +23,8 @@ class Job:
     folder: Path
     config: DictConfig
 
-    @cached_property
-    def cfg(self) -> DictConfig:
-        """The task's config."""
+    def task_config(self) -> DictConfig:
+        """The task's config, a new copy."""
         return OmegaConf.masked_copy(self.config, [key for key in self.config if key != "hydra"])
 
     @cached_property

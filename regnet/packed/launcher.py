@@ -77,12 +77,13 @@ class PackedLauncher(BasicLauncher):
 
     def __init__(self, size: int | None = None) -> None:
         super().__init__()
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise UserError(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
         self.size = size
         self.helper: Helper | None = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        size = self.size
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise UserError(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
         # the sweeper has the same context, and composes all jobs before they come here
         hydra_context.config_loader = SweepLoader(hydra_context.config_loader)
         # a process with torch has threads, and gains nothing any more
@@ -123,7 +124,7 @@ class PackedLauncher(BasicLauncher):
         try:
             with told.progress:
                 self._trainer()(told.first, self.size, told)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Lightning makes the one the other
             print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
             raise
         return told.returns | {job.number: self._alone(job) for job in told.alone}

@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from omegaconf import DictConfig
 from torch import Tensor
 
 from ..build import Setup
@@ -19,7 +20,7 @@ from ..make import make
 from ..module import generalization_gap, train_terms
 from .events import EventFile
 from .job import Job
-from .resume import loops
+from .resume import epochs_of, loops
 
 Tensors = dict[str, Tensor]
 NETWORK = "objective."
@@ -32,8 +33,8 @@ class Member:
     look at in place of a Trainer: `trainer`.
     """
 
-    def __init__(self, job: Job, setup: Setup) -> None:
-        self.job, self.cfg = job, job.cfg
+    def __init__(self, job: Job, cfg: DictConfig, setup: Setup) -> None:
+        self.job, self.cfg = job, cfg
         self.data, self.module = setup.data, setup.module
         self.objective = self.module.objective
         self.names = [name for name, _ in self.objective.named_parameters()]
@@ -164,8 +165,10 @@ class Member:
             for group in self.optimizer.param_groups
         ]
         callbacks = [callback for callback in (*self.stoppers, self.best, self.last) if callback]
-        state = self._with_weights(self.progress(), last) | {
-            "loops": loops(self.trainer.current_epoch, self.trainer.global_step, steps, self.scheduler is not None),
+        epochs = self.trainer.current_epoch
+        completed = epochs if epochs == self.cfg.trainer.max_epochs else epochs - 1
+        state = self._with_weights(self.progress() | {"epoch": completed}, last) | {
+            "loops": loops(epochs, completed, self.trainer.global_step, steps, self.scheduler is not None),
             "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
             "optimizer_states": [{"state": optimizer_state, "param_groups": groups}],
             "lr_schedulers": [self.scheduler.state_dict()] if self.scheduler else [],
@@ -175,9 +178,11 @@ class Member:
     def load(self, path: Path) -> tuple[dict[int, Any], Tensors | None]:
         """Goes on from last.ckpt; returns the state of the optimizer and the objective's best, for the stacked ones."""
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if any(state["state_dict"][NETWORK + name].dtype == torch.float64 for name in self.names):
+            self.module.double()
         self.module.load_state_dict(state["state_dict"])
         self.module.measured = state["measured"]
-        self.trainer.current_epoch, self.trainer.global_step = state["epoch"], state["global_step"]
+        self.trainer.current_epoch, self.trainer.global_step = epochs_of(state), state["global_step"]
         for callback in (*self.stoppers, self.best, self.last):
             if callback and callback.state_key in state["callbacks"]:
                 callback.load_state_dict(state["callbacks"][callback.state_key])

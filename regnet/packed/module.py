@@ -20,7 +20,7 @@ from .loader import PackedLoader, Part
 from .member import Member
 from .noise import Noise
 from .optimizers import stack as stack_optimizers
-from .stack import Stack
+from .stack import Stack, Tensors
 
 Metrics = dict[str, float]
 SAMPLES = 2**16  # that are measured in one call, of all networks together: little is kept of each
@@ -36,7 +36,7 @@ class PackedModule(lightning.LightningModule):
     Args:
         members: in an order in which neighbours share their batches.
         states: of each, as `Member.load` gives it, or None for a new run.
-        left: called for a member that leaves the pack, with its metrics on test or the error that ended it.
+        left: called for a member that leaves the pack, with its best state or the error that ended it.
         tell: called with the number of runs that have made one more epoch.
         each: bytes that a step of one run works on.
     """
@@ -46,7 +46,7 @@ class PackedModule(lightning.LightningModule):
         members: Sequence[Member],
         states: Sequence[Any],
         trainer: Trainer,
-        left: Callable[[Member, Metrics | None, Exception | None], None],
+        left: Callable[[Member, Tensors | None, Exception | None], None],
         tell: Callable[[int], None],
         each: int,
     ) -> None:
@@ -163,29 +163,22 @@ class PackedModule(lightning.LightningModule):
             ys.append(y)
         return True, torch.stack(xs), torch.stack(ys)
 
-    def _measure(self, sets: Sequence[Samples], best: Sequence[int] = ()) -> list[Metrics]:
-        """The metrics of each member on its own set; with `best`, of those members alone, at their best."""
-        numbers = best or range(len(sets))
+    def _measure(self, sets: Sequence[Samples]) -> list[Metrics]:
+        """The metrics of each member on its own set."""
         measured = []
         dtype = next(iter(self.stack.params.values())).dtype
         size = self.members[0].data.eval_batch_size
         most = max(self.chunks.size, SAMPLES // size)
-
-        def neighbour(item: tuple[int, tuple[int, Samples]]) -> tuple[int, ...]:
-            place, (k, samples) = item
-            return samples.x.data_ptr(), len(samples), k - place
-
-        for _, run in groupby(enumerate(zip(numbers, sets, strict=True)), key=neighbour):
-            group = [pair for _, pair in run]
-            samples = group[0][1]
-            x = [as_float(batch.to(self.root)).to(dtype) for batch in samples.x.split(size)]
+        for _, run in groupby(enumerate(sets), key=lambda item: (item[1].x.data_ptr(), len(item[1]))):
+            group = list(run)
+            x = [as_float(batch.to(self.root)).to(dtype) for batch in group[0][1].x.split(size)]
             for start in range(0, len(group), most):
                 part = group[start : start + most]
-                same = len({one.y.data_ptr() for _, one in part}) == 1
-                y = samples.y if same else torch.stack([one.y for _, one in part])
+                targets = {samples.y.data_ptr(): samples.y for _, samples in part}
+                y = torch.stack([samples.y for _, samples in part]) if len(targets) > 1 else part[0][1].y
                 rows = slice(part[0][0], part[-1][0] + 1)
                 with torch.autocast(self.root.type, enabled=False):
-                    measured += self.stack.measure(rows, x, y.to(self.root), best=bool(best))
+                    measured += self.stack.measure(rows, x, y.to(self.root))
         return measured
 
     def _write(self) -> None:
@@ -198,7 +191,7 @@ class PackedModule(lightning.LightningModule):
         for k in range(len(self.members)) if due else leaving:
             self._save(k)
         self.saved = now if due else self.saved
-        if now - self.flushed >= EVERY:
+        if due or now - self.flushed >= EVERY:  # a checkpoint is of no use without the rows before it
             for member in self.members:
                 member.flush()
             self.flushed = now
@@ -212,12 +205,7 @@ class PackedModule(lightning.LightningModule):
         member.save(best, last, self.rule.state_of(k, member.names), self.loader.steps(k))
 
     def _dismiss(self, leaving: list[int]) -> None:
-        well = [k for k in leaving if k not in self.errors]
-        if not any(self.members[k].best for k in well):
-            self.stack.remember(well)  # where no best epoch is kept, the last one is tested
-        tests = self._measure([self.members[k].data.test for k in well], best=well) if well else []
-        tested = dict(zip(well, tests, strict=True))
-        gone = [(self.members[k], tested.get(k), self.errors.get(k)) for k in leaving]
+        gone = [(self.members[k], self._best_of(k), self.errors.get(k)) for k in leaving]
         stay = [k for k in range(len(self.members)) if k not in leaving]
         if stay:
             index = torch.tensor(stay)
@@ -228,6 +216,10 @@ class PackedModule(lightning.LightningModule):
         self.root_trainer.should_stop = not stay
         for one in gone:
             self.left(*one)
+
+    def _best_of(self, k: int) -> Tensors | None:
+        """The state that is tested: where no best epoch is kept, the last one."""
+        return None if k in self.errors else self.stack.state_of(k, best=self.members[k].best is not None)
 
 
 def stack_of(members: Sequence[Member], recorded: bool = True) -> Stack:

@@ -75,12 +75,15 @@ class Stacked:
         """The state of network k as torch.optim has it, parameters numbered by their place in `names`."""
         if not self.steps[k] or not self.buffers:
             return {}
-        step = {"step": self.steps[k].float().clone()} if "exp_avg" in self.buffers else {}
-        return {
-            i: step | {key: buffer[k].clone() for key, buffer in self.state[name].items()}
+        state = {
+            i: {key: buffer[k].clone() for key, buffer in self.state[name].items()}
             for i, name in enumerate(names)
             if name in self.state
         }
+        if "exp_avg" in self.buffers:
+            for own in state.values():
+                own["step"] = self.steps[k].float()  # a tensor for each parameter: Adam counts in all of them
+        return state
 
     def load(self, k: int, state: dict[int, dict[str, Tensor]], names: Sequence[str], steps: int) -> None:
         """The inverse of `state_of`, for a network that has made so many steps."""

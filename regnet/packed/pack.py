@@ -15,11 +15,13 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf._utils import get_omega_conf_dumper
+from torch import Tensor
 
 from ..build import build, build_trainer, load_data
 from ..cli import sentence
 from ..data import DataModule
 from ..errors import Diverged
+from ..measure import measure
 from ..runs import flat, write_record
 from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, summary
 from .job import CannotPack, Job, Outcome, Reporter
@@ -70,6 +72,7 @@ class Pack:
         self.jobs, self.size, self.reporter = jobs, size, reporter
         self.data, self.processes = data, processes
         self.records: dict[int, dict[str, Any]] = {}
+        self.cfgs: dict[int, DictConfig] = {}  # in which building fills in what it finds in the data
         self.clock = time.monotonic()
 
     def run(self) -> None:
@@ -108,27 +111,29 @@ class Pack:
 
     def _build(self, job: Job) -> Member | None:
         job.activate()
-        fingerprint = identity(job.cfg)
+        cfg = self.cfgs[job.number] = job.task_config()
+        fingerprint = identity(cfg)
         if (record := finished(job.folder, fingerprint)) is not None:
             self.reporter.ended(job.number, Outcome(record, before=True))
             return None
         self._begin(job, fingerprint)
         try:
-            write_config(job)
-            return Member(job, build(job.cfg, job.overrides, self.data.of))
+            return Member(job, cfg, build(cfg, job.overrides, self.data.of))
         except Exception as error:
             self._end(job, {"status": "failed", "reason": sentence(error, "train")}, traceback.format_exc())
             return None
 
     def _begin(self, job: Job, fingerprint: str) -> None:
+        write_config(job)
         launcher = job.config.hydra.runtime.choices["hydra/launcher"]
-        self.records[job.number] = new_record(job.cfg, job.overrides, launcher, fingerprint)
+        self.records[job.number] = new_record(self.cfgs[job.number], job.overrides, launcher, fingerprint)
 
     def give_up(self, reason: str) -> None:
         """Records that all jobs failed."""
         for job in self.jobs:
             job.activate()
-            self._begin(job, identity(job.cfg))
+            cfg = self.cfgs[job.number] = job.task_config()
+            self._begin(job, identity(cfg))
             self._end(job, {"status": "failed", "reason": reason})
 
     def _resume(self, member: Member) -> Any:
@@ -140,9 +145,9 @@ class Pack:
     def _train(self, members: list[Member], states: dict[Member, Any], left: dict[int, Job], step: int) -> None:
         """`left` loses those that have their record."""
 
-        def ended(member: Member, test: dict[str, float] | None, error: Exception | None) -> None:
+        def ended(member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
             del left[member.job.number]
-            self._finish(member, test, error)
+            self._finish(member, best, error)
 
         members[0].job.activate()
         trainer = trainer_of(members[0])
@@ -167,38 +172,42 @@ class Pack:
                 if member.job.number in left.keys() & running:
                     ended(member, None, error)
 
-    def _finish(self, member: Member, test: dict[str, float] | None, error: Exception | None) -> None:
-        """Writes the record of a member that is done."""
-        if error is not None:
-            member.end({}, completed=False)
-            status = "diverged" if isinstance(error, Diverged) else "failed"
-            text = "".join(traceback.format_exception(error))
-            self._end(member.job, {"status": status, "reason": sentence(error, "train")}, text)
-            return
-        chosen = member.chosen or member.progress()
-        epochs, root = member.trainer.current_epoch, next(member.objective.parameters()).device
-        metrics = nested(chosen["measured"], test)
-        member.end(flat(metrics), completed=True)
-        self._end(
-            member.job,
-            {
-                "status": "completed",
-                "epochs": epochs,
-                "best_epoch": min(chosen["epoch"], epochs - 1),
-                "metrics": metrics,
-                "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
-            },
-        )
+    def _finish(self, member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
+        """Tests a member that is done as a run alone is tested, and writes its record."""
+        text = None
+        try:
+            if error is not None:
+                raise error
+            result = _tested(member, best)
+        except Exception as cause:
+            status = "diverged" if isinstance(cause, Diverged) else "failed"
+            result, text = {"status": status, "reason": sentence(cause, "train")}, traceback.format_exc()
+        member.end(flat(result.get("metrics", {})), completed=result["status"] == "completed")
+        self._end(member.job, result, text)
 
     def _end(self, job: Job, result: dict[str, Any], text: str | None = None) -> None:
         job.activate()
         # of the pack's time each run has its share
         seconds = (time.monotonic() - self.clock) / len(self.jobs)
-        record = self.records[job.number] | result | {"config": plain(job.cfg), "seconds": seconds}
+        record = self.records[job.number] | result | {"config": plain(self.cfgs[job.number]), "seconds": seconds}
         write_record(job.folder, record)
         outcome = Outcome(record, text)
         write_log(job, outcome)
         self.reporter.ended(job.number, outcome)
+
+
+def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
+    chosen, epochs = member.chosen or member.progress(), member.trainer.current_epoch
+    root = next(member.objective.parameters()).device
+    member.objective.load_state_dict(best)
+    test = measure(member.objective, member.data.test_dataloader(), device=root)
+    return {
+        "status": "completed",
+        "epochs": epochs,
+        "best_epoch": min(chosen["epoch"], epochs - 1),
+        "metrics": nested(chosen["measured"], test),
+        "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
+    }
 
 
 def trainer_of(member: Member) -> Any:

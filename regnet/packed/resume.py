@@ -3,15 +3,18 @@
 from typing import Any
 
 
-def loops(epochs: int, steps: int, batches: int, scheduled: bool) -> dict[str, Any]:
-    """The progress of Lightning's loops after so many epochs, and steps, of so many batches each."""
+def loops(epochs: int, completed: int, steps: int, batches: int, scheduled: bool) -> dict[str, Any]:
+    """The progress of Lightning's loops after so many epochs, and steps, of so many batches each.
+
+    `completed` is one epoch less, unless it was the last one that was asked for.
+    """
 
     def progress(total: int, current: int, *more: str) -> dict[str, dict[str, int]]:
         keys = ("ready", "completed", *more)
         return {"total": dict.fromkeys(keys, total), "current": dict.fromkeys(keys, current)}
 
     epoch = progress(epochs, epochs, "started", "processed")
-    epoch["total"]["completed"] = epochs - 1
+    epoch["total"]["completed"], epoch["current"]["completed"] = epochs - 1, completed
     zeros = progress(0, 0)
     fit = {
         "state_dict": {},
@@ -28,8 +31,11 @@ def loops(epochs: int, steps: int, batches: int, scheduled: bool) -> dict[str, A
         "epoch_loop.val_loop.batch_progress": progress(2, 2, "started", "processed") | {"is_last_batch": True},
         "epoch_progress": epoch,
     }
-    idle = {
-        "state_dict": {},
-        "batch_progress": progress(0, 0, "started", "processed") | {"is_last_batch": False},
-    }
-    return {"fit_loop": fit, "validate_loop": idle, "test_loop": idle, "predict_loop": idle}
+    none = {"state_dict": {}, "batch_progress": progress(0, 0, "started", "processed")}
+    idle = {"state_dict": {}, "batch_progress": none["batch_progress"] | {"is_last_batch": False}}
+    return {"fit_loop": fit, "validate_loop": idle, "test_loop": idle, "predict_loop": none}
+
+
+def epochs_of(checkpoint: dict[str, Any]) -> int:
+    """How many epochs were trained before the checkpoint."""
+    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

@@ -108,15 +108,15 @@ class Stack:
                 act(*(t[rows] for t in self._of_network(self.state).values()), *(t[rows] for t in limits.values()), lr)
 
     @torch.no_grad()
-    def measure(self, rows: slice, batches: Sequence[Tensor], y: Tensor, best: bool = False) -> list[dict[str, float]]:
-        """The task's metrics of the networks of `rows`, now or at their best, in evaluation mode.
+    def measure(self, rows: slice, batches: Sequence[Tensor], y: Tensor) -> list[dict[str, float]]:
+        """The task's metrics of the networks of `rows`, in evaluation mode.
 
         Args:
             batches: the same inputs for all of them, (B, ...) each.
             y: their targets, (N,), or (K, N) where each network has its own.
         """
         objective = self.objectives[0]
-        state = {name: tensor[rows] for name, tensor in (self.best if best else self.state).items()}
+        state = {name: tensor[rows] for name, tensor in self.state.items()}
         shared = self._of_network(self.shared)
         objective.eval()
 

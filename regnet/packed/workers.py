@@ -32,7 +32,7 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: Share
         return
     with suppress(Exception):  # each job that it concerns will tell
         jobs[0].activate()
-        data.of(jobs[0].cfg)  # read once, before the processes part
+        data.of(jobs[0].task_config())  # read once, before the processes part
     # runs of one seed side by side, as they share their batches
     order = sorted(jobs, key=lambda job: (str(job.plain.get("seed")), job.number))
     left = {job.number: job for job in order}
@@ -115,7 +115,7 @@ def _work(sender: Connection, share: Sequence[Job], size: int | None, data: Shar
     _keep_memory()
     try:
         Pack(share, size, PipeReporter(sender), data, processes).run()
-    except (KeyboardInterrupt, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
+    except (KeyboardInterrupt, SystemExit, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
         os._exit(1)
     finally:
         sender.close()

@@ -60,6 +60,7 @@ def compare(alone, packed, relative):
     for name in ("best.ckpt", "last.ckpt"):
         a, b = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (alone, packed))
         assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"])
+        assert name == "best.ckpt" or a["loops"] == b["loops"]
         assert list(a["state_dict"]) == list(b["state_dict"])
         for key, weight in a["state_dict"].items():
             # rounding is relative to a tensor's largest entry: a single one may cancel to any smallness

@@ -1,0 +1,342 @@
+"""A packed study through the real command line: what is packed, what ends early, what goes wrong, what goes on."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import regnet.packed.module
+import regnet.packed.pack
+from regnet.cli import config_folder
+from regnet.packed.stack import Stack
+from tests.commands import TINY, evaluate, finish, record, start, train
+from tests.packed.test_equal import compare, folders
+
+PACKED = "hydra/launcher=packed"
+EXACT = ["trainer.precision=64-true", "logger=none"]
+SWEEP = ["-m", "study=s", *TINY, "seed=0,1,2"]
+NET = """
+import random, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, shape, num_outputs):
+        super().__init__()
+        layers = [nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, num_outputs)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.layers(x)
+
+class Deciding(Net):
+    def forward(self, x):
+        return self.layers(x) * (2.0 if x.mean().item() > 0 else 1.0)
+"""
+
+
+def study(folder):
+    return folders(folder / "outputs" / "multirun" / "s")
+
+
+def both(tmp_path, *command):
+    """The study run by run and packed; the folders of both by the run."""
+    done = []
+    for name, launcher in (("alone", []), ("packed", [PACKED])):
+        (tmp_path / name).mkdir()
+        done.append(train(*command, *launcher, cwd=tmp_path / name))
+    left, right = (study(tmp_path / name) for name in ("alone", "packed"))
+    assert left.keys() == right.keys()
+    return {name: (left[name], right[name]) for name in left}, *done
+
+
+@pytest.fixture(scope="module")
+def techniques(tmp_path_factory):
+    """Every technique there is, two seeds each, in one packed command."""
+    folder = tmp_path_factory.mktemp("techniques")
+    small = ["model=cnn", "model.stages=[[4]]", "model.head=[8]", "trainer.max_epochs=1", "data.train_size=60"]
+    return folder, train("-m", "study=s", "regularizer=glob(*)", "seed=0,1", *small, PACKED, cwd=folder)
+
+
+def test_every_technique_is_packed_or_says_why_not(techniques):
+    folder, done = techniques
+    names = {path.stem for path in (config_folder() / "regularizer").glob("*.yaml")}
+    assert (done.code, done.err) == (0, "")
+    assert f"packed: {2 * len(names) - 2} runs in {len(names) - 1} packs of 2+" in done.out
+    assert "; 2 alone: 2 for regularizer.ema (it acts through a callback)\n" in done.out
+    records = [record(path) for path in study(folder).values()]
+    assert len(records) == 2 * len(names)
+    assert {kept["status"] for kept in records} == {"completed"}
+    alone = {tuple(kept["config"]["regularizer"]) for kept in records if kept["launcher"] != "packed"}
+    assert alone in ({("ema",)}, set())
+    for name in names - {"none"}:
+        assert re.search(rf"^.? *{name} +2/2 ", done.out, re.MULTILINE), name
+
+
+def test_a_packed_run_is_evaluated_as_any_other(techniques):
+    folder, _ = techniques
+    for path in study(folder).values():
+        done = evaluate(f"run={path}", cwd=folder)
+        assert (done.code, done.err) == (0, "")
+        assert "\nequal to the record\n" in done.out
+
+
+def test_the_folder_and_the_events_of_a_packed_run_are_those_of_a_run_alone(tmp_path):
+    command = ["-m", "study=s", "seed=0,1", "regularizer=l2", *TINY, "trainer.precision=64-true"]
+    pairs, *_ = both(tmp_path, *command, "trainer.log_every_n_steps=1")
+    for pair in pairs.values():
+        names, tags, scalars = [], [], []
+        for folder in pair:
+            found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+            names.append(
+                {name for name in found if "tfevents" not in name and name != "hparams.yaml"}
+            )  # Lightning's, empty
+            events = EventAccumulator(str(folder)).Reload()
+            tags.append({tag for tag in events.Tags()["scalars"] if tag not in ("epoch", "hp_metric")})
+            scalars.append({tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags[-1]})
+            assert events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+            assert events.SummaryMetadata("_hparams_/session_end_info").plugin_data.content
+        assert names[0] == names[1]
+        assert tags[0] == tags[1]
+        for tag, values in scalars[0].items():
+            got = scalars[1][tag]
+            assert [step for step, _ in got] == [step for step, _ in values]
+            assert [value for _, value in got] == pytest.approx([value for _, value in values], rel=1e-6, abs=1e-9)
+        for name in ("config", "overrides"):
+            alone, packed = ((folder / ".hydra" / f"{name}.yaml").read_text() for folder in pair)
+            assert alone == packed
+
+
+def test_each_run_stops_early_by_itself_and_the_others_go_on(tmp_path):
+    command = ["regularizer=early_stopping", "regularizer.early_stopping.patience=1,4", "optimizer.lr=1e-3,1e-1,1"]
+    small = ["model.widths=[8]", "trainer.max_epochs=12", "data.train_size=60", "callbacks.last.every_seconds=1000"]
+    pairs, _, packed = both(tmp_path, "-m", "study=s", *command, *small, *EXACT)
+    assert "packed: 6 runs in 1 pack\n" in packed.out
+    for alone, other in pairs.values():
+        compare(alone, other, 1e-9)
+    epochs = {record(other)["epochs"] for _, other in pairs.values()}
+    assert len(epochs) > 2
+    assert min(epochs) < max(epochs)
+
+
+def test_a_run_that_diverges_or_fails_leaves_the_others_as_they_are(tmp_path):
+    swept = ["regularizer=dropout", "regularizer.dropout.rate=0,0.2,1.5", "optimizer.lr=1e9,0.01"]
+    small = [*TINY, "optimizer=sgd", "data.batch_size=10", "logger=none"]
+    pairs, alone, packed = both(tmp_path, "-m", "study=s", *swept, *small)
+    assert (alone.code, packed.code) == (1, 1)
+    assert "Traceback" not in packed.out + packed.err
+    assert {record(other)["status"] for _, other in pairs.values()} == {"completed", "diverged", "failed"}
+    for left, right in pairs.values():
+        expected, got = record(left), record(right)
+        assert (got["status"], got["reason"]) == (expected["status"], expected["reason"])
+        if got["status"] == "completed":
+            compare(left, right, 1e-4)
+
+
+@pytest.mark.parametrize("goes_on", [PACKED, "hydra/launcher=basic"])
+def test_a_packed_study_that_was_interrupted_goes_on(tmp_path, monkeypatch, goes_on):
+    swept = ["regularizer=[dropout,l2]", "seed=0,1", "regularizer.l2.strength=0,1e-3", "scheduler=cosine"]
+    command = ["-m", "study=s", *TINY, "trainer.max_epochs=5", "callbacks.last.every_seconds=0", *swept, *EXACT]
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    assert train(*command, cwd=tmp_path / "whole").code == 0
+    ended = regnet.packed.module.PackedModule.on_train_epoch_end
+
+    def interrupted(self):
+        ended(self)
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(regnet.packed.module.PackedModule, "on_train_epoch_end", interrupted)
+        done = train(*command, PACKED, cwd=tmp_path / "cut")
+    assert done.code in (1, 130)  # Lightning exits with 1
+    assert "the same command with study=s goes on from here" in done.out
+    assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
+    done = train(*command, goes_on, cwd=tmp_path / "cut")
+    assert (done.code, done.err) == (0, "")
+    for name, folder in study(tmp_path / "whole").items():
+        compare(folder, study(tmp_path / "cut")[name], 1e-9)
+
+
+def test_a_run_alone_that_was_interrupted_goes_on_in_a_pack(tmp_path, monkeypatch):
+    command = ["-m", "study=s", *TINY, "trainer.max_epochs=5", "callbacks.last.every_seconds=0", "seed=0,1", *EXACT]
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    assert train(*command, cwd=tmp_path / "whole").code == 0
+    ended = regnet.module.RegularizedModule.on_train_epoch_start
+
+    def interrupted(self):
+        ended(self)
+        if self.current_epoch == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(regnet.module.RegularizedModule, "on_train_epoch_start", interrupted)
+        assert train(*command, cwd=tmp_path / "cut").code in (1, 130)
+    done = train(*command, PACKED, cwd=tmp_path / "cut")
+    assert done.code == 0
+    for name, folder in study(tmp_path / "whole").items():
+        compare(folder, study(tmp_path / "cut")[name], 1e-9)
+
+
+def test_a_packed_study_does_only_what_is_missing(tmp_path):
+    assert train(*SWEEP, PACKED, cwd=tmp_path).code == 0
+    before = {name: record(folder) for name, folder in study(tmp_path).items()}
+    done = train(*SWEEP[:-1], "seed=range(4)", PACKED, cwd=tmp_path)
+    assert done.code == 0
+    assert done.out.count("was done before") == 3
+    after = {name: record(folder) for name, folder in study(tmp_path).items()}
+    assert len(after) == 4
+    assert before.items() <= after.items()
+
+
+def test_out_of_memory_splits_the_pack_and_goes_on(tmp_path, monkeypatch):
+    command = ["-m", "study=s", *TINY, "seed=range(5)", "callbacks.last.every_seconds=0", *EXACT]
+    for name in ("alone", "packed"):
+        (tmp_path / name).mkdir()
+    assert train(*command, cwd=tmp_path / "alone").code == 0
+    gradients = Stack.gradients
+
+    def scarce(self, *arguments, **more):
+        if len(self) > 2:
+            raise torch.OutOfMemoryError("no more")
+        return gradients(self, *arguments, **more)
+
+    monkeypatch.setattr(Stack, "gradients", scarce)
+    done = train(*command, PACKED, cwd=tmp_path / "packed")
+    assert (done.code, done.err) == (0, "")
+    assert "packed: out of memory; goes on with 3 runs at once\n" in done.out
+    assert "packed: out of memory; goes on with 2 runs at once\n" in done.out
+    for name, folder in study(tmp_path / "alone").items():
+        compare(folder, study(tmp_path / "packed")[name], 1e-9)
+
+
+def test_a_process_that_is_killed_is_replaced_by_smaller_packs(tmp_path, monkeypatch):
+    run = regnet.packed.pack.Pack.run
+
+    def killed(self):
+        if self.size is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        run(self)
+
+    monkeypatch.setattr(regnet.packed.pack.Pack, "run", killed)
+    torch.set_num_threads(2)
+    try:
+        done = train(*SWEEP[:-1], "seed=range(4)", PACKED, cwd=tmp_path)
+    finally:
+        torch.set_num_threads(1)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: a process was killed, probably as memory ran out; goes on with 1 runs at once\n" in done.out
+    assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 4
+
+
+def test_jobs_that_memory_kills_one_by_one_are_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(regnet.packed.pack.Pack, "run", lambda self: os.kill(os.getpid(), signal.SIGKILL))
+    torch.set_num_threads(2)
+    try:
+        done = train(*SWEEP, PACKED, cwd=tmp_path)
+    finally:
+        torch.set_num_threads(1)
+    assert done.code == 1
+    for folder in study(tmp_path).values():
+        kept = record(folder)
+        assert (kept["status"], kept["reason"]) == ("failed", "its process was killed, probably as memory ran out")
+
+
+def test_a_network_of_somebody_else_is_packed(tmp_path):
+    (tmp_path / "mynet1.py").write_text(NET)
+    done = train(*SWEEP, "~model.widths", "model._target_=mynet1.Net", PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: 3 runs in 1 pack\n" in done.out
+    assert {record(folder)["launcher"] for folder in study(tmp_path).values()} == {"packed"}
+
+
+def test_a_network_that_cannot_be_stacked_says_so_and_runs_alone(tmp_path):
+    (tmp_path / "mynet2.py").write_text(NET)
+    command = [argument for argument in SWEEP if not argument.startswith("model.")]
+    done = train(*command, "model._target_=mynet2.Deciding", PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert re.search(
+        r"packed: 3 runs are trained alone, as model=mynet2\.Deciding cannot be stacked: RuntimeError", done.out
+    )
+    assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 3
+
+
+def test_a_sweeper_hands_over_batch_after_batch(tmp_path):
+    done = train(*SWEEP[:-1], "seed=range(5)", "hydra.sweeper.max_batch_size=2", PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert re.findall(r"^run (\d)/5 seed=\d  accuracy", done.out, re.MULTILINE) == list("12345")
+    assert len(study(tmp_path)) == 5
+
+
+def test_packs_are_bounded_by_size(tmp_path, monkeypatch):
+    sizes = []
+    init = regnet.packed.pack.PackedModule.__init__
+
+    def noted(self, members, *rest):
+        sizes.append(len(members))
+        init(self, members, *rest)
+
+    monkeypatch.setattr(regnet.packed.pack.PackedModule, "__init__", noted)
+    assert train(*SWEEP[:-1], "seed=range(5)", "hydra.launcher.size=2", PACKED, cwd=tmp_path).code == 0
+    assert sizes == [2, 2, 1]
+
+
+@pytest.mark.parametrize("size", ["0", "many", "1.5"])
+def test_a_size_that_is_none_is_told_in_one_sentence(tmp_path, size):
+    done = train(*SWEEP, PACKED, f"hydra.launcher.size={size}", cwd=tmp_path)
+    assert done.code == 1
+    assert (
+        done.err.strip().splitlines()[-1].endswith(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
+    )
+    assert "Traceback" not in done.err
+
+
+def test_the_program_itself_with_all_its_processes(tmp_path):
+    """Helper, workers and pipes are only there where torch has not been imported before."""
+    command = [*SWEEP[:-1], "seed=range(4)", "regularizer=none,dropout,ema", PACKED]
+    done = finish(start("regnet-train", *command, cwd=tmp_path, OMP_NUM_THREADS="2"))
+    assert (done.code, done.err) == (0, "")
+    assert "packed: 8 runs in 2 packs of 4+4; 4 alone: 4 for regularizer.ema" in done.out
+    assert len(re.findall(r"^run \d+/12 .*accuracy", done.out, re.MULTILINE)) == 12
+    assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 12
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
+    long = [
+        "-m",
+        "study=s",
+        "model.widths=[8]",
+        "data.train_size=60",
+        "seed=range(4)",
+        "trainer.max_epochs=150",
+        *EXACT,
+    ]
+    command = [*long, "callbacks.last.every_seconds=0.2", PACKED]
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    assert train(*command, cwd=tmp_path / "whole").code == 0
+    process = start("regnet-train", *command, cwd=tmp_path / "cut", OMP_NUM_THREADS="2")
+    for _ in range(600):
+        if len(list((tmp_path / "cut").rglob("last.ckpt"))) == 4:
+            break
+        time.sleep(0.05)
+    process.send_signal(stop)
+    ended = finish(process)
+    assert ended.code == (130 if stop == signal.SIGINT else -signal.SIGKILL)
+    unfinished = [
+        folder for folder in (tmp_path / "cut").rglob("checkpoints") if not (folder.parent / "record.json").exists()
+    ]
+    if stop == signal.SIGINT:
+        assert not unfinished
+        assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
+    time.sleep(1)  # processes whose parent was killed notice at their next word to it
+    done = finish(start("regnet-train", *command, cwd=tmp_path / "cut", OMP_NUM_THREADS="2"))
+    assert (done.code, done.err) == (0, "")
+    for name, folder in study(tmp_path / "whole").items():
+        compare(folder, study(tmp_path / "cut")[name], 1e-5)  # 150 epochs make rounding grow
