@@ -340,3 +340,24 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
     assert (done.code, done.err) == (0, "")
     for name, folder in study(tmp_path / "whole").items():
         compare(folder, study(tmp_path / "cut")[name], 1e-5)  # 150 epochs make rounding grow
+
+
+@pytest.mark.slow
+def test_noise_that_packs_draw_otherwise_has_the_same_distribution(tmp_path):
+    """nn.Dropout draws from torch's global stream, which in a pack gives each run other numbers than alone."""
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "packed").mkdir()
+    for name in ("alone", "packed"):
+        (tmp_path / name / f"mynet_{name}.py").write_text(NET)
+    small = ["data.train_size=100", "trainer.max_epochs=15", "optimizer.lr=1e-2", "logger=none", "seed=range(64)"]
+    losses = []
+    for name, launcher in (("alone", []), ("packed", [PACKED])):
+        command = ["-m", "study=s", *small, f"model._target_=mynet_{name}.Net", *launcher]
+        assert train(*command, cwd=tmp_path / name).code == 0
+        by_seed = {
+            kept["seed"]: kept["metrics"]["test"]["loss"] for kept in map(record, study(tmp_path / name).values())
+        }
+        losses.append(torch.tensor([by_seed[seed] for seed in range(64)]))
+    difference = losses[1] - losses[0]
+    assert (difference != 0).all()
+    assert difference.mean().abs() < 3.5 * difference.std() / 64**0.5
