@@ -120,6 +120,7 @@ class PackedLauncher(BasicLauncher):
     def _train(self, jobs: Sequence[Job]) -> dict[int, JobReturn]:
         told = Told(self, jobs)
         for job in jobs:
+            job.write_config()
             self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
         try:
             with told.progress:

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf._utils import get_omega_conf_dumper
 from torch import Tensor
 
 from ..build import build, build_trainer, load_data
@@ -124,7 +122,6 @@ class Pack:
             return None
 
     def _begin(self, job: Job, fingerprint: str) -> None:
-        write_config(job)
         launcher = job.config.hydra.runtime.choices["hydra/launcher"]
         self.records[job.number] = new_record(self.cfgs[job.number], job.overrides, launcher, fingerprint)
 
@@ -227,24 +224,6 @@ def neighbours(members: Sequence[Member]) -> list[Member]:
         return len(data.train), data.train.x.data_ptr(), data.seed, member.job.number
 
     return sorted(members, key=key)
-
-
-def write_config(job: Job) -> None:
-    """What Hydra leaves in a run's folder."""
-    place = job.folder / str(job.config.hydra.output_subdir)
-    place.mkdir(parents=True, exist_ok=True)
-    hydra = OmegaConf.to_container(job.config.hydra, resolve=False, enum_to_str=True)
-    parts = {"config": job.plain, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
-    for name, part in parts.items():
-        text = yaml.dump(part, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
-        (place / f"{name}.yaml").write_text(text, encoding="utf-8")
-
-
-class Dumper(getattr(yaml, "CDumper", yaml.Dumper)):
-    """OmegaConf's own style, which quotes what would read as a number, in a fifth of the time."""
-
-
-Dumper.add_representer(str, get_omega_conf_dumper().str_representer)
 
 
 def write_log(job: Job, outcome: Outcome) -> None:
