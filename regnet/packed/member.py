@@ -89,6 +89,10 @@ class Member:
             self.events.add(session_end(completed))
         self.flush()
 
+    def release(self) -> None:
+        """Lets go of network and optimizer, which hold on to the memory of the whole stack."""
+        del self.module, self.objective, self.optimizer, self.scheduler
+
     def flush(self) -> None:
         """Brings the logs up to date on disk."""
         if self.csv:

@@ -23,7 +23,6 @@ from .optimizers import stack as stack_optimizers
 from .stack import Stack, Tensors
 
 Metrics = dict[str, float]
-SAMPLES = 2**16  # that are measured in one call, of all networks together: little is kept of each
 EVERY = 5.0  # seconds between two looks that TensorBoard and metrics.csv give
 
 
@@ -167,11 +166,12 @@ class PackedModule(lightning.LightningModule):
         """The metrics of each member on its own set."""
         measured = []
         dtype = next(iter(self.stack.params.values())).dtype
-        size = self.members[0].data.eval_batch_size
-        most = max(self.chunks.size, SAMPLES // size)
+        data = self.members[0].data
         for _, run in groupby(enumerate(sets), key=lambda item: (item[1].x.data_ptr(), len(item[1]))):
             group = list(run)
-            x = [as_float(batch.to(self.root)).to(dtype) for batch in group[0][1].x.split(size)]
+            x = [as_float(batch.to(self.root)).to(dtype) for batch in group[0][1].x.split(data.eval_batch_size)]
+            # in one call twice as many samples as in a training step, which keeps what it computes
+            most = max(1, 2 * self.chunks.size * data.batch_size // len(x[0]))
             for start in range(0, len(group), most):
                 part = group[start : start + most]
                 targets = {samples.y.data_ptr(): samples.y for _, samples in part}

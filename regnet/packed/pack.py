@@ -180,6 +180,7 @@ class Pack:
             status = "diverged" if isinstance(cause, Diverged) else "failed"
             result, text = {"status": status, "reason": sentence(cause, "train")}, traceback.format_exc()
         member.end(flat(result.get("metrics", {})), completed=result["status"] == "completed")
+        member.release()
         self._end(member.job, result, text)
 
     def _end(self, job: Job, result: dict[str, Any], text: str | None = None) -> None:
