@@ -95,9 +95,9 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
     if (record := finished(folder, fingerprint)) is not None:
         log.info("%s  was done before", position() or folder)
         return record
+    settle()
     checkpoint = resume_from(folder, fingerprint)
     record = new_record(cfg, overrides, launcher, fingerprint)
-    settle()
     clock = time.monotonic()
     try:
         record |= _train_and_test(cfg, folder, overrides, checkpoint)

@@ -24,7 +24,7 @@ USUAL = {  # what F.cross_entropy passes on where it is called with logits and t
 
 
 class Forms(TorchFunctionMode):
-    """Under vmap over networks, linear layers and the cross-entropy take their stacked forms."""
+    """Under vmap over networks, linear layers, cross-entropy and log-softmax take their stacked forms."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -32,11 +32,17 @@ class Forms(TorchFunctionMode):
             return _Linear.apply(*args, *kwargs.values())
         if func is F.cross_entropy and args[0].ndim == 2 and kwargs.items() <= USUAL.items():
             return _cross_entropy(*args)
+        if func is Tensor.log_softmax and args[0].ndim == 2 and args[1:] == (1,) and not kwargs:
+            return _log_softmax(args[0]).t()
         return func(*args, **kwargs)
 
 
+def _log_softmax(logits: Tensor) -> Tensor:  # (B, C) ─► (C, B)
+    return logits.t().clone(memory_format=torch.contiguous_format).log_softmax(0)
+
+
 def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:  # (B, C), (B,) or (B, C)
-    log_p = logits.t().clone(memory_format=torch.contiguous_format).log_softmax(0)  # (C, B)
+    log_p = _log_softmax(logits)  # (C, B)
     if y.is_floating_point():
         return -(log_p * y.t()).sum(0).mean()
     return -log_p.gather(0, y[None]).mean()

@@ -81,10 +81,11 @@ def _serve(pipe: Connection) -> NoReturn:
     os.setpgid(0, 0)  # the terminal interrupts the parent alone, which passes it on
     try:
         from ..train import settle
+
+        settle()
         from .pack import SharedData
         from .workers import train
 
-        settle()
         data = SharedData()
         while True:
             jobs, size = pipe.recv()

@@ -16,7 +16,6 @@ from .compose import SweepLoader
 from .helper import Helper
 from .job import Job, Outcome
 from .plan import plan
-from .progress import PackProgress
 
 
 class Told:
@@ -26,6 +25,8 @@ class Told:
     """
 
     def __init__(self, launcher: "PackedLauncher", jobs: Sequence[Job]) -> None:
+        from .progress import PackProgress  # Hydra imports this file for every `--help`
+
         self.launcher = launcher
         self.twins: dict[Path, list[Job]] = {}
         for job in jobs:

@@ -28,6 +28,8 @@ class Part(NamedTuple):
 class PackedLoader:
     """For every step of an epoch the parts of the pack that still have a batch.
 
+    To Lightning an epoch is a single batch, all of its steps in turn: its hooks would take 0.7 ms for each.
+
     Runs with fewer samples have fewer steps, and rest while others go on. Runs whose batches are of different
     length at a step, as the last ones of different training sets, are different parts.
     """
@@ -52,10 +54,17 @@ class PackedLoader:
         alone = rest == 1 and self.data[k].batch_size > 1  # batch norm cannot train on a single sample
         return full + (rest > 0 and not alone)
 
-    def __len__(self) -> int:
+    def most_steps(self) -> int:
+        """Of an epoch of the run that has most."""
         return max(self.steps(k) for k in range(len(self.data)))
 
-    def __iter__(self) -> Iterator[list[Part]]:
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Iterator[list[Part]]]:
+        yield self._epoch()
+
+    def _epoch(self) -> Iterator[list[Part]]:
         # one order for runs with the same data and seed, whose batches then are the same
         orders: dict[tuple[int, int, int], Tensor] = {}
         keys = [(data.train.x.data_ptr(), len(data.train), data.seed) for data in self.data]
@@ -70,7 +79,7 @@ class PackedLoader:
         def length(k: int, step: int) -> int:
             return min(size, len(self.data[k].train) - step * size) if step < steps[k] else 0
 
-        for step in range(len(self)):
+        for step in range(self.most_steps()):
             parts = []
             for count, runs in groupby(range(len(self.data)), key=lambda k, step=step: length(k, step)):
                 if count:

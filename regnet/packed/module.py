@@ -1,7 +1,7 @@
 """The LightningModule of a pack: K runs in one training loop."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -66,7 +66,7 @@ class PackedModule(lightning.LightningModule):
                     self.stack.load_best(k, best)
         self.noise = Noise(self.root)
         self.loader = PackedLoader([member.data for member in self.members], self.root)
-        self.chunks = Chunks(len(self.members), each, len(self.loader) * trainer.max_epochs, self.root)
+        self.chunks = Chunks(len(self.members), each, self.loader.most_steps() * trainer.max_epochs, self.root)
         self.terms = ["loss", *(f"penalty/{name}" for name in self.members[0].objective.penalties)]
         self.sums = torch.zeros(0)  # (K, terms): Σ of each term over the epoch's samples
         self._wide = torch.promote_types(next(iter(self.stack.params.values())).dtype, torch.float32)
@@ -91,16 +91,21 @@ class PackedModule(lightning.LightningModule):
         self.rule.set_lr([member.lr for member in self.members])
         self.rates = self.rule.lr.to(self.root, torch.float32)
 
-    def training_step(self, batch: list[Part], batch_idx: int) -> None:
+    def training_step(self, batch: Iterator[list[Part]], batch_idx: int) -> None:
+        """All steps of an epoch."""
+        for parts in batch:
+            self._train(self.root_trainer.precision_plugin.convert_input(parts))
+
+    def _train(self, parts: list[Part]) -> None:
         start = time.perf_counter()
         size = self.chunks.size
-        for part in batch:
+        for part in parts:
             stacked, x, y = self._transformed(part)
             for first in range(part.first, part.last, size):
                 rows = slice(first, min(first + size, part.last))
                 own = slice(rows.start - part.first, rows.stop - part.first) if stacked else slice(None)
                 self._step(rows, x[own], y[own], stacked)
-        if len(batch) == 1:
+        if len(parts) == 1:
             self.chunks.took(time.perf_counter() - start)
 
     def on_train_epoch_end(self) -> None:

@@ -20,6 +20,7 @@ from .trace import Traced, takes_no_decisions
 
 Tensors = dict[str, Tensor]
 NETWORK = "network."
+PATIENCE = 20  # calls: recording takes as long as they gain, and a pack that others leave soon has another shape
 UPDATES = (WeightDecay, Constraint)  # the kinds that a stack knows
 
 
@@ -70,6 +71,9 @@ class Stack:
         self.params, self.buffers, self.best = kept(self.params), kept(self.buffers), kept(self.best)
         self.limits = [kept(buffers) for buffers in self.limits]
         self._link()
+        for computation in (*self._gradients.values(), *self._updates):
+            if isinstance(computation, Traced):
+                computation.patience = PATIENCE
 
     def remember(self, index: Sequence[int]) -> None:
         """The networks at `index` are at their best now."""
@@ -131,7 +135,8 @@ class Stack:
         same = {name: tensor for name, tensor in self.shared.items() if name.startswith("loss.")}
 
         def metrics(own: Tensors, outputs: Tensor, y: Tensor) -> Tensor:
-            return functional_call(task, own | same, (outputs, y))
+            with Forms():
+                return functional_call(task, own | same, (outputs, y))
 
         values = vmap(metrics, in_dims=(0, 0, 0 if y.ndim == 2 else None))(own, outputs, y)
         return [dict(zip(objective.loss.names, row, strict=True)) for row in values.tolist()]
@@ -150,8 +155,8 @@ class Stack:
         written = len(self.params) + len(self.buffers)
         self._gradients = {stacked: partial(self._compute, stacked) for stacked in (False, True)}
         self._updates: list[Callable[..., object]] = []
-        for update, limits in zip(self.updates[0], self.limits, strict=True):
-            self._updates.append(partial(self._act, _Scope(self.objectives[0].network, update), list(limits)))
+        for i, limits in enumerate(self.limits):
+            self._updates.append(partial(self._act, i, list(limits)))
         if recorded:
             self._gradients = {stacked: Traced(one, written) for stacked, one in self._gradients.items()}
             self._updates = [Traced(one, written) for one in self._updates]
@@ -175,8 +180,9 @@ class Stack:
             grads = torch.autograd.grad(values.sum(), list(params.values()))
         return values.detach(), *grads
 
-    def _act(self, scope: nn.Module, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
+    def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
         *state, lr = tensors
+        scope = _Scope(self.objectives[0].network, self.updates[0][i])
         names = [*(NETWORK + name for name in self._of_network(self.state)), *(f"update.{name}" for name in limits)]
 
         def act(state: Tensors, lr: Tensor) -> Tensor:
@@ -194,6 +200,8 @@ class Stack:
             own = dict(objective.named_parameters()) | dict(objective.named_buffers())
             for name, stacked in self.state.items():
                 own[name].data = stacked[k]
+            for name, shared in self.shared.items():
+                own[name].data = shared
             for update, limits in zip(self.updates[k], self.limits, strict=True):
                 for name, buffer in update.named_buffers():
                     buffer.data = limits[name][k]

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -13,7 +14,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
-from .helper import PipeReporter, relay
+from .helper import ENOUGH, PipeReporter, relay
 from .job import Job, Reporter
 from .pack import Pack, SharedData
 
@@ -23,21 +24,24 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: SharedData | None = None) -> None:
     """Trains jobs of one kind, in packs of at most `size`; every job is told of to `reporter`, once.
 
-    Small networks gain nothing from more threads: on a CPU the jobs are dealt out to processes of one thread
-    each, which begin as copies of this one with all that it has imported, and with `data`, which packs may share.
+    Small networks gain nothing from more threads: on a CPU the jobs are dealt out to processes, one for each core,
+    which begin as copies of this one with all that it has imported, and with `data`, which packs may share.
     """
     cores, data = torch.get_num_threads(), data or SharedData()
     if sys.platform != "linux" or not _on_cpu(jobs[0]) or min(cores, len(jobs)) < 2:
         Pack(jobs, size, reporter, data).run()
         return
+    torch.set_num_threads(1)  # OpenMP's threads would be lost to the copies, which would wait for them
     with suppress(Exception):  # each job that it concerns will tell
         jobs[0].activate()
         data.of(jobs[0].task_config())  # read once, before the processes part
     # runs of one seed side by side, as they share their batches
     order = sorted(jobs, key=lambda job: (str(job.plain.get("seed")), job.number))
     left = {job.number: job for job in order}
-    shares = [order[i * len(order) // cores : (i + 1) * len(order) // cores] for i in range(cores)]
-    _Workers([share for share in shares if share], size, reporter, left, data).run()
+    count = min(cores, len(order))
+    shares = [order[i * len(order) // count : (i + 1) * len(order) // count] for i in range(count)]
+    _Workers(shares, size, reporter, left, data, threads=cores // count).run()
+    torch.set_num_threads(cores)
     if left:  # a process was killed, most likely for its memory
         most = min(size or len(jobs), max(len(share) for share in shares))
         rest = list(left.values())
@@ -64,6 +68,7 @@ class _Workers:
         reporter: Reporter,
         left: dict[int, Job],
         data: SharedData,
+        threads: int,
     ) -> None:
         self.reporter, self.left = reporter, left
         self.processes: dict[Connection, BaseProcess] = {}
@@ -71,7 +76,8 @@ class _Workers:
         sys.stdout.flush()
         for share in shares:
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(sender, share, size, data, len(shares)), daemon=True)
+            pack = Pack(share, size, PipeReporter(sender), data, processes=len(shares))
+            process = context.Process(target=_work, args=(pack, sender, threads), daemon=True)
             process.start()
             sender.close()
             self.processes[receiver] = process
@@ -93,13 +99,19 @@ class _Workers:
 
     def _interrupt(self) -> None:
         """Lets each process record that it was interrupted."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
+        while self.processes and (heard := wait(list(self.processes), timeout=ENOUGH)):
+            for receiver in heard:  # else it would wait for a place in the pipe
+                try:
+                    receiver.recv()
+                except EOFError:
+                    self.processes.pop(receiver).join()
         for process in self.processes.values():
-            process.join(timeout=30)
             process.kill()
+        signal.signal(signal.SIGINT, before)
 
 
 def _keep_memory() -> None:
@@ -110,13 +122,13 @@ def _keep_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 2**30)
 
 
-def _work(sender: Connection, share: Sequence[Job], size: int | None, data: SharedData, processes: int) -> None:
-    torch.set_num_threads(1)
+def _work(pack: Pack, sender: Connection, threads: int) -> None:
+    torch.set_num_threads(threads)
     _keep_memory()
     try:
-        Pack(share, size, PipeReporter(sender), data, processes).run()
+        pack.run()
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
         os._exit(1)
-    finally:
-        sender.close()
+    except Exception:
+        sender.send(("raised", (traceback.format_exc(),)))
     os._exit(0)  # its end is none of Python's exit handlers', which are the parent's

@@ -82,6 +82,8 @@ def test_a_packed_run_is_evaluated_as_any_other(techniques):
         done = evaluate(f"run={path}", cwd=folder)
         assert (done.code, done.err) == (0, "")
         assert "\nequal to the record\n" in done.out
+    done = evaluate(f"run={path}", "part=val", cwd=folder)
+    assert "\nequal to the record" in done.out
 
 
 def test_the_folder_and_the_events_of_a_packed_run_are_those_of_a_run_alone(tmp_path):
