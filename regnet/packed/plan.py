@@ -40,10 +40,10 @@ class Plan:
     def sentence(self) -> str:
         """How many packs, how many alone, and why, in one line."""
         runs = sum(len(pack) for pack in self.packs)
-        sizes = "+".join(str(len(pack)) for pack in self.packs)
+        sizes = sorted({len(pack) for pack in self.packs})
         told = f"packed: {runs} runs in {len(self.packs)} pack{'s' * (len(self.packs) != 1)}"
         if len(self.packs) > 1:
-            told += f" of {sizes}"
+            told += f" of {sizes[0]}" + (f" to {sizes[-1]}" if len(sizes) > 1 else "")
         if not self.alone:
             return told
         why = Counter(reason for _, reason in self.alone)

@@ -37,6 +37,18 @@ class Deciding(Net):
         return self.layers(x) * (2.0 if x.mean().item() > 0 else 1.0)
 """
 
+PENALTY = """
+from regnet.regularizers import Penalty
+
+class Mine(Penalty):
+    def __init__(self, strength):
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, network, **_):
+        return self.strength * sum(w.square().sum() for w in network.parameters())
+"""
+
 
 def study(folder):
     return folders(folder / "outputs" / "multirun" / "s")
@@ -65,7 +77,7 @@ def test_every_technique_is_packed_or_says_why_not(techniques):
     folder, done = techniques
     names = {path.stem for path in (config_folder() / "regularizer").glob("*.yaml")}
     assert (done.code, done.err) == (0, "")
-    assert f"packed: {2 * len(names) - 2} runs in {len(names) - 1} packs of 2+" in done.out
+    assert f"packed: {2 * len(names) - 2} runs in {len(names) - 1} packs of 2; 2 alone: 2 for" in done.out
     assert "; 2 alone: 2 for regularizer.ema (it acts through a callback)\n" in done.out
     records = [record(path) for path in study(folder).values()]
     assert len(records) == 2 * len(names)
@@ -268,6 +280,16 @@ def test_a_network_that_cannot_be_stacked_says_so_and_runs_alone(tmp_path):
     assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 3
 
 
+def test_a_strength_that_is_no_tensor_is_not_taken_for_all(tmp_path):
+    (tmp_path / "mynet3.py").write_text(PENALTY)
+    penalty = ["+regularizer.mine._target_=mynet3.Mine", "+regularizer.mine.strength=0.1,0.5"]
+    done = train("-m", "study=s", *TINY, *penalty, PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: 2 runs in 1 pack\n" in done.out
+    assert "packed: 2 runs are trained alone, as Mine.strength differs between them and is no tensor\n" in done.out
+    assert len({record(folder)["metrics"]["weight_norm"] for folder in study(tmp_path).values()}) == 2
+
+
 def test_a_sweeper_hands_over_batch_after_batch(tmp_path):
     done = train(*SWEEP[:-1], "seed=range(5)", "hydra.sweeper.max_batch_size=2", PACKED, cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
@@ -303,7 +325,7 @@ def test_the_program_itself_with_all_its_processes(tmp_path):
     command = [*SWEEP[:-1], "seed=range(4)", "regularizer=none,dropout,ema", PACKED]
     done = finish(start("regnet-train", *command, cwd=tmp_path, OMP_NUM_THREADS="2"))
     assert (done.code, done.err) == (0, "")
-    assert "packed: 8 runs in 2 packs of 4+4; 4 alone: 4 for regularizer.ema" in done.out
+    assert "packed: 8 runs in 2 packs of 4; 4 alone: 4 for regularizer.ema" in done.out
     assert len(re.findall(r"^run \d+/12 .*accuracy", done.out, re.MULTILINE)) == 12
     assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 12
 
