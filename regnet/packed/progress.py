@@ -22,7 +22,7 @@ class PackProgress:
         console = Console()
         self.live = console.is_terminal or console.is_jupyter
         self.runs, self.epochs, self.say = runs, epochs, say
-        self.done = self.ended = 0
+        self.done = self.ended = self.begun = 0
         self.started = self.drawn = time.monotonic()
         columns = [TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}")]
         self.bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
@@ -38,6 +38,8 @@ class PackProgress:
             self.bar.stop()
 
     def trained(self, epochs: int) -> None:
+        if not self.done:  # what is left is judged from here on, as the start took a time of its own
+            self.begun, self.started = epochs, time.monotonic()
         self.done += epochs
         self._draw()
 
@@ -52,8 +54,10 @@ class PackProgress:
         if now - self.drawn < (REDRAW if self.live else REPORT):
             return
         self.drawn = now
-        left = (now - self.started) * max(0, self.epochs - self.done) / max(1, self.done)
-        text = f"{self.done} of {self.epochs} epochs, {self.ended} of {self.runs} runs done  {left:.0f} s left"
+        text = f"{self.done} of {self.epochs} epochs, {self.ended} of {self.runs} runs done"
+        if self.done > self.begun:
+            left = (now - self.started) * (self.epochs - self.done) / (self.done - self.begun)
+            text += f"  {max(0, left):.0f} s left"
         if self.live:
             self.bar.update(self.task, completed=self.done, total=self.epochs, text=text)
             self.bar.refresh()
