@@ -125,7 +125,7 @@ def identity(cfg: DictConfig) -> str:
         for name in not_chosen(cfg.regularizer):
             del cfg.regularizer[name]
     plain = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
-    return sha256(json.dumps(plain).encode()).hexdigest()
+    return sha256(json.dumps(plain, default=str).encode()).hexdigest()
 
 
 def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerprint: str) -> Record:

@@ -39,7 +39,7 @@ class PackedLoader:
     def __init__(self, data: Sequence[DataModule], device: torch.device) -> None:
         self.data, self.device = list(data), device
         self.epoch = 0
-        self._places: dict[int, Tensor] = {}
+        self._places: dict[tuple[int, int], Tensor] = {}
         self.sampler = self  # which Lightning tells the epoch
 
     def set_epoch(self, epoch: int) -> None:
@@ -116,6 +116,7 @@ class PackedLoader:
         """On the device, once."""
         if tensor.device == self.device:
             return tensor
-        if tensor.data_ptr() not in self._places:
-            self._places[tensor.data_ptr()] = tensor.to(self.device)
-        return self._places[tensor.data_ptr()][: len(tensor)]
+        place = tensor.data_ptr(), len(tensor)  # a smaller training set begins where the whole one does
+        if place not in self._places:
+            self._places[place] = tensor.to(self.device)
+        return self._places[place]
