@@ -27,7 +27,7 @@ def make(node: Any, key: str, **extra: Any) -> Any:
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:
-    """What `instantiate` does, in a tenth of its time: a study of hundreds of runs makes thousands of objects."""
+    """What `instantiate` does, 2 to 20 times as fast: a study of hundreds of runs makes thousands of objects."""
     if isinstance(node, list):
         return [_construct(item, {}) for item in node]
     if not isinstance(node, dict):
