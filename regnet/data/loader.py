@@ -60,7 +60,7 @@ class TensorLoader:
         self, samples: Samples, batch_size: int, sampler: EpochSampler, device: torch.device | str = "cpu"
     ) -> None:
         self.device = torch.device(device)
-        place = self.device if _fits(samples, self.device) else "cpu"
+        place = self.device if fits(samples.x.nbytes + samples.y.nbytes, self.device) else "cpu"
         self.x, self.y = samples.x.to(place), samples.y.to(place)
         self.batch_size, self.sampler = batch_size, sampler
         self.drop_last = _drops_last(batch_size, sampler)
@@ -110,10 +110,11 @@ def _drops_last(batch_size: int, sampler: EpochSampler) -> bool:
     return sampler.shuffle and batch_size > 1 and len(sampler) % batch_size == 1
 
 
-def _fits(samples: Samples, device: torch.device) -> bool:
+def fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of samples may be kept on the device."""
     if device.type != "cuda":
         return device.type == "cpu"
-    return samples.x.nbytes + samples.y.nbytes <= torch.cuda.mem_get_info(device)[0] / 2
+    return size <= torch.cuda.mem_get_info(device)[0] / 2
 
 
 def _collate(batch: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -42,6 +42,9 @@ class Helper:
             while (message := self.pipe.recv())[0] != "done":
                 relay(message, reporter, left)
         except (EOFError, BrokenPipeError, ConnectionResetError):
+            from ..train import settle
+
+            settle()
             from .workers import train
 
             reporter.say("packed: the process that trains was killed; the one that waits for it goes on")
@@ -91,7 +94,7 @@ def _serve(pipe: Connection) -> NoReturn:
             jobs, size = pipe.recv()
             try:
                 train(jobs, size, PipeReporter(pipe), data)
-            except OSError:
+            except (BrokenPipeError, ConnectionError):
                 raise
             except Exception:
                 pipe.send(("raised", (traceback.format_exc(),)))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data import DataModule
-from ..data.loader import EpochSampler, as_float
+from ..data.loader import EpochSampler, as_float, fits
 
 
 class Part(NamedTuple):
@@ -110,7 +110,8 @@ class PackedLoader:
         return Part(first, last, True, torch.stack([xs[key] for key in keys]), y)
 
     def _take(self, tensor: Tensor, index: Tensor) -> Tensor:
-        return self._place(tensor).index_select(0, index)
+        placed = self._place(tensor)
+        return placed.index_select(0, index.to(placed.device)).to(self.device)
 
     def _place(self, tensor: Tensor) -> Tensor:
         """On the device, once."""
@@ -118,5 +119,5 @@ class PackedLoader:
             return tensor
         place = tensor.data_ptr(), len(tensor)  # a smaller training set begins where the whole one does
         if place not in self._places:
-            self._places[place] = tensor.to(self.device)
+            self._places[place] = tensor.to(self.device) if fits(tensor.nbytes, self.device) else tensor
         return self._places[place]

@@ -70,10 +70,6 @@ class Member:
     def folder(self) -> Path:
         return self.job.folder
 
-    @property
-    def lr(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
-
     def start(self, hyperparameters: Mapping[str, Any], resumed: bool) -> None:
         """Opens the logs."""
         if self.csv:

@@ -88,7 +88,7 @@ class PackedModule(lightning.LightningModule):
         self.noise.begin([derive(m.module.seed, "noise", self.current_epoch, 0) for m in self.members])
         self.sums = torch.zeros(len(self.members), len(self.terms), device=self.root, dtype=self._wide)
         self.counts = [0] * len(self.members)
-        self.rule.set_lr([member.lr for member in self.members])
+        self.rule.set_groups([member.optimizer.param_groups[0] for member in self.members])
         self.rates = self.rule.lr.to(self.root, torch.float32)
 
     def training_step(self, batch: Iterator[list[Part]], batch_idx: int) -> None:
@@ -121,11 +121,10 @@ class PackedModule(lightning.LightningModule):
                 terms = {name: total / self.counts[k] for name, total in zip(self.terms, sums[k], strict=True)}
                 if member.measure(terms, weights[k], vals[k], probes[k]):
                     improved.append(k)
-            except Diverged as error:
+                member.end_epoch()
+            except Exception as error:  # this run's own
                 self.errors[k] = error
-        self.stack.remember(improved)
-        for member in self.members:
-            member.end_epoch()
+        self.stack.remember([k for k in improved if k not in self.errors])
         self.tell(len(self.members))
         self._write()
 
@@ -196,7 +195,7 @@ class PackedModule(lightning.LightningModule):
         for k in range(len(self.members)) if due else leaving:
             self._save(k)
         self.saved = now if due else self.saved
-        if due or now - self.flushed >= EVERY:  # a checkpoint is of no use without the rows before it
+        if now - self.flushed >= EVERY:
             for member in self.members:
                 member.flush()
             self.flushed = now
@@ -205,6 +204,7 @@ class PackedModule(lightning.LightningModule):
 
     def _save(self, k: int) -> None:
         member = self.members[k]
+        member.flush()  # a checkpoint is of no use without the rows before it
         best = self.stack.state_of(k, best=True) if member.chosen else None
         last = self.stack.state_of(k) if k not in self.errors else None
         member.save(best, last, self.rule.state_of(k, member.names), self.loader.steps(k))

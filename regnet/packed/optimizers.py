@@ -29,10 +29,7 @@ class Stacked:
     def __init__(self, params: Tensors, groups: Sequence[dict[str, Any]]) -> None:
         self.device = next(iter(params.values())).device
         self.steps = torch.zeros(len(groups), dtype=torch.float64)
-        self.hyper = {
-            name: torch.tensor([value(group) for group in groups], dtype=torch.float64)
-            for name, value in self.read.items()
-        }
+        self.set_groups(groups)
         self.nesterov = bool(groups[0].get("nesterov"))
         self.state: dict[str, Tensors] = {
             name: {key: torch.zeros_like(p) for key in self.buffers} for name, p in params.items()
@@ -42,8 +39,12 @@ class Stacked:
     def lr(self) -> Tensor:
         return self.hyper["lr"]
 
-    def set_lr(self, values: Sequence[float]) -> None:
-        self.hyper["lr"] = torch.tensor(list(values), dtype=torch.float64)
+    def set_groups(self, groups: Sequence[dict[str, Any]]) -> None:
+        """Takes the numbers of each network's own optimizer, which its schedule has changed."""
+        self.hyper = {
+            name: torch.tensor([value(group) for group in groups], dtype=torch.float64)
+            for name, value in self.read.items()
+        }
 
     @torch.no_grad()
     def step(self, params: Tensors, grads: Tensors, rows: slice = slice(None)) -> None:

@@ -24,7 +24,7 @@ from ..runs import flat, write_record
 from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, summary
 from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
-from .memory import out_of_memory, room, try_pack
+from .memory import free, out_of_memory, room, try_pack
 from .module import PackedModule
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ class SharedData:
         key = json.dumps(settings, sort_keys=True, default=str)
         if key not in self.whole:
             whole = copy.deepcopy(cfg)
-            whole.data.train_size, whole.data.label_noise = None, 0.0
+            with open_dict(whole):  # resolved, as others of its settings may refer to these two
+                whole.data = {**settings, "seed": seed, "train_size": None, "label_noise": 0.0}
             self.whole[key] = load_data(whole)
         if (key, size, noise) not in self.variants:
             variant = self.whole[key].variant(size, noise, seed)
@@ -81,8 +82,13 @@ class Pack:
         try:
             trainer = trainer_of(members[0])
             kept, step = try_pack(members, trainer, log)
-        except CannotPack as reason:
-            self.reporter.cannot([member.job.number for member in members], str(reason))
+        except (CannotPack, MemoryError) as error:
+            reason = str(error) if isinstance(error, CannotPack) else "memory has no room for two of them"
+            self.reporter.cannot([member.job.number for member in members], reason)
+            return
+        except Exception as error:
+            for member in members:
+                self._fail(member.job, error)
             return
         most = min(self.size or len(members), room(kept, trainer.strategy.root_device, self.processes))
         self._train_in_parts(members, most, step)
@@ -92,7 +98,13 @@ class Pack:
             return member.trainer.current_epoch
 
         while members:
-            states = {m: self._resume(m) for m in members}
+            states = {}
+            for member in list(members):
+                try:
+                    states[member] = self._resume(member)
+                except Exception as error:
+                    members.remove(member)
+                    self._fail(member.job, error)
             left = {m.job.number: m.job for m in members}
             try:
                 for _, together in groupby(sorted(neighbours(members), key=epoch), key=epoch):
@@ -105,6 +117,7 @@ class Pack:
             # what memory they hold goes before others are made in their place
             members.clear()
             states.clear()
+            free()
             members += [member for job in left.values() if (member := self._build(job))]
 
     def _build(self, job: Job) -> Member | None:
@@ -118,8 +131,12 @@ class Pack:
         try:
             return Member(job, cfg, build(cfg, job.overrides, self.data.of))
         except Exception as error:
-            self._end(job, {"status": "failed", "reason": sentence(error, "train")}, traceback.format_exc())
+            self._fail(job, error)
             return None
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        self._end(job, {"status": "failed", "reason": sentence(error, "train")}, text)
 
     def _begin(self, job: Job, fingerprint: str) -> None:
         launcher = job.config.hydra.runtime.choices["hydra/launcher"]
@@ -162,12 +179,17 @@ class Pack:
                 self._end(job, {"status": "interrupted", "reason": "stopped before its end"})
             left.clear()
             raise
+        except BrokenPipeError:  # the process that is told is gone: no failure of a run
+            raise
         except Exception as error:
             if out_of_memory(error) and len(members) > 1:
                 raise MemoryError(str(error)) from error
             for member in members:
                 if member.job.number in left.keys() & running:
                     ended(member, None, error)
+        finally:
+            module = trainer = progress = None
+            free()
 
     def _finish(self, member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
         """Tests a member that is done as a run alone is tested, and writes its record."""

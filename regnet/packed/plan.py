@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ..cli import config_folder, not_chosen
 from .job import Job
@@ -78,8 +79,21 @@ def signature(job: Job) -> str:
             common[part] = {key: value for key, value in cfg[part].items() if key not in keys}
         else:
             common = {key: value for key, value in common.items() if key not in keys}
+    # two runs may write the same `${...}` and mean different numbers
+    common |= {part: _resolved(job.config[part], common[part]) for part in ("trainer", "data")}
     common["regularizer"] = {name: _structure(node) for name, node in cfg["regularizer"].items() if name not in idle}
     return json.dumps(common, sort_keys=True, default=str)
+
+
+def _resolved(node: DictConfig, common: Config) -> Config:
+    def value(key: str) -> Any:
+        found = node[key]
+        return OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+
+    try:
+        return {key: value(key) for key in common}
+    except OmegaConfBaseException:  # it will be told when the run is built
+        return common
 
 
 def _structure(node: Any) -> Any:

@@ -90,7 +90,7 @@ def test_a_training_batch_of_one_is_dropped(wrap):
 @pytest.mark.parametrize("fits", [True, False])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_gpu_gets_its_batches_there(monkeypatch, fits, shuffle):
-    monkeypatch.setattr(loaders, "_fits", lambda samples, device: fits or device.type == "cpu")
+    monkeypatch.setattr(loaders, "fits", lambda size, device: fits or device.type == "cpu")
     sampler = EpochSampler(23, 0, shuffle)
     here, there = (list(make_loader(pixels(23), 5, sampler, torch.device(name))) for name in ("cpu", "cuda"))
     for (x, y), (other_x, other_y) in zip(here, there, strict=True):

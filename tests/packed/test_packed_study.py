@@ -290,6 +290,67 @@ def test_a_strength_that_is_no_tensor_is_not_taken_for_all(tmp_path):
     assert len({record(folder)["metrics"]["weight_norm"] for folder in study(tmp_path).values()}) == 2
 
 
+def test_runs_that_write_the_same_and_mean_different_numbers_are_not_packed(tmp_path):
+    swept = ["data.train_size=60,100", "data.batch_size=${data.train_size}"]
+    small = [argument for argument in SWEEP if not argument.startswith("data.train_size")]
+    done = train(*small[:-1], *swept, "seed=0,1", PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: 4 runs in 2 packs of 2\n" in done.out
+    steps = {(f / "metrics.csv").read_text().splitlines()[1].split(",")[1] for f in study(tmp_path).values()}
+    assert steps == {"1"}
+
+
+def test_a_run_whose_stopping_watches_what_is_not_there_fails_alone(tmp_path):
+    watched = ["regularizer=early_stopping", "regularizer.early_stopping.monitor=val/loss,val/auc"]
+    done = train(*SWEEP[:-1], *watched, PACKED, cwd=tmp_path)
+    assert done.code == 1
+    assert "packed: 2 runs in 1 pack\n" in done.out
+    ends = {
+        record(f)["config"]["regularizer"]["early_stopping"]["monitor"]: record(f)["status"]
+        for f in study(tmp_path).values()
+    }
+    assert ends == {"val/loss": "completed", "val/auc": "failed"}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_schedule_that_changes_the_momentum_is_followed(tmp_path, optimizer):
+    cycle = ["+scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "+scheduler._partial_=true"]
+    cycle += ["+scheduler.max_lr=0.05", "+scheduler.total_steps=6", f"optimizer={optimizer}"]
+    pairs, *_ = both(tmp_path, "-m", "study=s", *TINY, "trainer.max_epochs=5", "seed=0,1", *cycle, *EXACT)
+    for alone, packed in pairs.values():
+        compare(alone, packed, 1e-9)
+
+
+def test_a_damaged_checkpoint_is_the_failure_of_its_run(tmp_path):
+    assert train(*SWEEP, PACKED, cwd=tmp_path).code == 0
+    first, *others = study(tmp_path).values()
+    for folder in (first, *others):
+        (folder / "record.json").unlink()
+    (first / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
+    done = train(*SWEEP, PACKED, cwd=tmp_path)
+    assert done.code == 1
+    assert record(first)["status"] == "failed"
+    assert {record(folder)["status"] for folder in others} == {"completed"}
+
+
+def test_where_there_is_no_memory_for_two_all_run_alone(tmp_path, monkeypatch):
+    def none(*_):
+        raise MemoryError("not even for two")
+
+    monkeypatch.setattr(regnet.packed.pack, "try_pack", none)
+    done = train(*SWEEP, PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: 3 runs are trained alone, as memory has no room for two of them\n" in done.out
+    assert {record(folder)["status"] for folder in study(tmp_path).values()} == {"completed"}
+
+
+def test_a_setting_of_the_trainer_that_fails_is_recorded(tmp_path):
+    done = train(*SWEEP, "trainer.accelerator=cuda", PACKED, cwd=tmp_path)
+    assert done.code == 1
+    assert "Traceback" not in done.out + done.err
+    assert {record(folder)["status"] for folder in study(tmp_path).values()} == {"failed"}
+
+
 def test_a_sweeper_hands_over_batch_after_batch(tmp_path):
     done = train(*SWEEP[:-1], "seed=range(5)", "hydra.sweeper.max_batch_size=2", PACKED, cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
