@@ -1,11 +1,9 @@
 """From a composed config to the objects of a run: with `train` and `evaluate`, all that knows configs."""
 
-import copy
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -20,12 +18,14 @@ from .checks import check_objective, check_settings, try_network
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
-from .make import given, make
+from .make import given, make, try_to
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
-from .regularizers import BatchTransform, Penalty, Update
+from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer
+from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
+from .sites import Site
 from .tasks import Classification, Regression
 
 
@@ -37,7 +37,9 @@ class Regularizers:
     updates: dict[str, Update]
     transforms: dict[str, BatchTransform]
     callbacks: dict[str, Callback]
-    layers: dict[str, nn.Module]  # to be copied to the network's sites of the same name
+    weight_layers: dict[str, WeightLayer]
+    layers: dict[str, Site]  # for the network's sites of the same name
+    schedules: dict[str, Factor]
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,16 @@ def build(
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
+    for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
+        if hasattr(regularizer, "begin"):  # what refers to the initial weights
+            try_to(f"regularizer.{name}", regularizer.begin, objective.network)
     module = RegularizedModule(
         objective,
         make(cfg.optimizer, "optimizer"),
         make(cfg.scheduler, "scheduler") if cfg.scheduler else None,
         updates=list(regularizers.updates.values()),
         transforms=list(regularizers.transforms.values()),
+        schedules=build_schedules(objective.network, regularizers),
         seed=cfg.seed,
     )
     try:
@@ -114,6 +120,7 @@ def describe_data(cfg: DictConfig, data: DataModule) -> None:
     with open_dict(cfg):
         cfg.data.shape = list(data.shape)
         cfg.data.num_outputs, cfg.data.num_classes = data.num_outputs, data.num_classes
+        cfg.data.num_samples = len(data.train)
         cfg.data.classes = None if data.classes is None else [str(name) for name in data.classes]
         if data.schema:
             cfg.data.schema = data.schema
@@ -138,32 +145,81 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
                 f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
                 f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
             )
-    made = {name: make(node, f"regularizer.{name}") for name, node in chosen.items()}
-    kinds = (Penalty, Update, BatchTransform, Callback, nn.Module)  # a layer is any module of no other kind
+    kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
     sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
-    for name, regularizer in made.items():
+    schedules = {}
+    for name, node in chosen.items():
+        key, (settings, common) = f"regularizer.{name}", _common(node)
+        regularizer = make(settings, key)
         kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
         if kind is None:
-            raise UserError(f"regularizer.{name}: {type(regularizer).__name__} is no regularizer of any kind")
+            raise UserError(f"{key}: {type(regularizer).__name__} is no regularizer of any kind")
+        if (text := common.pop("schedule", None)) is not None:
+            schedules[name] = _schedule(text, key, regularizer, cfg.trainer.max_epochs)
+        if kind == len(kinds) - 1:
+            regularizer = try_to(key, Site, regularizer, **common)
+        elif any(common.values()):
+            setting = next(setting for setting, value in common.items() if value)
+            raise UserError(f"{key}.{setting} is for layers, and {type(regularizer).__name__} is none")
         sorted_out[kind][name] = regularizer
-    return Regularizers(*sorted_out)
+    return Regularizers(*sorted_out, schedules)
+
+
+def _common(node: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a regularizer's class, and those that all have: ``schedule``; of layers where and how much."""
+    settings = OmegaConf.to_container(node, resolve=True)
+    common = {key: settings.pop(key) for key in ("schedule", "rule", "after") if key in settings}
+    if isinstance(settings.get("rate"), list) and settings["rate"]:
+        common["rates"] = settings["rate"]
+        settings["rate"] = settings["rate"][0]
+    return settings, {key: value for key, value in common.items() if value is not None}
+
+
+def _schedule(text: str, key: str, regularizer: Any, epochs: int | None) -> Factor:
+    factor = try_to(f"{key}.schedule", parse, text, epochs if epochs and epochs > 0 else None)
+    if not isinstance(regularizer, nn.Module):
+        raise UserError(f"{key}.schedule={text}: {type(regularizer).__name__} has no strength that could follow it")
+    buffer = try_to(f"{key}.schedule", scheduled_buffer, regularizer)
+    most = max(factor(i / 100) for i in range(101)) * regularizer.get_buffer(buffer).item()
+    if buffer in ("rate", "smoothing") and most >= 1:
+        raise UserError(f"{key}.schedule={text} takes the {buffer} to {most:g}, and it must stay below 1")
+    return factor
+
+
+def build_schedules(network: nn.Module, regularizers: Regularizers) -> Schedules:
+    """What follows a schedule, as ``strength/l2`` or ``rate/dropout`` in the log."""
+    scheduled = []
+    for name, factor in regularizers.schedules.items():
+        if name in regularizers.layers:
+            modules = regularizers.layers[name].made
+        elif name in regularizers.weight_layers:
+            kind = type(regularizers.weight_layers[name])
+            modules = [module for module in network.modules() if type(module) is kind]
+        else:
+            kinds = (regularizers.penalties, regularizers.updates, regularizers.transforms)
+            modules = [next(kind[name] for kind in kinds if name in kind)]
+        buffer = scheduled_buffer(modules[0])
+        scheduled.append((f"{buffer}/{name}", modules, buffer, factor))
+    return Schedules(scheduled)
 
 
 def build_objective(
     cfg: DictConfig, statistics: Statistics, regularizers: Regularizers, overrides: Sequence[str] = ()
 ) -> Objective:
     """Network, task and penalties for data of the sizes in ``cfg.data``."""
-    network = build_network(cfg, statistics, regularizers.layers, overrides)
+    network = build_network(cfg, statistics, regularizers, overrides)
     task = Regression(statistics.target_std) if cfg.data.num_classes is None else Classification()
-    return Objective(network, task, regularizers.penalties)
+    own = {name: site.layer for name, site in regularizers.layers.items()} | regularizers.weight_layers
+    learned = {name: LayerPenalty(type(layer)) for name, layer in own.items() if hasattr(layer, "penalty")}
+    return Objective(network, task, regularizers.penalties | learned)
 
 
 def build_network(
-    cfg: DictConfig, statistics: Statistics, layers: Mapping[str, nn.Module], overrides: Sequence[str] = ()
+    cfg: DictConfig, statistics: Statistics, regularizers: Regularizers, overrides: Sequence[str] = ()
 ) -> nn.Module:
-    """Standardized inputs; the model, with `layers` at its sites of the same name; outputs in the target's unit."""
-    arguments = _model_arguments(cfg, layers, overrides)
-    sites = {name: partial(copy.deepcopy, layer) for name, layer in layers.items()}
+    """Standardized inputs; the model, with layers at its sites of the same name; outputs in the target's unit."""
+    sites = {name: site for name, site in regularizers.layers.items() if site.after is None}
+    arguments = _model_arguments(cfg, sites, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
         model = make(
@@ -175,6 +231,15 @@ def build_network(
         if cfg.data.num_classes is None:
             parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
         network = nn.Sequential(OrderedDict(parts))
+        for name, site in regularizers.layers.items():
+            if site.after is not None:
+                try_to(f"regularizer.{name}.after", site.insert, network, name)
+            try_to(f"regularizer.{name}", site.finish)
+        for name, layer in regularizers.weight_layers.items():
+            try_to(f"regularizer.{name}", layer.put_on, network)
+        for callback in regularizers.callbacks.values():
+            if hasattr(callback, "wrap"):
+                network = callback.wrap(network)
         try_network(network, cfg)  # within the stream of the initialization, as lazy layers are initialized by it
     return network
 
@@ -203,7 +268,7 @@ def build_trainer(
     )
 
 
-def _model_arguments(cfg: DictConfig, layers: Mapping[str, nn.Module], overrides: Sequence[str]) -> dict[str, Any]:
+def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
     try:
@@ -216,9 +281,14 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, nn.Module], overrides
         return arguments
     for name in layers:
         if name not in parameters:
-            sites = [key for key, parameter in parameters.items() if parameter.default is nn.Identity]
+            sites = [
+                key for key, p in parameters.items() if inspect.isclass(p.default) and issubclass(p.default, nn.Module)
+            ]
             offer = f"whose sites are {', '.join(sites)}" if sites else "which has none"
-            raise UserError(f"regularizer={name} needs a site `{name}` in model={target}, {offer}")
+            raise UserError(
+                f"regularizer={name} needs a site `{name}` in model={target}, {offer}; "
+                f"regularizer.{name}.after=ReLU puts it behind modules instead"
+            )
     if any(override.startswith("model._target_=") for override in overrides):
         # the other keys are those of the model that this class takes the place of
         named = {override.partition("=")[0].lstrip("+") for override in overrides}

@@ -10,7 +10,7 @@ from torch import nn
 from .errors import UserError
 from .objective import Objective
 from .regularizers import Update
-from .weights import weights
+from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,11 @@ def check_settings(cfg: DictConfig) -> None:
         key = next(key for key, value in cfg.scheduler.items() if value is None)
         raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={cfg.trainer.max_epochs}); give one")
     epochs = cfg.trainer.max_epochs
+    for name, node in cfg.regularizer.items():
+        if node and node.get("schedule") and epochs in (None, -1) and cfg.trainer.get("max_steps", -1) == -1:
+            raise UserError(
+                f"regularizer.{name}.schedule={node.schedule} needs the end of training: set trainer.max_epochs"
+            )
     if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
         raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
 
@@ -54,6 +59,7 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
             continue
         try:
             found = weights(objective.network, regularizer.select)
+            scaled(found, getattr(regularizer, "scale", None))
         except ValueError as error:
             raise UserError(f"regularizer.{name}: {error}") from error
         if not found:

@@ -1,9 +1,9 @@
 """Objects from config nodes, with one sentence where that fails."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from .errors import UserError
 
+Result = TypeVar("Result")
 OURS = ("regnet.", "torch.optim.", "lightning.")
 
 
@@ -24,6 +25,14 @@ def make(node: Any, key: str, **extra: Any) -> Any:
         return instantiate(node, _convert_="all", **extra)
     except InstantiationException as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
+
+
+def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: Any) -> Result:
+    """`act` of these; what it refuses becomes one sentence that begins with `key`."""
+    try:
+        return act(*arguments, **settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:

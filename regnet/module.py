@@ -14,6 +14,7 @@ from .errors import Diverged
 from .measure import Batch
 from .objective import Objective
 from .regularizers import BatchTransform, Update
+from .regularizers.schedules import Schedules
 from .seeds import derive
 from .weights import weight_statistics
 
@@ -28,6 +29,7 @@ class RegularizedModule(lightning.LightningModule):
       ``train_eval/<metric>``  the same in evaluation mode on a fixed part of the training set
       ``gap/<metric>``       the generalization gap between the two, positive when training looks better
       ``weights/...``        norm and sparsity, see `regnet.weights.weight_statistics`
+      ``strength/<name>``, ``rate/<name>``  of what follows a schedule, at the epoch's end
 
     Args:
         objective: its `loss` is a task of `regnet.tasks` (it also defines the metrics).
@@ -35,6 +37,7 @@ class RegularizedModule(lightning.LightningModule):
         scheduler: makes the learning-rate schedule from the optimizer; stepped once an epoch.
         updates: attached to the optimizer (constraints, decoupled decay).
         transforms: of the training batch, run by their stage.
+        schedules: of strengths and rates, which move with every step.
         seed: of the noise stream, which starts anew every epoch, so that a resumed run needs no state.
     """
 
@@ -45,6 +48,7 @@ class RegularizedModule(lightning.LightningModule):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         updates: Sequence[Update] = (),
         transforms: Sequence[BatchTransform] = (),
+        schedules: Schedules | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -52,6 +56,7 @@ class RegularizedModule(lightning.LightningModule):
         self.updates = nn.ModuleList(updates)
         self.transforms = nn.ModuleList(sorted(transforms, key=lambda transform: transform.stage))
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.schedules = schedules or Schedules()
         self.seed = seed
         self.measured: dict[str, float] = {}
         self._logged_step = -1
@@ -74,11 +79,16 @@ class RegularizedModule(lightning.LightningModule):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
 
+    def on_train_start(self) -> None:
+        self._steps = self.trainer.estimated_stepping_batches if self.schedules.scheduled else 0
+
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(derive(self.seed, "noise", self.current_epoch, self.global_rank))
         self._sums = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.schedules.scheduled:
+            self.schedules.set(self.global_step / self._steps)
         x, y = batch
         for transform in self.transforms:
             x, y = transform(x, y)
@@ -95,6 +105,7 @@ class RegularizedModule(lightning.LightningModule):
         # here, as callbacks that average weights swap them in for the validation alone
         statistics = weight_statistics(self.objective.network)
         self.measured |= {f"weights/{name}": value for name, value in statistics.items()}
+        self.measured |= self.schedules.values()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, y = batch

@@ -1,11 +1,13 @@
 """Which parameters count as weights: one definition for penalties, constraints, decay and sparsity."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -14,11 +16,21 @@ Select = str | Sequence[str] | None
 
 
 class Weight(NamedTuple):
-    """A parameter, its dotted name, and the module that owns it."""
+    """A parameter, its dotted name, the layer that owns it, and its name among the network's parameters.
+
+    Under a parametrization (DropConnect, weight norm, ...) `tensor` is what is trained, and `name` and `module` are
+    still those of the layer: ``head.weight``, whose `key` is ``head.parametrizations.weight.original``.
+    """
 
     name: str
     tensor: Tensor
     module: nn.Module
+    key: str
+
+    @property
+    def used(self) -> Tensor:
+        """The weight as the layer's forward pass sees it."""
+        return getattr(self.module, self.name.rpartition(".")[2])
 
     @property
     def units(self) -> Tensor:
@@ -33,9 +45,11 @@ class Weight(NamedTuple):
 def weights(network: nn.Module, select: Select = None) -> list[Weight]:
     """The weights of `network`: parameters of ndim >= 2 outside normalization layers, each once.
 
-    `select` asks for others: glob patterns of parameter names (``"*.bias"``, ``"head.*"``), which take
-    whatever they match, and names of module classes (``"Conv2d"``), which take the weights of those
-    modules, or scale and shift where the class is a normalization.
+    `select` asks for others, by one or several patterns:
+      ``"head.*"``, ``"*.bias"``  globs of parameter names, which take whatever they match
+      ``"re:conv[12]"``           a regular expression that is found in the name, as well
+      ``"layer:0"``, ``"layer:-1"``, ``"layer:1:3"``  by position among the layers with weights: those weights
+      ``"Conv2d"``                a class: the weights of such modules, or scale and shift of a normalization
 
     Raises:
         ValueError: a pattern of `select` matches no parameter of `network`.
@@ -44,11 +58,53 @@ def weights(network: nn.Module, select: Select = None) -> list[Weight]:
     if select is None:
         return [weight for weight in parameters if _is_weight(weight)]
     patterns = [select] if isinstance(select, str) else list(select)
-    idle = [pattern for pattern in patterns if not any(_matches(weight, pattern) for weight in parameters)]
+    found = [_matching(parameters, pattern) for pattern in patterns]
+    idle = [pattern for pattern, keys in zip(patterns, found, strict=True) if not keys]
     if idle or not patterns:
         names = ", ".join(weight.name for weight in parameters)
         raise ValueError(f"select={', '.join(idle)!r} matches no parameter; the network has {names}")
-    return [weight for weight in parameters if any(_matches(weight, pattern) for pattern in patterns)]
+    chosen = set().union(*found)
+    return [weight for weight in parameters if weight.key in chosen]
+
+
+def scaled(found: Sequence[Weight], scale: Mapping[str, float] | None) -> list[tuple[float, list[Weight]]]:
+    """`found` in groups of one factor each: `scale` has factors by the patterns of `select`, the last that matches.
+
+    Raises:
+        ValueError: a pattern that matches none of them, or a factor that is no number >= 0.
+    """
+    factors = dict.fromkeys((weight.key for weight in found), 1.0)
+    for pattern, factor in (scale or {}).items():
+        if not isinstance(factor, int | float) or not factor >= 0:
+            raise ValueError(f"scale.{pattern} must be a number >= 0, got {factor!r}")
+        keys = _matching(found, pattern)
+        if not keys:
+            raise ValueError(f"scale.{pattern} matches none of {', '.join(weight.name for weight in found)}")
+        factors |= dict.fromkeys(keys, float(factor))
+    return [(factor, [w for w in found if factors[w.key] == factor]) for factor in dict.fromkeys(factors.values())]
+
+
+def modules(network: nn.Module, select: str | Sequence[str]) -> list[nn.Module]:
+    """The modules whose dotted name matches a glob or ``re:`` pattern of `select`, or whose class it names; each once.
+
+    Raises:
+        ValueError: a pattern that matches no module.
+    """
+    named = {name: module for name, module in network.named_modules() if name}
+    chosen: dict[str, nn.Module] = {}
+    for pattern in [select] if isinstance(select, str) else select:
+        found = {name: module for name, module in named.items() if _names(name, module, pattern)}
+        if not found:
+            classes = sorted({type(module).__name__ for module in named.values()})
+            raise ValueError(f"{pattern!r} matches no module; the network has {', '.join(classes)}")
+        chosen |= found
+    return [module for name, module in named.items() if name in chosen]
+
+
+def _names(name: str, module: nn.Module, pattern: str) -> bool:
+    if pattern.startswith("re:"):
+        return re.search(pattern[3:], name) is not None
+    return type(module).__name__.removeprefix("Parametrized") == pattern or fnmatchcase(name, pattern)
 
 
 def weight_statistics(network: nn.Module) -> dict[str, float]:
@@ -56,9 +112,10 @@ def weight_statistics(network: nn.Module) -> dict[str, float]:
 
     ``norm``: ||w||_2. ``sparsity``: the share of entries with |w| < 1e-3 max|w| of their own tensor.
     ``zeros``: the share of exact zeros. Keys are ``norm/<name>`` for each tensor and ``norm`` for all.
+    Of the weights as the layers use them: in evaluation mode those that a gate has closed are zeros.
     """
     found = weights(network)
-    return name_statistics(found, tensor_statistics([w.tensor.detach() for w in found]).cpu()) if found else {}
+    return name_statistics(found, tensor_statistics([w.used.detach() for w in found]).cpu()) if found else {}
 
 
 def tensor_statistics(tensors: Sequence[Tensor]) -> Tensor:
@@ -94,14 +151,44 @@ def _parameters(network: nn.Module) -> Iterator[Weight]:
         for name, tensor in module._parameters.items():
             if tensor is not None and id(tensor) not in seen:
                 seen.add(id(tensor))
-                yield Weight(f"{prefix}.{name}" if prefix else name, tensor, module)
+                key = f"{prefix}.{name}" if prefix else name
+                if not isinstance(module, ParametrizationList):
+                    yield Weight(key, tensor, module, key)
+                elif name != "original0":  # the norms of weight norm: a scale, as batch norm's
+                    owner, _, attribute = f".{prefix}".rpartition(".parametrizations.")
+                    yield Weight(f"{owner}.{attribute}"[1:], tensor, network.get_submodule(owner[1:]), key)
 
 
 def _is_weight(weight: Weight) -> bool:
-    return weight.tensor.ndim >= 2 and not isinstance(weight.module, NORMALIZATIONS)
+    inside = ".parametrizations." in f".{weight.name}"  # what a parametrization learns for itself
+    return weight.tensor.ndim >= 2 and not isinstance(weight.module, NORMALIZATIONS) and not inside
+
+
+def _matching(parameters: Sequence[Weight], pattern: str) -> set[str]:
+    """The keys of those that match."""
+    if pattern.startswith("re:"):
+        try:
+            return {weight.key for weight in parameters if re.search(pattern[3:], weight.name)}
+        except re.error as error:
+            raise ValueError(f"select={pattern!r} is no regular expression: {error}") from error
+    if pattern.startswith("layer:"):
+        layers = list(dict.fromkeys(weight.module for weight in parameters if _is_weight(weight)))
+        chosen = _at(layers, pattern)
+        return {weight.key for weight in parameters if weight.module in chosen and _is_weight(weight)}
+    return {weight.key for weight in parameters if _matches(weight, pattern)}
+
+
+def _at(layers: Sequence[nn.Module], pattern: str) -> Sequence[nn.Module]:
+    try:
+        place = [int(part) if part else None for part in pattern[6:].split(":")]
+        if len(place) > 1:
+            return layers[slice(*place)]
+        return [layers[place[0]]] if -len(layers) <= place[0] < len(layers) else []
+    except (ValueError, TypeError):
+        raise ValueError(f"select={pattern!r} is no position; write layer:0, layer:-1 or layer:1:3") from None
 
 
 def _matches(weight: Weight, pattern: str) -> bool:
-    if type(weight.module).__name__ == pattern:
-        return weight.tensor.ndim >= 2 or isinstance(weight.module, NORMALIZATIONS)
+    if type(weight.module).__name__.removeprefix("Parametrized") == pattern:
+        return _is_weight(weight) or isinstance(weight.module, NORMALIZATIONS)
     return fnmatchcase(weight.name, pattern)

@@ -33,8 +33,8 @@ def test_weights_are_matrices_outside_norms_each_once(every_kind):
 
 def test_a_weight_comes_with_its_name_and_owner(every_kind):
     parameters = dict(every_kind.named_parameters())
-    for name, tensor, module in weights(every_kind):
-        assert tensor is parameters[name]
+    for name, tensor, module, key in weights(every_kind):
+        assert tensor is parameters[key]
         assert tensor is getattr(module, name.rpartition(".")[2])
 
 
@@ -89,7 +89,7 @@ def test_units_are_what_autograd_finds(module, shape):
     assert groups * units == out.shape[1]
     for i in range(out.shape[1]):
         (gradient,) = torch.autograd.grad(out[:, i].sum(), weight.tensor, retain_graph=True)
-        mine = Weight("", torch.zeros_like(weight.tensor), module)
+        mine = Weight("", torch.zeros_like(weight.tensor), module, "")
         mine.units[i // units, i % units] = 1  # a view: writing to it writes to the weight
         assert torch.equal(mine.tensor, (gradient != 0).float())
 

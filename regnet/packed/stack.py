@@ -13,7 +13,7 @@ from torch.func import functional_call, vmap
 from ..exact import Exact
 from ..objective import Objective
 from ..regularizers import Constraint, Update, WeightDecay
-from ..weights import name_statistics, tensor_statistics, weights
+from ..weights import name_statistics, scaled, tensor_statistics, weights
 from .forms import Forms
 from .noise import Given, Noise
 from .trace import Traced, takes_no_decisions
@@ -144,11 +144,14 @@ class Stack:
     @torch.no_grad()
     def statistics(self) -> list[dict[str, float]]:
         """`weight_statistics` of every network."""
-        found = weights(self.objectives[0].network)
-        tensors = [self.state[NETWORK + weight.name] for weight in found]
-        if not tensors:
+        network = self.objectives[0].network
+        found = weights(network)
+        if not found:
             return [{} for _ in self.objectives]
-        rows = vmap(lambda *one: tensor_statistics(one))(*tensors)  # (K, tensors, 3)
+        used = _Used(network.eval())
+        own, same = ({n: t for n, t in of.items() if n.startswith(NETWORK)} for of in (self.state, self.shared))
+        rows = vmap(lambda own: functional_call(used, own | same, ()))(own)  # (K, tensors, 3)
+        network.train()
         return [name_statistics(found, own) for own in rows.cpu()]
 
     def _prepare(self, recorded: bool) -> None:
@@ -216,9 +219,21 @@ class _Scope(nn.Module):
 
     def forward(self, lr: Tensor) -> None:
         if isinstance(self.update, WeightDecay):
-            self.update.shrink([weight.tensor for weight in weights(self.network, self.update.select)], lr)
+            for factor, found in scaled(weights(self.network, self.update.select), self.update.scale):
+                self.update.shrink([weight.tensor for weight in found], factor * lr)
         else:
             self.update(self.network)
+
+
+class _Used(nn.Module):
+    """Statistics of a network's weights as its layers use them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self) -> Tensor:
+        return tensor_statistics([weight.used for weight in weights(self.network)])
 
 
 class _Metrics(nn.Module):

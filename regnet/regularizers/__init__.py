@@ -1,19 +1,23 @@
 """Regularizers, one file per kind: each class is its formula and works in any training code."""
 
+from .constraints import Constraint, MaxNorm
 from .dropout import Dropout, SpatialDropout
-from .penalties import L1, L2, ElasticNet, Penalty, WeightPenalty
+from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
 from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, PixelNoise, ShiftFlip
-from .updates import Constraint, MaxNorm, Update, WeightDecay
+from .updates import BeforeStep, Update, WeightDecay
+from .weight_layers import WeightLayer
 
 __all__ = [
     "L1",
     "L2",
     "BatchTransform",
+    "BeforeStep",
     "Constraint",
     "Dropout",
     "ElasticNet",
     "FeatureNoise",
     "LabelSmoothing",
+    "LayerPenalty",
     "MaxNorm",
     "Mixup",
     "Penalty",
@@ -22,5 +26,6 @@ __all__ = [
     "SpatialDropout",
     "Update",
     "WeightDecay",
+    "WeightLayer",
     "WeightPenalty",
 ]

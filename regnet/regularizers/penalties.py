@@ -3,14 +3,14 @@
 Convention (DESIGN 3.2): a sum over weights, no ½, never divided by the batch size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..exact import Exact
-from ..weights import Select, weights
+from ..weights import Select, Weight, scaled, weights
 from . import hyperparameters
 
 
@@ -30,19 +30,34 @@ class WeightPenalty(Penalty):
     Args:
         strength: λ >= 0.
         select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
+        scale: factors on the strength by patterns of `select`, such as ``{"layer:-1": 0.1}``; 1 for all others.
     """
 
-    def __init__(self, strength: float, select: Select = None) -> None:
+    def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.register_buffer("strength", hyperparameters.strength(strength))
-        self.select = select
+        self.select, self.scale = select, scale
 
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
-        return self.strength * self.measure(_wide(weight.tensor for weight in weights(network, self.select)))
+        found = weights(network, self.select)
+        if not self.scale:
+            return self.strength * self.measure(_wide(found))
+        return self.strength * sum(factor * self.measure(_wide(part)) for factor, part in scaled(found, self.scale))
 
     def measure(self, tensors: list[Tensor]) -> Tensor:
         """The penalty of these tensors at strength 1."""
         raise NotImplementedError
+
+
+class LayerPenalty(Penalty):
+    """Σ layer.penalty() over the layers of one class: what concrete dropout, L0 gates and others ask for themselves."""
+
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
+        return sum(module.penalty() for module in network.modules() if isinstance(module, self.kind))
 
 
 class L1(WeightPenalty):
@@ -69,8 +84,14 @@ class ElasticNet(WeightPenalty):
     loss, too, by 2: its (alpha, l1_ratio) is this λ and α up to those constants.
     """
 
-    def __init__(self, strength: float, l1_ratio: float = 0.5, select: Select = None) -> None:
-        super().__init__(strength, select)
+    def __init__(
+        self,
+        strength: float,
+        l1_ratio: float = 0.5,
+        select: Select = None,
+        scale: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(strength, select, scale)
         self.register_buffer("l1_ratio", hyperparameters.ratio(l1_ratio, "l1_ratio"))
 
     def measure(self, tensors: list[Tensor]) -> Tensor:
@@ -163,6 +184,6 @@ def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:
     return torch._foreach_mul(tensors, factor)
 
 
-def _wide(tensors: Any) -> list[Tensor]:
+def _wide(found: Sequence[Weight]) -> list[Tensor]:
     """Half-precision weights are summed in float32 (DESIGN 3.8); wider ones as they are."""
-    return [w.to(torch.promote_types(w.dtype, torch.float32)) for w in tensors]
+    return [w.tensor.to(torch.promote_types(w.tensor.dtype, torch.float32)) for w in found]
