@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from .callbacks import AtomicCheckpointIO
-from .checks import check_objective, check_settings, try_network
+from .checks import check_choice, check_objective, check_pairs, check_settings, try_network
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
@@ -41,6 +41,11 @@ class Regularizers:
     layers: dict[str, Site]  # for the network's sites of the same name
     schedules: dict[str, Factor]
 
+    def on_weights(self) -> dict[str, nn.Module]:
+        """Those that act on weights of their choice."""
+        every = {**self.penalties, **self.updates, **self.weight_layers}
+        return {name: regularizer for name, regularizer in every.items() if hasattr(regularizer, "select")}
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -64,7 +69,7 @@ class Setup:
 
     data: DataModule
     module: RegularizedModule
-    callbacks: dict[str, Callback]
+    regularizers: Regularizers
 
 
 def build(
@@ -100,7 +105,7 @@ def build(
     except Exception as error:
         key = given(overrides, "optimizer", "scheduler") or "optimizer or scheduler"
         raise UserError(f"{key}: {type(error).__name__}: {error}") from error
-    return Setup(data, module, regularizers.callbacks)
+    return Setup(data, module, regularizers)
 
 
 def build_data(cfg: DictConfig) -> DataModule:
@@ -145,6 +150,8 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
                 f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
                 f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
             )
+    check_choice(overrides)
+    check_pairs(list(chosen))
     kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
     sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
     schedules = {}

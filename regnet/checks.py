@@ -1,18 +1,56 @@
 """What a person got wrong is found here, before training starts."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from .cli import config_folder
 from .errors import UserError
 from .objective import Objective
 from .regularizers import Update
 from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
+
+CONTRADICTIONS = (  # sets of which one may be chosen, and why
+    ({"mixup", "cutmix"}, "both mix the batch"),
+    ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
+)
+SAME_WEIGHT = (  # the same, where they act on the same weight
+    (
+        {"unit_norm", "max_norm", "min_max_norm", "spectral_clip", "orthogonal_projection"},
+        "each sets the size of the weight, and undoes the other's",
+    ),
+)
+
+
+def check_choice(overrides: Sequence[str]) -> None:
+    """Two variants of one thing fill the same key, and Hydra would merge them without a word. Raises UserError."""
+    lists = [text for text in overrides if text.startswith("regularizer=[")]
+    if not lists:
+        return
+    owners: dict[str, str] = {}
+    for option in lists[-1].partition("[")[2].rstrip("]").split(","):
+        for key in _keys(option.strip()):
+            if (other := owners.setdefault(key, option)) is not option:
+                raise UserError(f"{lists[-1]}: {other} and {option} both fill regularizer.{key}; choose one of them")
+
+
+def check_pairs(names: Sequence[str]) -> None:
+    """Regularizers that contradict each other. Raises UserError."""
+    for rivals, why in CONTRADICTIONS:
+        if len(both := [name for name in names if name in rivals]) > 1:
+            raise UserError(f"regularizer={','.join(both)} contradict each other: {why}; choose one of them")
+
+
+@cache
+def _keys(option: str) -> list[str]:
+    path = config_folder() / "regularizer" / f"{option}.yaml"
+    return list(OmegaConf.load(path)) if path.exists() else []
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -54,6 +92,7 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
     known = [f"val/{name}" for name in objective.loss.names]
     if cfg.monitor not in known:
         raise UserError(f"monitor={cfg.monitor} must be one of {', '.join(known)}")
+    acting: dict[str, list[str]] = {}  # by weight
     for name, regularizer in {**objective.penalties, **updates}.items():
         if not hasattr(regularizer, "select"):
             continue
@@ -64,6 +103,15 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
             raise UserError(f"regularizer.{name}: {error}") from error
         if not found:
             raise UserError(f"regularizer.{name} has nothing to act on: model={cfg.model._target_} has no weights")
+        for weight in found:
+            acting.setdefault(weight.name, []).append(name)
+    for weight, names in acting.items():
+        for rivals, why in SAME_WEIGHT:
+            if len(both := [name for name in names if name in rivals]) > 1:
+                raise UserError(
+                    f"regularizer={','.join(both)} contradict each other on {weight}: {why}; choose one of them, or "
+                    "give them different weights by select"
+                )
 
 
 def try_network(network: nn.Module, cfg: DictConfig) -> None:

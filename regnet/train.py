@@ -198,7 +198,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     launched = set(os.environ)
     setup = build(cfg, overrides)
     step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
-    trainer = build_trainer(cfg, setup.callbacks, str(folder), resumed_step=step)
+    trainer = build_trainer(cfg, setup.regularizers.callbacks, str(folder), resumed_step=step)
     start_session(trainer, hyperparameters(overrides))
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     try:

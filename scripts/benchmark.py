@@ -1,13 +1,16 @@
-"""regnet's benchmarks: python scripts/benchmark.py [step | packed] [--help]
+"""regnet's benchmarks: python scripts/benchmark.py [step | packed | cost] [--help]
 
 step    a training step beside a bare loop and beside the usual Lightning code
 packed  packed studies beside Hydra's basic launcher and joblib's, and how time grows with the number of runs
+cost    a training step with each regularizer beside the same step without it
 """
 
 import sys
 
-from benchmarks import packed, step
+from benchmarks import cost, packed, step
+
+COMMANDS = {"step": step, "packed": packed, "cost": cost}
 
 if __name__ == "__main__":
-    name, rest = (sys.argv[1], sys.argv[2:]) if sys.argv[1:2] in (["step"], ["packed"]) else ("step", sys.argv[1:])
-    {"step": step, "packed": packed}[name].main(rest)
+    name, rest = (sys.argv[1], sys.argv[2:]) if sys.argv[1:2] and sys.argv[1] in COMMANDS else ("step", sys.argv[1:])
+    COMMANDS[name].main(rest)

@@ -40,8 +40,9 @@ class Member:
         self.names = [name for name, _ in self.objective.named_parameters()]
         self.optimizer = self.module.make_optimizer(self.objective.parameters())
         self.scheduler = self.module.make_scheduler(self.optimizer) if self.module.make_scheduler else None
-        self.stoppers = [one for one in setup.callbacks.values() if isinstance(one, EarlyStopping)]
-        self.others = [one for one in setup.callbacks.values() if not isinstance(one, EarlyStopping)]
+        callbacks = setup.regularizers.callbacks.values()
+        self.stoppers = [one for one in callbacks if isinstance(one, EarlyStopping)]
+        self.others = [one for one in callbacks if not isinstance(one, EarlyStopping)]
         self.best: ModelCheckpoint | None = self._callback("best")
         self.last: LastCheckpoint | None = self._callback("last")
         self.csv: MetricsCsv | None = self._callback("metrics_csv")

@@ -36,6 +36,9 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         MemoryError: there is not even memory for two.
     """
     first = members[0]
+    for part in first.module.modules():
+        if reason := getattr(part, "alone", None):
+            raise CannotPack(f"{type(part).__name__}: {reason}")
     for member in members:
         if member.others:
             raise CannotPack(f"{type(member.others[0]).__name__} acts through a callback")

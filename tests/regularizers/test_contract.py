@@ -87,7 +87,7 @@ def test_trains_alone(name, model, composed):
         list(setup.module.updates),
         list(setup.module.transforms),
         [module for module in setup.module.objective.network.modules() if isinstance(module, R.Dropout)],
-        list(setup.callbacks.values()),
+        list(setup.regularizers.callbacks.values()),
     )
     for kind, found in zip(kinds, places, strict=True):
         belongs = row.kind is not None and issubclass(row.kind, kind)

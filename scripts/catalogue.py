@@ -1,0 +1,182 @@
+"""Writes docs/catalogue.md from the docstrings, the comments in conf/regularizer and the measured costs.
+
+python scripts/catalogue.py            # writes it
+python scripts/catalogue.py --check    # exit code 1 if it is out of date
+"""
+
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import NamedTuple
+
+from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import Callback
+
+from regnet.cli import config_folder
+from regnet.packed.plan import obstacle
+from regnet.regularizers import BatchTransform, Constraint, Penalty, Update, WeightLayer
+
+ROOT = Path(__file__).parents[1]
+PAGE, COSTS = ROOT / "docs" / "catalogue.md", ROOT / "docs" / "costs.json"
+KINDS = {  # the sections, and what each is a function of
+    "Layers": (object, "activations ─► activations, in training only, at a site that the network offers"),
+    "Weight layers": (WeightLayer, "weight ─► weight, in every forward pass"),
+    "Penalties": (Penalty, "the ingredients of the loss ─► a scalar that is added to it"),
+    "Constraints": (Constraint, "weight ─► weight, after the optimizer's step"),
+    "Updates": (Update, "weights and gradients, around the optimizer's step"),
+    "Batch transforms": (BatchTransform, "batch ─► batch, in training only"),
+    "The course of training": (Callback, "when to stop, and which weights to keep"),
+}
+INTRO = """# The catalogue
+
+<!-- made by scripts/catalogue.py from the docstrings, conf/regularizer and docs/costs.json: change it there -->
+
+Every regularizer, by what it acts on. `regularizer=<name>` chooses it, `regularizer=[a,b]` several;
+`regularizer.<key>.<knob>=...` sets a knob. Conventions: a rate is the fraction dropped; a strength is λ; L2 is λ Σ w²
+without ½; penalties of weights are sums, those of activations and outputs means over the batch; biases and norms are
+no weights.
+
+**Knobs that many share.** `select` chooses parameters: globs of names (`"head.*"`, `"*.bias"`), `"re:conv[12]"`,
+positions (`"layer:0"`, `"layer:-1"`, `"layer:1:3"`), classes (`Conv2d`); a pattern that matches nothing is an error.
+`scale` multiplies the strength by such patterns. A layer's `rate` may be a list, one for each site; `rule: linear`
+lets it grow with depth; `after` puts the layer behind modules of a network without sites (`after=ReLU`).
+`schedule` moves a strength or rate while training goes on:
+
+| schedule | the configured value times |
+|---|---|
+{schedules}
+
+Points of training are shares of all steps, or epochs as `5e`. `regnet-inspect <overrides>` shows what acts where, how
+strongly, and what each decay is in the other conventions.
+
+**Cost** is the time of a training step with the entry's defaults by the same step without it, MLP 784-1024-1024-10 of
+batches of 128 unless another model is named: {where}, median of {rounds} rounds (smallest to largest), measured by
+`python scripts/benchmark.py cost`. These machines are noisy: a few percent are nothing.
+
+| {kinds} |
+|{lines}|
+"""
+
+
+class Entry(NamedTuple):
+    """One file of conf/regularizer: its class, and what its comments say."""
+
+    name: str
+    kind: str
+    target: type
+    first: str
+    notes: dict[str, str]  # Try, Helps, Not
+    knobs: list[tuple[str, str, str]]  # name, default, meaning
+    packed: str
+
+
+def entries() -> list[Entry]:
+    found = []
+    for path in sorted((config_folder() / "regularizer").glob("*.yaml")):
+        if path.stem == "none":
+            continue
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            cfg = compose("train", [f"regularizer={path.stem}"])
+        (node,) = cfg.regularizer.values()
+        target = resolve_name(node["_target_"])
+        kind = next(name for name, (base, _) in reversed(KINDS.items()) if issubclass(target, base))
+        reason = getattr(target, "alone", "") or obstacle(_plain(cfg)) or ""
+        first, notes, knobs = comments(path.read_text())
+        found.append(Entry(path.stem, kind, target, first, notes, knobs, reason))
+    return found
+
+
+def _plain(cfg: object) -> dict:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(cfg, resolve=False)
+
+
+def comments(text: str) -> tuple[str, dict[str, str], list[tuple[str, str, str]]]:
+    """The first line, the notes by their names, and the knobs of a file."""
+    head, knobs = [], []
+    for line in text.splitlines():
+        if line.startswith("# "):
+            head.append(line[2:].strip())
+        elif match := re.match(r"  (\w+): *(.*?)  +# *(.*)", line):
+            knobs.append(match.groups())
+        elif knobs and (more := re.match(r" {10,}# *(.*)", line)):
+            knobs[-1] = (*knobs[-1][:2], f"{knobs[-1][2]} {more[1]}")
+    notes: dict[str, str] = {}
+    for line in head[1:]:
+        if match := re.match(r"(Try|Helps|Not): *(.*)", line):
+            notes[match[1]] = match[2]
+        elif notes:
+            notes[list(notes)[-1]] += " " + line
+    return head[0], notes, knobs
+
+
+def section(entry: Entry, cost: dict) -> str:
+    formula, text = description(entry.target)
+    lines = [f"### {entry.name}", "", f"**{formula}**", ""]
+    if text:
+        lines += [text, ""]
+    lines += [f"- *{name}*: {entry.notes[name]}" for name in ("Try", "Helps", "Not") if name in entry.notes]
+    where = "" if cost["model"] == "mlp" else f", in a {cost['model']}"
+    lines.append(f"- *Cost*: {cost['ratio']:.2f}x ({cost['from']:.2f} to {cost['to']:.2f}){where}")
+    lines.append(f"- *Packed*: {'alone: ' + entry.packed if entry.packed else 'yes'}")
+    lines.append(f"- `regnet.{entry.target.__module__.split('.', 1)[1]}.{entry.target.__name__}`")
+    if entry.knobs:
+        lines += ["", "| knob | default | |", "|---|---|---|"]
+        lines += [f"| `{name}` | `{default}` | {_cell(meaning)} |" for name, default, meaning in entry.knobs]
+    return "\n".join(lines) + "\n"
+
+
+def description(target: type) -> tuple[str, str]:
+    """The first paragraph of a class's docstring, and the rest of it before ``Args:``."""
+    doc = re.split(r"\n\n(?=(?:Args|Raises):)", inspect.getdoc(target))[0]
+    formula, _, text = doc.partition("\n\n")
+    return " ".join(formula.split()), text.replace("``", "`").strip()
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def page() -> str:
+    costs = json.loads(COSTS.read_text())
+    found = entries()
+    kinds = {kind: [entry for entry in found if entry.kind == kind] for kind in KINDS}
+    names = [" ".join(f"[{e.name}](#{e.name})" for e in of_kind) for of_kind in kinds.values()]
+    parts = [
+        INTRO.format(
+            where=costs["where"],
+            rounds=costs["rounds"],
+            schedules="\n".join(schedules()),
+            kinds=" | ".join(kinds),
+            lines="|".join("---" for _ in kinds),
+        ).rstrip("\n")
+        + f"\n| {' | '.join(names)} |\n"
+    ]
+    for kind, of_kind in kinds.items():
+        parts.append(f"## {kind}\n\n{KINDS[kind][1]}\n")
+        parts += [section(entry, costs["entries"][entry.name]) for entry in of_kind]
+    return "\n".join(parts)
+
+
+def schedules() -> list[str]:
+    """The table in the docstring of regnet.regularizers.schedules, as rows."""
+    from regnet.regularizers import schedules as module
+
+    rows: list[list[str]] = []
+    for line in module.__doc__.splitlines():
+        if match := re.match(r"    (\w\S*)\s{2,}(.*)", line):
+            rows.append([match[1], match[2]])
+        elif rows and (more := re.match(r" {20,}(\S.*)", line)):
+            rows[-1][1] += " " + more[1]
+    return [f"| `{name}` | {_cell(meaning)} |" for name, meaning in rows]
+
+
+if __name__ == "__main__":
+    text = page()
+    if "--check" in sys.argv:
+        sys.exit("docs/catalogue.md is out of date: python scripts/catalogue.py" if PAGE.read_text() != text else 0)
+    PAGE.write_text(text)
