@@ -4,6 +4,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
@@ -18,7 +19,9 @@ from .checks import check_choice, check_objective, check_pairs, check_settings, 
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
+from .exact import Exact
 from .make import given, make, try_to
+from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
@@ -88,6 +91,8 @@ def build(
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
+    if cfg.warm_start is not None:
+        warm_start(objective.network, Path(cfg.warm_start))
     for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
         if hasattr(regularizer, "begin"):  # what refers to the initial weights
             try_to(f"regularizer.{name}", regularizer.begin, objective.network)
@@ -106,6 +111,31 @@ def build(
         key = given(overrides, "optimizer", "scheduler") or "optimizer or scheduler"
         raise UserError(f"{key}: {type(error).__name__}: {error}") from error
     return Setup(data, module, regularizers)
+
+
+def warm_start(network: nn.Module, folder: Path) -> None:
+    """Gives the network the chosen weights of the run in `folder`; strengths and rates stay its own.
+
+    Raises:
+        UserError: there is no such run, or its network is another.
+    """
+    state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
+    own = {
+        name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if not _is_setting(network, name)
+    }
+    saved = {name: state.get(f"{PREFIX}network.{name}") for name in own}
+    for name, tensor in own.items():
+        if saved[name] is None or saved[name].shape != tensor.shape:
+            raise UserError(f"warm_start={folder} has no {name} of shape {tuple(tensor.shape)}: another network?")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(saved[name])
+
+
+def _is_setting(network: nn.Module, name: str) -> bool:
+    owner, _, attribute = name.rpartition(".")
+    module = network.get_submodule(owner)
+    return isinstance(module, Exact) and attribute in module._buffers
 
 
 def build_data(cfg: DictConfig) -> DataModule:

@@ -82,8 +82,9 @@ def position() -> str:
 def place(number: int, overrides: Sequence[str]) -> str:
     """The position of a study's run, from its number and all its overrides."""
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
-    own = [override for override in overrides if override.lstrip("+").partition("=")[0] in swept]
-    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *(own or overrides)])
+    told = [override for override in overrides if not override.startswith(("study=", "warm_start="))]
+    own = [override for override in told if override.lstrip("+").partition("=")[0] in swept]
+    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *(own or told)])
 
 
 def not_chosen(regularizer: DictConfig) -> list[str]:
@@ -99,12 +100,18 @@ def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
     """
     idle = tuple(f"regularizer.{name}." for name in not_chosen(regularizer))
     plain = [override.lstrip("+") for override in overrides]
-    own = [override for override in plain if not override.startswith(("study=", *idle))]
+    own = [_brief(override) for override in plain if not override.startswith(("study=", *idle))]
     text = ",".join(sorted(own, key=lambda override: (_rank(override), override)))
     name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
     if name == text and len(name) <= 150:
         return name or "defaults"
     return f"{name[:150]}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _brief(override: str) -> str:
+    """A path to begin with stands for itself as a digest."""
+    key, _, path = override.partition("=")
+    return f"{key}={sha256(path.encode()).hexdigest()[:8]}" if key == "warm_start" else override
 
 
 def _rank(override: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from ..runs import Run
 
 METRICS = {"accuracy": -1, "rmse": +1, "loss": +1}  # the sign that makes less better, in order of preference
-APART = {"seed", "study"}  # the keys in which the runs of one arm may differ
+APART = {"seed", "study", "warm_start"}  # the keys in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed"}  # of `data`: how they are used
 FILLED_IN = {"shape", "classes", "num_classes", "num_outputs", "schema"}  # not yet there where a run failed early
 

@@ -18,7 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from .errors import UserError
+from ..errors import UserError
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -100,7 +100,7 @@ class SearchSweeper(Sweeper):
         fixed, searched = [], []
         for override in {o.key_or_group: o for o in overrides}.values():
             if override.key_or_group == "seed":
-                seeds = _seeds(override)
+                seeds = seeds_of(override)
             elif override.is_sweep_override():
                 searched.append(override)
             else:
@@ -191,7 +191,7 @@ def _finished(study: "Study") -> int:
     return finished - sum(name.startswith(CUT_OFF) for name in study.user_attrs)
 
 
-def _seeds(override: Override) -> list[int]:
+def seeds_of(override: Override) -> list[int]:
     values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
     if not all(isinstance(value, int) and value >= 0 for value in values):
         raise UserError(f"{override.input_line}: seeds are averaged, not searched; give them as seed=range(3)")
