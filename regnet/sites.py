@@ -13,6 +13,8 @@ from .weights import modules
 RULES = {  # of the l-th of so many sites: its share of the rate
     "constant": lambda number, count: 1.0,
     "linear": lambda number, count: number / count,  # Huang et al. 2016, equation 4
+    "first": lambda number, count: float(number == 1),
+    "last": lambda number, count: float(number == count),
 }
 
 

@@ -1,6 +1,6 @@
 """Hydra takes sweepers only from here; see regnet.sweepers."""
 
-from regnet.sweepers import path, search
+from regnet.sweepers import path, refine, search, tune
 
 
 class SearchSweeper(search.SearchSweeper):
@@ -9,3 +9,11 @@ class SearchSweeper(search.SearchSweeper):
 
 class PathSweeper(path.PathSweeper):
     __doc__ = path.PathSweeper.__doc__
+
+
+class TuneSweeper(tune.TuneSweeper):
+    __doc__ = tune.TuneSweeper.__doc__
+
+
+class RefineSweeper(refine.RefineSweeper):
+    __doc__ = refine.RefineSweeper.__doc__

@@ -2,24 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from ..errors import UserError
 from ..runs import read_record
-from .search import seeds_of
+from .base import StudySweeper, folder_of, whole
 
 USEFUL = 0.95  # of the loss of a network that knows nothing but how many classes there are
 DECADES = 8  # that are looked through for the first strength
 
 
-class PathSweeper(Sweeper):
+class PathSweeper(StudySweeper):
     """Trains at strengths λ_1 > λ_2 > ... > λ_n in equal ratios, each run from the chosen weights of the one before.
 
     λ_1 is the largest strength at which training still learns anything: the validation loss is below `USEFUL` times
@@ -33,25 +27,16 @@ class PathSweeper(Sweeper):
     """
 
     def __init__(self, key: str, points: int = 12, ratio: float = 1e-3) -> None:
-        self.key, self.points, self.ratio = key, points, ratio
-        self.jobs = 0
-
-    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
-        if not isinstance(self.points, int) or self.points < 2:
-            raise UserError(f"hydra.sweeper.points={self.points} must be a whole number >= 2")
-        if not 0 < self.ratio < 1:
-            raise UserError(f"hydra.sweeper.ratio={self.ratio} must be a number between 0 and 1")
-        self.config, self.hydra_context = config, hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        super().__init__()
+        self.key, self.points, self.ratio = key, whole("points", points, 2), ratio
+        if not 0 < ratio < 1:
+            raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
     def sweep(self, arguments: list[str]) -> None:
-        folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
-        overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
-        fixed, seeds = self._split(overrides)
+        fixed, swept, seeds = self.given(arguments)
+        if swept:
+            raise UserError(f"{swept[0].input_line}: a path sweeps {self.key} by itself, and else only seeds")
+        fixed = [override for override in fixed if not override.startswith(f"{self.key}=")]
         start = OmegaConf.select(self.config, self.key)
         if not isinstance(start, int | float) or start <= 0:
             raise UserError(
@@ -62,21 +47,8 @@ class PathSweeper(Sweeper):
         before: list[str | None] = [None] * len(seeds)
         for i in range(self.points):
             strength = _short(largest * self.ratio ** (i / (self.points - 1)))
-            results = self._launch(
-                [self._job(fixed, strength, seed, warm) for seed, warm in zip(seeds, before, strict=True)]
-            )
-            before = [_folder_of(result) or warm for result, warm in zip(results, before, strict=True)]
-
-    def _split(self, overrides: Sequence[Override]) -> tuple[list[str], list[int]]:
-        fixed, seeds = [], [0]
-        for override in overrides:
-            if override.key_or_group == "seed":
-                seeds = seeds_of(override)
-            elif override.is_sweep_override():
-                raise UserError(f"{override.input_line}: a path sweeps {self.key} by itself, and else only seeds")
-            elif override.key_or_group != self.key:
-                fixed.append(override.input_line)
-        return fixed, seeds
+            jobs = [self._job(fixed, strength, seed, warm) for seed, warm in zip(seeds, before, strict=True)]
+            before = [folder_of(result) or warm for result, warm in zip(self.launch(jobs), before, strict=True)]
 
     def _largest(self, start: float, useful: Callable[[float], bool]) -> float:
         """The largest useful strength, to a factor of 10^(1/4)."""
@@ -97,8 +69,8 @@ class PathSweeper(Sweeper):
         return _short(10**low)
 
     def _is_useful(self, fixed: Sequence[str], strength: float, seed: int) -> bool:
-        (result,) = self._launch([self._job(fixed, _short(strength), seed, None)])
-        folder = _folder_of(result)
+        (result,) = self.launch([self._job(fixed, _short(strength), seed, None)])
+        folder = folder_of(result)
         if folder is None:
             return False  # it diverged
         record = read_record(folder)
@@ -108,19 +80,6 @@ class PathSweeper(Sweeper):
     def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: str | None) -> list[str]:
         start = [] if warm is None else [f"warm_start='{warm}'"]
         return [*fixed, f"{self.key}={strength:g}", *start, f"seed={seed}"]
-
-    def _launch(self, jobs: list[list[str]]) -> Sequence[Any]:
-        self.validate_batch_is_legal(jobs)
-        results = self.launcher.launch(jobs, initial_job_idx=self.jobs)
-        self.jobs += len(jobs)
-        return results
-
-
-def _folder_of(result: Any) -> str | None:
-    """The folder of a run that completed."""
-    folder = result.hydra_cfg.hydra.runtime.output_dir
-    record = read_record(folder)
-    return folder if record is not None and record["status"] == "completed" else None
 
 
 def _short(value: float) -> float:

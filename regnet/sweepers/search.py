@@ -10,15 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
 
 from ..errors import UserError
+from .base import StudySweeper, suggest, whole
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -37,7 +35,7 @@ class Candidate:
     scores: list[float] = field(default_factory=list)
 
 
-class SearchSweeper(Sweeper):
+class SearchSweeper(StudySweeper):
     """Asks Optuna for `together` trials at a time, trains them seed by seed, drops the hopeless ones, tells the rest.
 
     The search space: every sweep on the command line (``optimizer.lr=tag(log,interval(1e-4,1e-2))``,
@@ -62,55 +60,27 @@ class SearchSweeper(Sweeper):
         prune: bool = True,
         sampler_seed: int = 0,
     ) -> None:
-        self.trials, self.together, self.prune, self.sampler_seed = trials, together, prune, sampler_seed
-        self.techniques, self.params = list(techniques or ()), dict(params or {})
-        self.jobs = 0
-
-    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
-        for name in ("trials", "together"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"hydra.sweeper.{name}={value} must be a whole number >= 1")
-        self.config, self.hydra_context = config, hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+        super().__init__(params)
+        self.trials, self.together = whole("trials", trials), whole("together", together)
+        self.techniques, self.prune, self.sampler_seed = list(techniques or ()), prune, sampler_seed
 
     def sweep(self, arguments: list[str]) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the group argument
-        folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
-        fixed, searched, seeds = self._space(arguments)
-        study = self._study(folder)
-        while (left := self.trials - _finished(study)) > 0:
-            batch = [self._candidate(study.ask(), fixed, searched) for _ in range(min(left, self.together))]
-            self._train(study, batch, seeds)
-        self._tell(study, folder)
-
-    def _space(self, arguments: Sequence[str]) -> tuple[list[str], list[Override], list[int]]:
-        """The overrides that are the same for all trials, those to search, and the seeds."""
-        given = [f"{key}={value}" for key, value in self.params.items()]
-        overrides = self.parser.parse_overrides([*given, *arguments])
-        seeds = [0]
-        fixed, searched = [], []
-        for override in {o.key_or_group: o for o in overrides}.values():
-            if override.key_or_group == "seed":
-                seeds = seeds_of(override)
-            elif override.is_sweep_override():
-                searched.append(override)
-            else:
-                fixed.append(override.input_line)
+        fixed, searched, seeds = self.given(arguments)
         if not searched and not self.techniques:
             raise UserError(
                 "hydra/sweeper=search has nothing to search: give hydra.sweeper.techniques, or a key with "
                 "interval(a,b) or choice(a,b), such as 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
-        return fixed, searched, seeds
+        self.folder.mkdir(parents=True, exist_ok=True)
+        study = self._study(self.folder)
+        while (left := self.trials - _finished(study)) > 0:
+            batch = [self._candidate(study.ask(), fixed, searched) for _ in range(min(left, self.together))]
+            self._train(study, batch, seeds)
+        self._tell(study)
 
     def _study(self, folder: Path) -> "Study":
         """The search so far; trials that were cut off are drawn again."""
@@ -136,15 +106,15 @@ class SearchSweeper(Sweeper):
         return study
 
     def _candidate(self, trial: "Trial", fixed: Sequence[str], searched: Sequence[Override]) -> Candidate:
-        own = [f"{override.get_key_element()}={_suggest(trial, override)}" for override in searched]
+        own = [suggest(trial, override) for override in searched]
         chosen = []
         for group in self.techniques:
             option = trial.suggest_categorical("/".join(group), [NONE, *group])
             if option == NONE:
                 continue
             chosen.append(option)
-            for override in self.parser.parse_overrides([f"{k}={v}" for k, v in (group[option] or {}).items()]):
-                own.append(f"{override.get_key_element()}={_suggest(trial, override)}")
+            knobs = self.parser.parse_overrides([f"{key}={value}" for key, value in group[option].items()])
+            own += [suggest(trial, knob) for knob in knobs]
         techniques = [f"regularizer=[{','.join(chosen)}]" if chosen else "regularizer=none"] if self.techniques else []
         return Candidate(trial, [*fixed, *techniques, *own])
 
@@ -154,9 +124,7 @@ class SearchSweeper(Sweeper):
 
         for step, some in enumerate(filter(None, (seeds[:1], seeds[1:]))):
             jobs = [[*candidate.overrides, f"seed={seed}"] for candidate in batch for seed in some]
-            self.validate_batch_is_legal(jobs)
-            results = iter(self.launcher.launch(jobs, initial_job_idx=self.jobs))
-            self.jobs += len(jobs)
+            results = iter(self.launch(jobs))
             alive = []
             for candidate in batch:
                 candidate.scores += [float(next(results).return_value) for _ in some]
@@ -173,14 +141,14 @@ class SearchSweeper(Sweeper):
         for candidate in batch:
             study.tell(candidate.trial, fmean(candidate.scores))
 
-    def _tell(self, study: "Study", folder: Path) -> None:
+    def _tell(self, study: "Study") -> None:
         from optuna.trial import TrialState
 
         counts = {state: len(study.get_trials(states=[state])) for state in (TrialState.COMPLETE, TrialState.PRUNED)}
         print(f"search: {counts[TrialState.COMPLETE]} trials complete, {counts[TrialState.PRUNED]} pruned")
         if counts[TrialState.COMPLETE]:
             best = study.best_trial
-            OmegaConf.save({"value": best.value, "params": dict(best.params)}, folder / "search.yaml")
+            OmegaConf.save({"value": best.value, "params": dict(best.params)}, self.folder / "search.yaml")
             chosen = " ".join(f"{key}={value}" for key, value in best.params.items() if value != NONE)
             print(f"search: best {self.config.monitor} {best.value:.4g}: {chosen}")
 
@@ -189,25 +157,3 @@ def _finished(study: "Study") -> int:
     """Trials that count: those that failed too, but not those that were cut off and are drawn again."""
     finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     return finished - sum(name.startswith(CUT_OFF) for name in study.user_attrs)
-
-
-def seeds_of(override: Override) -> list[int]:
-    values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
-    if not all(isinstance(value, int) and value >= 0 for value in values):
-        raise UserError(f"{override.input_line}: seeds are averaged, not searched; give them as seed=range(3)")
-    return values
-
-
-def _suggest(trial: "Trial", override: Override) -> Any:
-    """Optuna's draw for a sweep of Hydra's; numbers to four digits, so that a run's folder can be read."""
-    name, sweep = override.key_or_group, override.value()
-    if isinstance(sweep, IntervalSweep):
-        log = "log" in sweep.tags
-        if isinstance(sweep.start, int) and isinstance(sweep.end, int):
-            return trial.suggest_int(name, sweep.start, sweep.end, log=log)
-        return float(f"{trial.suggest_float(name, float(sweep.start), float(sweep.end), log=log):.4g}")
-    if isinstance(sweep, ChoiceSweep | RangeSweep):
-        return trial.suggest_categorical(name, list(override.sweep_string_iterator()))
-    raise UserError(
-        f"{override.input_line} is no range to search: write interval(a,b), tag(log,interval(a,b)) or choice(a,b)"
-    )
