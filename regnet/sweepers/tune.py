@@ -1,5 +1,6 @@
 """`hydra/sweeper=tune`: techniques compared fairly, each with the same small budget to tune its own settings."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ class TuneSweeper(StudySweeper):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         knobs = self.parser.parse_overrides([f"{key}={value}" for key, value in (self.arms[arm] or {}).items()])
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the sampler
         study = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=0, warn_independent_sampling=False))
         trials = []
         for _ in range(self.trials):
