@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, type_before_parametrizations
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -31,6 +31,12 @@ class Weight(NamedTuple):
     def used(self) -> Tensor:
         """The weight as the layer's forward pass sees it."""
         return getattr(self.module, self.name.rpartition(".")[2])
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The parametrizations that make what is `used` out of `tensor`, in their order."""
+        attribute = self.name.rpartition(".")[2]
+        return list(self.module.parametrizations[attribute]) if is_parametrized(self.module, attribute) else []
 
     @property
     def units(self) -> Tensor:
@@ -95,7 +101,7 @@ def modules(network: nn.Module, select: str | Sequence[str]) -> list[nn.Module]:
     for pattern in [select] if isinstance(select, str) else select:
         found = {name: module for name, module in named.items() if _names(name, module, pattern)}
         if not found:
-            classes = sorted({type(module).__name__ for module in named.values()})
+            classes = sorted({type_before_parametrizations(module).__name__ for module in named.values()})
             raise ValueError(f"{pattern!r} matches no module; the network has {', '.join(classes)}")
         chosen |= found
     return [module for name, module in named.items() if name in chosen]
@@ -104,7 +110,7 @@ def modules(network: nn.Module, select: str | Sequence[str]) -> list[nn.Module]:
 def _names(name: str, module: nn.Module, pattern: str) -> bool:
     if pattern.startswith("re:"):
         return re.search(pattern[3:], name) is not None
-    return type(module).__name__.removeprefix("Parametrized") == pattern or fnmatchcase(name, pattern)
+    return type_before_parametrizations(module).__name__ == pattern or fnmatchcase(name, pattern)
 
 
 def weight_statistics(network: nn.Module) -> dict[str, float]:
@@ -189,6 +195,6 @@ def _at(layers: Sequence[nn.Module], pattern: str) -> Sequence[nn.Module]:
 
 
 def _matches(weight: Weight, pattern: str) -> bool:
-    if type(weight.module).__name__.removeprefix("Parametrized") == pattern:
+    if type_before_parametrizations(weight.module).__name__ == pattern:
         return _is_weight(weight) or isinstance(weight.module, NORMALIZATIONS)
     return fnmatchcase(weight.name, pattern)
