@@ -1,6 +1,7 @@
 """What the weight layers are: their distributions by Monte Carlo, closed forms and numerical integration."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_l0_gates_have_the_distribution_of_the_paper(log_alpha):
     layer = layer_of(network)
     nn.init.constant_(layer.log_alpha, log_alpha)
     z = layer.gate().detach().double().numpy().ravel()
-    assert 0 == z.min()
+    assert z.min() == 0
     assert z.max() == 1
 
     def below(z):  # P(gate <= z), from equation 23 of the paper's appendix, s = (z - γ) / (ζ - γ)
@@ -133,7 +134,7 @@ def kl(log_alpha):
 
     root = -1 / sigma
     points = sorted({-tail, tail, *([root] if abs(root) < tail else [])})
-    mean_log = sum(integrate.quad(integrand, a, b, limit=200)[0] for a, b in zip(points, points[1:], strict=False))
+    mean_log = sum(integrate.quad(integrand, a, b, limit=200)[0] for a, b in pairwise(points))
     return mean_log - log_alpha / 2 + (np.euler_gamma + math.log(2)) / 2
 
 
