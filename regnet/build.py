@@ -22,7 +22,7 @@ from .make import given, make, try_to
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
-from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer
+from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
 from .sites import Site
@@ -216,8 +216,13 @@ def build_objective(
     """Network, task and penalties for data of the sizes in ``cfg.data``."""
     network = build_network(cfg, statistics, regularizers, overrides)
     task = Regression(statistics.target_std) if cfg.data.num_classes is None else Classification()
-    own = {name: site.layer for name, site in regularizers.layers.items()} | regularizers.weight_layers
-    learned = {name: LayerPenalty(type(layer)) for name, layer in own.items() if hasattr(layer, "penalty")}
+    learned: dict[str, Penalty] = {}
+    for name, site in regularizers.layers.items():
+        if hasattr(site.layer, "penalty"):
+            learned[name] = LayerPenalty(type(site.layer))
+    for name, layer in regularizers.weight_layers.items():
+        if hasattr(layer, "penalty"):
+            learned[name] = WeightLayerPenalty(type(layer), layer.select)
     return Objective(network, task, regularizers.penalties | learned)
 
 

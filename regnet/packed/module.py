@@ -98,6 +98,7 @@ class PackedModule(lightning.LightningModule):
 
     def _train(self, parts: list[Part]) -> None:
         start = time.perf_counter()
+        self._schedule(parts)
         size = self.chunks.size
         for part in parts:
             stacked, x, y = self._transformed(part)
@@ -107,6 +108,14 @@ class PackedModule(lightning.LightningModule):
                 self._step(rows, x[own], y[own], stacked)
         if len(parts) == 1:
             self.chunks.took(time.perf_counter() - start)
+
+    def _schedule(self, parts: list[Part]) -> None:
+        """Strengths and rates of the members that make a step, to where they are at their progress."""
+        for k in (k for part in parts for k in range(part.first, part.last)):
+            member = self.members[k]
+            if member.module.schedules.scheduled:
+                steps = self.loader.steps(k) * member.cfg.trainer.max_epochs
+                member.module.schedules.set(member.trainer.global_step / steps)
 
     def on_train_epoch_end(self) -> None:
         here = [k for k in range(len(self.members)) if k not in self.errors]
@@ -228,4 +237,5 @@ class PackedModule(lightning.LightningModule):
 
 
 def stack_of(members: Sequence[Member], recorded: bool = True) -> Stack:
-    return Stack([m.objective for m in members], [list(m.module.updates) for m in members], recorded)
+    moving = [buffer for member in members for buffer in member.module.schedules.buffers()]
+    return Stack([m.objective for m in members], [list(m.module.updates) for m in members], recorded, moving)

@@ -31,20 +31,25 @@ class Stack:
     is seen in them, and what is done to a rate or strength in them is seen in the stack.
 
     Buffers of regnet's own modules (rates, strengths, moments of the inputs) that are equal in all networks
-    are kept once, so that what depends on nothing else is computed once for all.
+    are kept once, so that what depends on nothing else is computed once for all; but not those that schedules move.
 
     Args:
+        moving: buffers of the objectives that change while training goes on.
         recorded: whether steps may be `Traced`.
     """
 
     def __init__(
-        self, objectives: Sequence[Objective], updates: Sequence[Sequence[Update]], recorded: bool = True
+        self,
+        objectives: Sequence[Objective],
+        updates: Sequence[Sequence[Update]],
+        recorded: bool = True,
+        moving: Sequence[Tensor] = (),
     ) -> None:
         self.objectives, self.updates = list(objectives), [list(one) for one in updates]
         first = self.objectives[0]
         trained = {name for name, p in first.named_parameters() if p.requires_grad}
         every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
-        fixed = _fixed(first)
+        fixed = _fixed(first) - _names(self.objectives, moving)
         self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
         self.params = {name: t for name, t in every.items() if name in trained}
         self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
@@ -247,6 +252,12 @@ class _Metrics(nn.Module):
 
 def _stacked(each: Sequence[Tensors]) -> Tensors:
     return {name: torch.stack([one[name].detach() for one in each]) for name in each[0]}
+
+
+def _names(objectives: Sequence[Objective], buffers: Sequence[Tensor]) -> set[str]:
+    """What `buffers` are called in the objectives that have them."""
+    wanted = {id(buffer) for buffer in buffers}
+    return {name for one in objectives for name, buffer in one.named_buffers() if id(buffer) in wanted}
 
 
 def _fixed(objective: nn.Module) -> set[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 OURS = ("regnet.", "torch.nn.")
 
@@ -41,4 +42,5 @@ class Traced:
 
 def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
     """Whether all are regnet's or torch's own: a stranger's may draw from Python's `random`, or count its calls."""
-    return all(type(part).__module__.startswith(OURS) for module in modules for part in module.modules())
+    kinds = {type_before_parametrizations(part) for module in modules for part in module.modules()}
+    return all(kind.__module__.startswith(OURS) for kind in kinds)

@@ -5,14 +5,16 @@ from .dropout import Dropout, SpatialDropout
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
 from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, PixelNoise, ShiftFlip
 from .updates import BeforeStep, Update, WeightDecay
-from .weight_layers import WeightLayer
+from .weight_layers import L0, DropConnect, VariationalDropout, WeightLayer, WeightLayerPenalty
 
 __all__ = [
+    "L0",
     "L1",
     "L2",
     "BatchTransform",
     "BeforeStep",
     "Constraint",
+    "DropConnect",
     "Dropout",
     "ElasticNet",
     "FeatureNoise",
@@ -25,7 +27,9 @@ __all__ = [
     "ShiftFlip",
     "SpatialDropout",
     "Update",
+    "VariationalDropout",
     "WeightDecay",
     "WeightLayer",
+    "WeightLayerPenalty",
     "WeightPenalty",
 ]

@@ -45,6 +45,34 @@ CASES = {
     "regression": ["data=diabetes", "data.train_size=200", "seed=0,1"],
     "dropout": ["regularizer=dropout", "regularizer.dropout.rate=0,0.3,0.6", "model.widths=[16,16]"],
     "both dropouts": ["regularizer=[dropout,input_dropout,l2]", "regularizer.dropout.rate=0.2,0.5", "seed=0,1"],
+    "scheduled dropout": ["regularizer=dropout", "regularizer.dropout.schedule=null,early:0.5,linear:1:0.2"],
+    "scheduled dropout, one schedule": [
+        "regularizer=dropout",
+        "regularizer.dropout.schedule=late:1e",
+        "data.train_size=150,300",
+    ],
+    "scheduled l2": ["regularizer=l2", "regularizer.l2.strength=1e-2,1e-3", "regularizer.l2.schedule=warmup:0.5,null"],
+    "scheduled decay": [
+        "regularizer=weight_decay",
+        "regularizer.weight_decay.strength=5",
+        "regularizer.weight_decay.schedule=late:0.5,cosine:1:0",
+    ],
+    "scheduled max-norm": ["regularizer=max_norm", "++regularizer.max_norm.schedule=linear:1:0.2,step:0.5:1e:2e"],
+    "scheduled mixup": ["regularizer=mixup", "++regularizer.mixup.schedule=early:0.5,linear:0:1"],
+    "drop-connect": [
+        "regularizer=drop_connect",
+        "regularizer.drop_connect.rate=0.1,0.3",
+        "regularizer.drop_connect.schedule=null,early:0.5",
+    ],
+    "drop-connect, cnn": [*CNN, "regularizer=[drop_connect,dropout,l2]", "regularizer.drop_connect.rate=0.1,0.3"],
+    "l0": ["regularizer=l0", "regularizer.l0.strength=1e-4,1e-2", "regularizer.l0.rate=0.3,0.6", "optimizer.lr=0.1"],
+    "l0 of units": [*CNN, "regularizer=l0", "regularizer.l0.groups=out", "regularizer.l0.strength=1e-4,1e-2"],
+    "variational dropout": [
+        "regularizer=variational_dropout",
+        "regularizer.variational_dropout.schedule=null,warmup:0.5",
+        "data.train_size=200,300",
+    ],
+    "variational dropout, cnn": [*CNN, "regularizer=variational_dropout", "seed=0,1"],
     "spatial dropout": [*CNN, "regularizer=spatial_dropout", "regularizer.spatial_dropout.rate=0.1,0.4"],
 }
 

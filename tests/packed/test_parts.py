@@ -25,7 +25,7 @@ from regnet.packed.forms import Forms
 from regnet.packed.noise import Noise
 from regnet.packed.stack import Stack
 from regnet.packed.trace import takes_no_decisions
-from regnet.regularizers import L1, L2, Dropout
+from regnet.regularizers import L1, L2, DropConnect, Dropout
 from regnet.tasks import Classification
 
 CPU = torch.device("cpu")
@@ -93,6 +93,9 @@ def test_only_known_modules_are_recorded():
 
     assert takes_no_decisions([CNN((1, 8, 8), 10), L2(1e-3), nn.BatchNorm2d(3)])
     assert not takes_no_decisions([nn.Sequential(nn.Linear(2, 2), Counting(2, 2))])
+    for network, known in ((nn.Linear(2, 2), True), (Counting(2, 2), False)):
+        DropConnect(0.5).put_on(network)  # its class is then one that torch has made
+        assert takes_no_decisions([network]) == known
 
 
 def objective(make=lambda: MLP((1, 4, 4), 3, [6], dropout=lambda: Dropout(0.4)), strength=0.1):

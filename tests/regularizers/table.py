@@ -22,13 +22,14 @@ class Row(NamedTuple):
 
     The reference, in NumPy, is by kind:
     penalty: its value at strength 1, of all weights as one vector; constraint: whether the weights (fan-in,)
-    of a unit are feasible; layer: of an input (B, C, H, W), the shape of its independent draws;
+    of a unit are feasible; layer: of an input (B, C, H, W), the shape of its independent draws; weight layer: the
+    sampled weight's E[w̃/w] and the weight in evaluation, both as factors of w, when it is new;
     others: none, see the tests of the class itself.
     """
 
     kind: type | None
     make: Callable[..., Any]
-    reference: Callable[..., Any] | None = None
+    reference: Any = None
 
 
 PENALTIES = {
@@ -48,6 +49,13 @@ LAYERS = {
     "spatial_dropout": Row(R.Dropout, R.SpatialDropout, lambda shape: (*shape[:2], 1, 1)),
 }
 
+WEIGHT_LAYERS = {
+    "drop_connect": Row(R.WeightLayer, partial(R.DropConnect, 0.4), (1.0, 1.0)),
+    # by symmetry at log α = 0
+    "l0": Row(R.WeightLayer, partial(R.L0, 0.01), (0.5, 0.5)),
+    "variational_dropout": Row(R.WeightLayer, partial(R.VariationalDropout, 0.1, 100), (1.0, 1.0)),
+}
+
 TRANSFORMS = {
     "augment": Row(R.BatchTransform, partial(R.ShiftFlip, 2, True)),
     "mixup": Row(R.BatchTransform, partial(R.Mixup, 0.4, CLASSES)),
@@ -59,7 +67,7 @@ PROCESS = {
     "ema": Row(Callback, partial(Ema, decay=0.9)),
 }
 
-TABLE = {"none": Row(None, lambda: None)} | PENALTIES | UPDATES | LAYERS | TRANSFORMS | PROCESS
+TABLE = {"none": Row(None, lambda: None)} | PENALTIES | UPDATES | LAYERS | WEIGHT_LAYERS | TRANSFORMS | PROCESS
 # what no file chooses by itself
 OTHERS = {"feature_noise": Row(R.BatchTransform, partial(R.FeatureNoise, 0.3))}
 

@@ -81,19 +81,22 @@ def test_trains_alone(name, model, composed):
             build(config(model, name))
         return
     setup, terms = steps(config(model, name))
-    row, kinds = TABLE[name], (R.Penalty, R.Update, R.BatchTransform, R.Dropout, Callback)
+    row, kinds = TABLE[name], (R.Penalty, R.Update, R.BatchTransform, R.Dropout, R.WeightLayer, Callback)
+    network, penalties = setup.module.objective.network, setup.module.objective.penalties
+    learned = (R.LayerPenalty, R.WeightLayerPenalty)  # what layers ask for themselves
     places = (
-        list(setup.module.objective.penalties.values()),
+        [penalty for penalty in penalties.values() if not isinstance(penalty, learned)],
         list(setup.module.updates),
         list(setup.module.transforms),
-        [module for module in setup.module.objective.network.modules() if isinstance(module, R.Dropout)],
+        *([module for module in network.modules() if isinstance(module, kind)] for kind in (R.Dropout, R.WeightLayer)),
         list(setup.regularizers.callbacks.values()),
     )
     for kind, found in zip(kinds, places, strict=True):
         belongs = row.kind is not None and issubclass(row.kind, kind)
         assert [type(item) for item in found] == [made_by(row)] * (len(found) if belongs else 0)
         assert bool(found) == belongs
-    assert list(terms) == ["loss"] + [f"penalty/{name}"] * (row.kind is R.Penalty)
+    penalized = row.kind is R.Penalty or hasattr(made_by(row), "penalty")
+    assert list(terms) == ["loss"] + [f"penalty/{name}"] * penalized
 
 
 @pytest.mark.parametrize("one", FILES)
