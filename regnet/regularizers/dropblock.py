@@ -12,7 +12,7 @@ class DropBlock(Dropout):
 
     A square begins wherever it fits into the map with probability γ = r / b² · HW / ((H - b + 1) (W - b + 1)),
     equation 1, and squares overlap: so a little less than the share r is dropped. The mean, algorithm 1, is over the
-    batch. torchvision's `drop_block2d`. A map smaller than the square is dropped as a whole (`SpatialDropout`).
+    batch. torchvision's `drop_block2d`, where b is odd. A map no larger than the square is dropped as a whole.
 
     Args:
         rate: about the fraction dropped.
