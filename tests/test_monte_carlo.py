@@ -31,12 +31,8 @@ class Turns(RandomLayer):
         return x + self.offsets[(self.calls - 1) % len(self.offsets)]
 
 
-def log_odds(*rows):
-    return torch.tensor(rows).log().unsqueeze(1)  # (passes, 1 sample, classes)
-
-
 def test_passes_that_agree_have_entropy_and_no_mutual_information():
-    mean, spread = of_classes(log_odds([0.5, 0.25, 0.25], [0.5, 0.25, 0.25]))
+    mean, spread = of_classes(torch.tensor([0.5, 0.25, 0.25]).log().expand(2, 1, 3))
     torch.testing.assert_close(mean.exp(), torch.tensor([[0.5, 0.25, 0.25]]))
     assert spread["entropy"].item() == pytest.approx(1.5 * math.log(2), rel=1e-6)
     assert spread["mutual_information"].item() == pytest.approx(0, abs=1e-6)
@@ -139,9 +135,13 @@ def test_only_random_layers_are_in_training():
     network = nn.Sequential(*kinds, *others, within)
     others[0].eval()
     before = [module.training for module in network.modules()]
-    with pytest.raises(KeyError), stochastic(network):
-        assert [module for module in network.modules() if module.training] == [*kinds, within]
-        raise KeyError
+
+    def fail():
+        with stochastic(network):
+            assert [module for module in network.modules() if module.training] == [*kinds, within]
+            raise KeyError
+
+    pytest.raises(KeyError, fail)
     assert [module.training for module in network.modules()] == before
 
 
