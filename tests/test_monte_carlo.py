@@ -141,7 +141,8 @@ def test_only_random_layers_are_in_training():
             assert [module for module in network.modules() if module.training] == [*kinds, within]
             raise KeyError
 
-    pytest.raises(KeyError, fail)
+    with pytest.raises(KeyError):
+        fail()
     assert [module.training for module in network.modules()] == before
 
 
