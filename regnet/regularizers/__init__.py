@@ -1,7 +1,10 @@
 """Regularizers, one file per kind: each class is its formula and works in any training code."""
 
+from .concrete import ConcreteDropout
 from .constraints import Constraint, MaxNorm
-from .dropout import Dropout, SpatialDropout
+from .dropblock import DropBlock
+from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
+from .gaussian import GaussianDropout
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
 from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, PixelNoise, ShiftFlip
 from .updates import BeforeStep, Update, WeightDecay
@@ -11,19 +14,24 @@ __all__ = [
     "L0",
     "L1",
     "L2",
+    "AlphaDropout",
     "BatchTransform",
     "BeforeStep",
+    "ConcreteDropout",
     "Constraint",
+    "DropBlock",
     "DropConnect",
     "Dropout",
     "ElasticNet",
     "FeatureNoise",
+    "GaussianDropout",
     "LabelSmoothing",
     "LayerPenalty",
     "MaxNorm",
     "Mixup",
     "Penalty",
     "PixelNoise",
+    "RandomLayer",
     "ShiftFlip",
     "SpatialDropout",
     "Update",

@@ -27,6 +27,11 @@ def radius(value: float, name: str = "radius") -> Tensor:
     return _number(value, lambda v: 0 < v < math.inf, f"{name} must be a finite number > 0")
 
 
+def count(value: int, name: str) -> Tensor:
+    """A whole number >= 1. Raises ValueError for anything else."""
+    return _number(value, lambda v: v >= 1 and v == int(v), f"{name} must be a whole number >= 1")
+
+
 def _number(value: object, allowed: Callable[[float], bool], rule: str) -> Tensor:
     if not isinstance(value, int | float) or isinstance(value, bool) or not allowed(value):
         raise ValueError(f"{rule}, got {value!r}")

@@ -9,15 +9,14 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import register_parametrization, type_before_parametrizations
 
-from ..exact import Exact
 from ..weights import TRANSPOSED, Select, Weight, weights
 from . import hyperparameters
 from .draws import normal, uniform
-from .dropout import inverted_bernoulli
+from .dropout import RandomLayer, inverted_bernoulli
 from .penalties import Penalty
 
 
-class WeightLayer(Exact):
+class WeightLayer(RandomLayer):
     """A function of a weight that its layer uses in the weight's place.
 
     ``layer.put_on(network)`` gives each chosen weight a copy; the weight itself stays what is trained, penalized

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from scipy.special import expit
 
 from regnet import regularizers as R
 from regnet.callbacks import Ema
@@ -17,19 +18,28 @@ FILES = sorted(path.stem for path in CONF.glob("*.yaml"))
 CLASSES = 4
 
 
+class Noise(NamedTuple):
+    """Of a layer's output for an entry x at rate r: its mean and variance; whether a dropped entry has no gradient."""
+
+    mean: Callable[[Any, float], Any] = lambda x, r: x
+    variance: Callable[[Any, float], Any] = lambda x, r: x**2 * r / (1 - r)
+    drops: bool = True
+
+
 class Row(NamedTuple):
     """`make` builds it; a penalty from its strength, a layer from its rate.
 
     The reference, in NumPy, is by kind:
     penalty: its value at strength 1, of all weights as one vector; constraint: whether the weights (fan-in,)
-    of a unit are feasible; layer: of an input (B, C, H, W), the shape of its independent draws; weight layer: the
-    sampled weight's E[w̃/w] and the weight in evaluation, both as factors of w, when it is new;
+    of a unit are feasible; layer: of an input (B, C, H, W), the shape of its independent draws, and `noise`; weight
+    layer: the sampled weight's E[w̃/w] and the weight in evaluation, both as factors of w, when it is new;
     others: none, see the tests of the class itself.
     """
 
     kind: type | None
     make: Callable[..., Any]
     reference: Any = None
+    noise: Noise = Noise()
 
 
 PENALTIES = {
@@ -43,10 +53,44 @@ UPDATES = {
     "weight_decay": Row(R.Update, partial(R.WeightDecay, 0.1)),
 }
 
+
+def alpha_dropout() -> Noise:
+    """a (x b + α' (1 - b)) + c of Klambauer et al. 2017, section 2, b ~ Bernoulli(q)."""
+    saturation = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
+
+    def scale(q: float) -> float:
+        return (q + saturation**2 * q * (1 - q)) ** -0.5
+
+    return Noise(
+        lambda x, r: scale(1 - r) * (x * (1 - r) + saturation * r) - scale(1 - r) * r * saturation,
+        lambda x, r: scale(1 - r) ** 2 * r * (1 - r) * (x - saturation) ** 2,
+    )
+
+
+def concrete_dropout() -> Noise:
+    """The moments of b̃ / (1 - p), b̃ = 1 - sigmoid((log p - log(1 - p) + log u - log(1 - u)) / 0.1), over u."""
+
+    def moment(p: float, power: int) -> float:
+        u = (np.arange(10**6) + 0.5) / 10**6
+        dropped = expit((np.log(p) - np.log(1 - p) + np.log(u) - np.log(1 - u)) / 0.1)
+        return float((((1 - dropped) / (1 - p)) ** power).mean())
+
+    return Noise(
+        lambda x, r: x * moment(r, 1),
+        lambda x, r: x**2 * (moment(r, 2) - moment(r, 1) ** 2),
+        drops=False,
+    )
+
+
 LAYERS = {
     "dropout": Row(R.Dropout, R.Dropout, lambda shape: shape),
     "input_dropout": Row(R.Dropout, R.Dropout, lambda shape: shape),
     "spatial_dropout": Row(R.Dropout, R.SpatialDropout, lambda shape: (*shape[:2], 1, 1)),
+    "gaussian_dropout": Row(R.Dropout, R.GaussianDropout, lambda shape: shape, Noise(drops=False)),
+    "alpha_dropout": Row(R.Dropout, R.AlphaDropout, lambda shape: shape, alpha_dropout()),
+    "concrete_dropout": Row(R.RandomLayer, R.ConcreteDropout, lambda shape: shape, concrete_dropout()),
+    # on maps no larger than the block
+    "dropblock": Row(R.Dropout, partial(R.DropBlock, block_size=2), lambda shape: (*shape[:2], 1, 1)),
 }
 
 WEIGHT_LAYERS = {
@@ -72,8 +116,8 @@ TABLE = {"none": Row(None, lambda: None)} | PENALTIES | UPDATES | LAYERS | WEIGH
 OTHERS = {"feature_noise": Row(R.BatchTransform, partial(R.FeatureNoise, 0.3))}
 
 
-def each(kind: type) -> pytest.MarkDecorator:
-    rows = {name: row for name, row in (TABLE | OTHERS).items() if row.kind is kind}
+def each(*kinds: type) -> pytest.MarkDecorator:
+    rows = {name: row for name, row in (TABLE | OTHERS).items() if row.kind in kinds}
     return pytest.mark.parametrize("row", rows.values(), ids=rows)
 
 
