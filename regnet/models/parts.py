@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from ..errors import near
 from ..exact import Exact
@@ -13,6 +14,8 @@ NORMS = {
     "none": lambda *_: nn.Identity(),
     "batch": lambda features, dims: {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}[dims](features),
     "layer": lambda features, dims: nn.LayerNorm(features) if dims == 0 else nn.GroupNorm(1, features),
+    "group": lambda features, dims: nn.GroupNorm(groups(features), features),
+    "weight": lambda *_: nn.Identity(),  # acts on weights, see `normalize_weights`
 }
 
 
@@ -25,10 +28,33 @@ def activation(name: str) -> nn.Module:
 
 
 def norm(name: str, features: int, dims: int) -> nn.Module:
-    """``batch``, ``layer`` (over all channels and pixels where there are any) or ``none``, for `dims` pixel axes."""
+    """The layer that normalizes activations, over `dims` pixel axes where it does.
+
+    ``batch``; ``layer``, over all channels and pixels; ``group``, over those of each of at most 8 groups; ``none``,
+    and ``weight``, which is `normalize_weights`.
+
+    Raises:
+        ValueError: any other name.
+    """
     if name not in NORMS:
         raise ValueError(f"norm={name!r} is none of {', '.join(NORMS)}")
     return NORMS[name](features, dims)
+
+
+def groups(features: int) -> int:
+    """The largest number up to 8 of equal groups of two features or more, as one alone would be normalized to zero."""
+    return max((n for n in range(1, 9) if features % n == 0 and features > n), default=1)
+
+
+def normalize_weights(*networks: nn.Module) -> None:
+    """w = g v / ||v|| for every weight, with a norm g for each output unit (Salimans and Kingma 2016, equation 2).
+
+    v begins as the weight and g as its norm, so that the function is the same: initialize before. torch's
+    `weight_norm`. What is penalized, decayed and constrained as the weight is v, whose length does not matter.
+    """
+    for network in networks:
+        for weight in weights(network):
+            weight_norm(weight.module, weight.name.rpartition(".")[2])
 
 
 def initialize(network: nn.Module, name: str) -> None:

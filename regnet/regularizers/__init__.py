@@ -3,6 +3,7 @@
 from .constraints import Constraint, MaxNorm
 from .dropout import Dropout, SpatialDropout
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
+from .residual import DropPath, ShakeDrop, ShakeShake
 from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, PixelNoise, ShiftFlip
 from .updates import BeforeStep, Update, WeightDecay
 from .weight_layers import WeightLayer
@@ -13,6 +14,7 @@ __all__ = [
     "BatchTransform",
     "BeforeStep",
     "Constraint",
+    "DropPath",
     "Dropout",
     "ElasticNet",
     "FeatureNoise",
@@ -22,6 +24,8 @@ __all__ = [
     "Mixup",
     "Penalty",
     "PixelNoise",
+    "ShakeDrop",
+    "ShakeShake",
     "ShiftFlip",
     "SpatialDropout",
     "Update",
