@@ -6,4 +6,4 @@ from .parts import Rescale, Standardize
 from .residual_mlp import ResidualMLP
 from .resnet import ResNet
 
-__all__ = ["CNN", "MLP", "Rescale", "ResNet", "ResidualMLP", "Standardize"]
+__all__ = ["CNN", "MLP", "ResNet", "Rescale", "ResidualMLP", "Standardize"]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from .parts import activation as make_activation
-from .parts import initialize, normalize_weights
+from .parts import initialize
 from .parts import norm as make_norm
+from .weight_norm import normalize_weights
 
 Site = Callable[[], nn.Module]
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 from ..errors import near
 from ..exact import Exact
@@ -15,7 +14,7 @@ NORMS = {
     "batch": lambda features, dims: {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}[dims](features),
     "layer": lambda features, dims: nn.LayerNorm(features) if dims == 0 else nn.GroupNorm(1, features),
     "group": lambda features, dims: nn.GroupNorm(groups(features), features),
-    "weight": lambda *_: nn.Identity(),  # acts on weights, see `normalize_weights`
+    "weight": lambda *_: nn.Identity(),  # of weights, see `weight_norm`
 }
 
 
@@ -31,7 +30,7 @@ def norm(name: str, features: int, dims: int) -> nn.Module:
     """The layer that normalizes activations, over `dims` pixel axes where it does.
 
     ``batch``; ``layer``, over all channels and pixels; ``group``, over those of each of at most 8 groups; ``none``,
-    and ``weight``, which is `normalize_weights`.
+    and ``weight``, which is that of weights and not of activations.
 
     Raises:
         ValueError: any other name.
@@ -44,17 +43,6 @@ def norm(name: str, features: int, dims: int) -> nn.Module:
 def groups(features: int) -> int:
     """The largest number up to 8 of equal groups of two features or more, as one alone would be normalized to zero."""
     return max((n for n in range(1, 9) if features % n == 0 and features > n), default=1)
-
-
-def normalize_weights(*networks: nn.Module) -> None:
-    """w = g v / ||v|| for every weight, with a norm g for each output unit (Salimans and Kingma 2016, equation 2).
-
-    v begins as the weight and g as its norm, so that the function is the same: initialize before. torch's
-    `weight_norm`. What is penalized, decayed and constrained as the weight is v, whose length does not matter.
-    """
-    for network in networks:
-        for weight in weights(network):
-            weight_norm(weight.module, weight.name.rpartition(".")[2])
 
 
 def initialize(network: nn.Module, name: str) -> None:

@@ -45,7 +45,7 @@ class Residual(nn.Module):
 
 
 class Pad(nn.Module):
-    """Every `stride`-th pixel, and zeros for new channels: the shortcut without parameters, type A of He et al. 2016."""
+    """Every `stride`-th pixel, and zeros for new channels: the shortcut of type A (He et al. 2016, section 3.3)."""
 
     def __init__(self, stride: int, channels: int) -> None:
         super().__init__()

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from .mlp import Site
 from .parts import activation as make_activation
-from .parts import initialize, normalize_weights
+from .parts import initialize
 from .parts import norm as make_norm
 from .residual import Mean, Residual
+from .weight_norm import normalize_weights
 
 
 class ResidualMLP(nn.Module):

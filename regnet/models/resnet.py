@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from .mlp import Site
 from .parts import activation as make_activation
-from .parts import initialize, normalize_weights
+from .parts import initialize
 from .parts import norm as make_norm
 from .residual import Mean, Pad, Residual
+from .weight_norm import normalize_weights
 
 STEM = 16  # channels
 
