@@ -46,6 +46,9 @@ LAYERS = {
     "dropout": Row(R.Dropout, R.Dropout, lambda shape: shape),
     "input_dropout": Row(R.Dropout, R.Dropout, lambda shape: shape),
     "spatial_dropout": Row(R.Dropout, R.SpatialDropout, lambda shape: (*shape[:2], 1, 1)),
+    "drop_path": Row(R.DropPath, R.DropPath),
+    "shake_drop": Row(R.ShakeDrop, R.ShakeDrop),
+    "shake_shake": Row(R.ShakeShake, R.ShakeShake),
 }
 
 TRANSFORMS = {
