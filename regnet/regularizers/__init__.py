@@ -6,6 +6,7 @@ from .dropblock import DropBlock
 from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
 from .gaussian import GaussianDropout
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
+from .residual import DropPath, ShakeDrop, ShakeShake
 from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, PixelNoise, ShiftFlip
 from .updates import BeforeStep, Update, WeightDecay
 from .weight_layers import L0, DropConnect, VariationalDropout, WeightLayer, WeightLayerPenalty
@@ -21,6 +22,7 @@ __all__ = [
     "Constraint",
     "DropBlock",
     "DropConnect",
+    "DropPath",
     "Dropout",
     "ElasticNet",
     "FeatureNoise",
@@ -32,6 +34,8 @@ __all__ = [
     "Penalty",
     "PixelNoise",
     "RandomLayer",
+    "ShakeDrop",
+    "ShakeShake",
     "ShiftFlip",
     "SpatialDropout",
     "Update",

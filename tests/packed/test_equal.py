@@ -14,6 +14,7 @@ SMALL = [
     "callbacks.last.every_seconds=1000",
 ]
 CNN = ["model=cnn", "model.stages=[[4],[6]]", "model.head=[8]", "data.train_size=150"]
+RESNET = ["model=resnet", "model.blocks=[1,1]", "model.norm=group", "data.train_size=150"]
 SGD = ["optimizer=sgd", "optimizer.lr=0.05"]
 
 CASES = {
@@ -40,6 +41,8 @@ CASES = {
     "batch norm": ["model.norm=batch", *SGD, "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
     "batch norm, adam": ["model.norm=batch", "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
     "layer norm": ["model.norm=layer", "seed=0,1"],
+    "weight norm": ["model.norm=weight", "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
+    "drop path": [*RESNET, "regularizer=drop_path", "regularizer.drop_path.rate=0.2,0.5"],
     "cnn": [*CNN, "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
     "cnn, batch norm, sgd": [*CNN, *SGD, "model.norm=batch", "seed=0,1"],
     "regression": ["data=diabetes", "data.train_size=200", "seed=0,1"],
@@ -122,7 +125,8 @@ def folders(study):
 def test_packed_equals_alone(case, precision, relative, tmp_path):
     if case == "batch norm, adam" and relative > 1e-6:
         pytest.skip("batch norm leaves some gradients at zero but for rounding, which Adam scales to its full step")
-    small = [] if "model=cnn" in CASES[case] else ["model.widths=[16]"]
+    other = any(word.startswith("model=") for word in CASES[case])
+    small = [] if other else ["model.widths=[16]"]
     command = ["-m", "study=s", "logger=none", *SMALL, *small, *CASES[case], f"trainer.precision={precision}"]
     for name in ("alone", "packed"):
         (tmp_path / name).mkdir()

@@ -91,6 +91,9 @@ LAYERS = {
     "concrete_dropout": Row(R.RandomLayer, R.ConcreteDropout, lambda shape: shape, concrete_dropout()),
     # on maps no larger than the block
     "dropblock": Row(R.Dropout, partial(R.DropBlock, block_size=2), lambda shape: (*shape[:2], 1, 1)),
+    "drop_path": Row(R.DropPath, R.DropPath),
+    "shake_drop": Row(R.ShakeDrop, R.ShakeDrop),
+    "shake_shake": Row(R.ShakeShake, R.ShakeShake),
 }
 
 WEIGHT_LAYERS = {
