@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from .errors import UserError
+from .make import try_to
 from .objective import Objective
-from .regularizers import Update
+from .regularizers import BatchTransform, Update
 from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
@@ -83,3 +84,12 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
             f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
             f"and must give (2, {cfg.data.num_outputs})"
         )
+
+
+def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig) -> None:
+    """Each on two empty samples: it takes such inputs and targets. Raises UserError."""
+    x = torch.zeros(2, *cfg.data.shape)
+    y = torch.zeros(2, dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
+    with torch.random.fork_rng(devices=[]):
+        for name, transform in transforms.items():
+            try_to(f"regularizer.{name}", transform, x, y)
