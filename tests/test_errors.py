@@ -29,7 +29,7 @@ class Flat(Wide):
 
 # arguments, and what the sentence says: the key, the value, and what would be right
 CHOICES = [
-    ("regularizer=l33", r"regularizer=l33: l33 is not one of augment, .*; did you mean l1 or l2\?"),
+    ("regularizer=l33", r"regularizer=l33: l33 is not one of .*augment, .*; did you mean l1 or l2\?"),
     ("regularizer=[dropout,l22]", r"l22 is not one of .*; did you mean l2\?"),
     ("data=mnits", r"data=mnits: .*; did you mean mnist\?"),
     ("optimizer=adamm", r"adamm is not one of adam, adamw, sgd; did you mean adam\?"),
