@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from .callbacks import AtomicCheckpointIO
-from .checks import check_choice, check_objective, check_pairs, check_settings, try_network
+from .checks import check_choice, check_objective, check_pairs, check_settings, try_network, try_transforms
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
@@ -88,6 +88,7 @@ def build(
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
+    try_transforms(regularizers.transforms, cfg)
     for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
         if hasattr(regularizer, "begin"):  # what refers to the initial weights
             try_to(f"regularizer.{name}", regularizer.begin, objective.network)

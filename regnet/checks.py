@@ -10,14 +10,15 @@ from torch import nn
 
 from .cli import config_folder
 from .errors import UserError
+from .make import try_to
 from .objective import Objective
-from .regularizers import Update
+from .regularizers import BatchTransform, Update
 from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
 
 CONTRADICTIONS = (  # sets of which one may be chosen, and why
-    ({"mixup", "cutmix"}, "both mix the batch"),
+    ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
     ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
 )
 SAME_WEIGHT = (  # the same, where they act on the same weight
@@ -131,3 +132,12 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
             f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
             f"and must give (2, {cfg.data.num_outputs})"
         )
+
+
+def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig) -> None:
+    """Each on two empty samples: it takes such inputs and targets. Raises UserError."""
+    x = torch.zeros(2, *cfg.data.shape)
+    y = torch.zeros(2, dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
+    with torch.random.fork_rng(devices=[]):
+        for name, transform in transforms.items():
+            try_to(f"regularizer.{name}", transform, x, y)

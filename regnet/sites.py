@@ -59,9 +59,11 @@ class Site:
         """Gives each layer its rate, once all are there.
 
         Raises:
-            ValueError: as many rates as sites are needed, each in [0, 1).
+            ValueError: there is none; or there are not as many rates as sites, each in [0, 1).
         """
         count = len(self.made)
+        if not count:
+            raise ValueError("this network has no place for it")
         if "rate" not in self.layer._buffers:
             return
         rates = self.rates or [RULES[self.rule](i + 1, count) * self.layer.rate.item() for i in range(count)]

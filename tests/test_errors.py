@@ -29,7 +29,7 @@ class Flat(Wide):
 
 # arguments, and what the sentence says: the key, the value, and what would be right
 CHOICES = [
-    ("regularizer=l33", r"regularizer=l33: l33 is not one of augment, .*; did you mean l1 or l2\?"),
+    ("regularizer=l33", r"regularizer=l33: l33 is not one of .*augment, .*; did you mean l1 or l2\?"),
     ("regularizer=[dropout,l22]", r"l22 is not one of .*; did you mean l2\?"),
     ("data=mnits", r"data=mnits: .*; did you mean mnist\?"),
     ("optimizer=adamm", r"adamm is not one of adam, adamw, sgd; did you mean adam\?"),
@@ -115,6 +115,10 @@ PARTS_THAT_DO_NOT_FIT = [
         r"needs a site `spatial_dropout` in model=regnet\.models\.MLP, whose sites are input",
     ),
     ("data=wine model=cnn", r"a CNN needs images of shape \(C, H, W\), and these samples have shape \(13,\)"),
+    ("data=wine regularizer=cutmix", r"regularizer\.cutmix: this is for images .* have shape \(13,\)"),
+    ("data=diabetes regularizer=cutout", r"regularizer\.cutout: this is for images .* have shape \(10,\)"),
+    ("data=wine regularizer=rand_augment", r"regularizer\.rand_augment: this is for images .* have shape \(13,\)"),
+    ("data=wine regularizer=auto_augment", r"regularizer\.auto_augment: policy must be one of .*got None; .*need none"),
     ("data=diabetes regularizer=label_smoothing", r"regularizer\.label_smoothing: .*needs classes, .*regression"),
     ("data=diabetes data.label_noise=0.1", r"data\.label_noise=0\.1 needs classes"),
 ]

@@ -1,13 +1,19 @@
 """Regularizers, one file per kind: each class is its formula and works in any training code."""
 
+from .augment import ShiftFlip
 from .concrete import ConcreteDropout
 from .constraints import Constraint, MaxNorm
 from .dropblock import DropBlock
 from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
+from .erasing import Cutout, RandomErasing
 from .gaussian import GaussianDropout
+from .input_noise import FeatureNoise, InputNoise, PixelNoise
+from .mixing import CutMix, Mixup, MixupOrCutMix
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
+from .policies import AugMix, AutoAugment, RandAugment, TrivialAugment
 from .residual import DropPath, ShakeDrop, ShakeShake
-from .transforms import BatchTransform, FeatureNoise, LabelSmoothing, Mixup, PixelNoise, ShiftFlip
+from .targets import LabelSmoothing
+from .transforms import BatchTransform
 from .updates import BeforeStep, Update, WeightDecay
 from .weight_layers import L0, DropConnect, VariationalDropout, WeightLayer, WeightLayerPenalty
 
@@ -16,10 +22,14 @@ __all__ = [
     "L1",
     "L2",
     "AlphaDropout",
+    "AugMix",
+    "AutoAugment",
     "BatchTransform",
     "BeforeStep",
     "ConcreteDropout",
     "Constraint",
+    "CutMix",
+    "Cutout",
     "DropBlock",
     "DropConnect",
     "DropPath",
@@ -27,17 +37,22 @@ __all__ = [
     "ElasticNet",
     "FeatureNoise",
     "GaussianDropout",
+    "InputNoise",
     "LabelSmoothing",
     "LayerPenalty",
     "MaxNorm",
     "Mixup",
+    "MixupOrCutMix",
     "Penalty",
     "PixelNoise",
+    "RandAugment",
+    "RandomErasing",
     "RandomLayer",
     "ShakeDrop",
     "ShakeShake",
     "ShiftFlip",
     "SpatialDropout",
+    "TrivialAugment",
     "Update",
     "VariationalDropout",
     "WeightDecay",

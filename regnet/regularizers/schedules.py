@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from torch import Tensor, nn
 
 Factor = Callable[[float], float]
-NAMES = ("strength", "rate", "radius", "smoothing", "noise")  # of what may be scheduled, one in each regularizer
+NAMES = ("strength", "rate", "radius", "smoothing", "noise", "probability")  # of what may be scheduled, one in each
 
 
 def parse(text: str, epochs: int | None = None) -> Factor:

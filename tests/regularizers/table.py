@@ -106,6 +106,15 @@ WEIGHT_LAYERS = {
 TRANSFORMS = {
     "augment": Row(R.BatchTransform, partial(R.ShiftFlip, 2, True)),
     "mixup": Row(R.BatchTransform, partial(R.Mixup, 0.4, CLASSES)),
+    "cutmix": Row(R.BatchTransform, partial(R.CutMix, 1.0, CLASSES)),
+    "mixup_cutmix": Row(R.BatchTransform, partial(R.MixupOrCutMix, 1.0, CLASSES)),
+    "cutout": Row(R.BatchTransform, partial(R.Cutout, 0.4)),
+    "random_erasing": Row(R.BatchTransform, R.RandomErasing),
+    "input_noise": Row(R.BatchTransform, partial(R.InputNoise, 0.3)),
+    "rand_augment": Row(R.BatchTransform, R.RandAugment),
+    "trivial_augment": Row(R.BatchTransform, R.TrivialAugment),
+    "auto_augment": Row(R.BatchTransform, partial(R.AutoAugment, "svhn")),
+    "aug_mix": Row(R.BatchTransform, R.AugMix),
     "label_smoothing": Row(R.BatchTransform, partial(R.LabelSmoothing, 0.1, CLASSES)),
 }
 

@@ -13,6 +13,7 @@ from table import CONF, FILES, LAYERS, TABLE, made_by
 
 from regnet import regularizers as R
 from regnet.build import build
+from regnet.checks import CONTRADICTIONS, SAME_WEIGHT
 from regnet.errors import UserError
 
 
@@ -123,6 +124,10 @@ def test_trains_in_every_pair(one, model, composed):
         cfg = config(model, one, other)
         # the largest of the networks trains the pairs that no other can
         if lacks_site(cfg) or (model == "resnet" and not lacks_site(config("cnn", one, other))):
+            continue
+        if any(len(rivals & {one, other}) > 1 for rivals, _ in (*CONTRADICTIONS, *SAME_WEIGHT)):
+            with pytest.raises(UserError, match=rf"{one}.*{other}|{other}.*{one}.*contradict"):
+                build(cfg)
             continue
         setup, _ = steps(cfg)
         stages = [transform.stage for transform in setup.module.transforms]
