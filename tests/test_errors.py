@@ -29,13 +29,13 @@ class Flat(Wide):
 
 # arguments, and what the sentence says: the key, the value, and what would be right
 CHOICES = [
-    ("regularizer=l33", r"regularizer=l33: l33 is not one of .*augment, .*; did you mean l1 or l2\?"),
+    ("regularizer=l33", r"regularizer=l33: l33 is not one of .*augment, .*; did you mean l0 or l1 or l2\?"),
     ("regularizer=[dropout,l22]", r"l22 is not one of .*; did you mean l2\?"),
     ("data=mnits", r"data=mnits: .*; did you mean mnist\?"),
     ("optimizer=adamm", r"adamm is not one of adam, adamw, sgd; did you mean adam\?"),
     ("experiment=nope", r"experiment=nope: nope is not one of .*small_digits"),
     ("regularizer=null", r"takes the name of an option, and null is none"),
-    ("-m regularizer=l33,l2", r"regularizer=l33: .*; did you mean l1 or l2\?"),
+    ("-m regularizer=l33,l2", r"regularizer=l33: .*; did you mean l0 or l1 or l2\?"),
 ]
 KEYS = [
     ("model.width=3", r"model\.width=3: model has no key width; did you mean widths\?"),
