@@ -21,6 +21,7 @@ from regnet.module import RegularizedModule
 from regnet.objective import Objective
 from regnet.regularizers import ASAM, SAM, Dropout, GradientClipping, GradientNoise, Lookahead
 from regnet.tasks import Classification
+from tests.commands import TINY, evaluate, finish, record, start, train, train_into
 
 SEED, N, BATCH = 3, 22, 8  # 3 steps an epoch
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -342,3 +343,72 @@ def test_resumed_run_equals_one_never_interrupted(fit, tmp_path, name, kill):
         if key == "callbacks":  # LastCheckpoint aside, whose key is the same
             mine, theirs = ({k: v for k, v in one.items() if "Keep" not in k} for one in (mine, theirs))
         assert same(mine, theirs), key
+
+
+def test_an_ensemble_from_the_command_line_is_what_is_tested_and_evaluated(tmp_path):
+    """The chosen epoch has fewer snapshots than the last one had."""
+    tiny = [*TINY, "trainer.max_epochs=6", "optimizer.lr=0.3", "regularizer=snapshots"]
+    kept = train_into(tmp_path / "run", *tiny, "regularizer.snapshots.cycles=6")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    sizes = {len(value) for name, value in state.items() if "/" in name}
+    assert sizes == {kept["best_epoch"] + 1}
+    assert "\nequal to the record\n" in evaluate("run=run", cwd=tmp_path).out
+    done = train(*tiny, "scheduler=cosine", "hydra.run.dir=other", cwd=tmp_path)
+    assert (done.code, record(tmp_path / "other")["reason"].count("scheduler=constant")) == (1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", ["[sam,gradient_clipping]", "lookahead", "snapshots", "swa"])
+def test_two_processes_with_half_batches_make_the_steps_of_one(tmp_path, chosen):
+    common = [f"regularizer={chosen}", "trainer.max_epochs=4", "data.train_size=256", "trainer.accelerator=cpu"]
+    two = ["trainer.devices=2", "+trainer.strategy=ddp", "data.batch_size=8", "trainer.accumulate_grad_batches=2"]
+    done = finish(start("regnet-train", *common, *two, "hydra.run.dir=two", cwd=tmp_path))
+    assert done.code == 0, done.err
+    one = train_into(tmp_path / "one", *common, "data.batch_size=32")["metrics"]
+    for part in ("train", "val", "test"):
+        assert record(tmp_path / "two")["metrics"][part]["loss"] == pytest.approx(one[part]["loss"], rel=1e-3)
+
+
+TWO = """
+import os
+from functools import partial
+
+import torch
+from lightning import Trainer
+from torch import nn
+
+from regnet.callbacks import Swa
+from regnet.data.loader import EpochSampler, TensorLoader
+from regnet.data.samples import Samples
+from regnet.module import RegularizedModule
+from regnet.objective import Objective
+from regnet.regularizers import GradientNoise
+from regnet.tasks import Classification
+
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3))
+samples = Samples(torch.randn(40, 6), torch.arange(40) % 3)
+module = RegularizedModule(
+    Objective(net, Classification()), partial(torch.optim.SGD, lr=0.1), updates=[GradientNoise(1.0)]
+)
+trainer = Trainer(
+    accelerator="cpu", devices=2, strategy="ddp", max_epochs=4, callbacks=[Swa(0.5)], logger=False,
+    enable_checkpointing=False, enable_progress_bar=False, use_distributed_sampler=False, num_sanity_val_steps=0,
+)
+sampler = EpochSampler(40, 0, True, rank=int(os.environ.get("LOCAL_RANK", 0)), world_size=2)
+eval_loader = TensorLoader(samples, 40, EpochSampler(40, 0, False))
+trainer.fit(module, TensorLoader(samples, 10, sampler), [eval_loader] * 2)
+for name, tensor in net.state_dict().items():
+    each = [torch.empty_like(tensor) for _ in range(2)]
+    torch.distributed.all_gather(each, tensor)
+    assert torch.equal(*each), name
+print("the same in both")
+"""
+
+
+@pytest.mark.slow
+def test_noise_and_the_statistics_of_an_average_are_the_same_in_two_processes(tmp_path):
+    (tmp_path / "two.py").write_text(TWO)
+    done = finish(start(str(tmp_path / "two.py"), cwd=tmp_path))
+    assert done.code == 0, done.err
+    assert done.out.count("the same in both") == 2
