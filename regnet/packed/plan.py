@@ -22,7 +22,7 @@ OWN = {  # what each run of a pack has for itself
     "optimizer": ("lr", "weight_decay", "momentum", "betas"),
 }
 HYPERPARAMETERS = ("strength", "rate", "radius", "smoothing", "noise", "l1_ratio", "probability", "size", "schedule")
-EARLY_STOPPING = "lightning.pytorch.callbacks.EarlyStopping"
+EARLY_STOPPING = "regnet.callbacks.EarlyStopping"
 OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
 OPTIMIZER_KEYS = {
     *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),

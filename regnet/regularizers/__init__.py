@@ -7,20 +7,25 @@ from .dropblock import DropBlock
 from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
 from .erasing import Cutout, RandomErasing
 from .gaussian import GaussianDropout
+from .gradients import GradientClipping, GradientNoise
 from .input_noise import FeatureNoise, InputNoise, PixelNoise
+from .lookahead import Lookahead
 from .mixing import CutMix, Mixup, MixupOrCutMix
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
 from .policies import AugMix, AutoAugment, RandAugment, TrivialAugment
 from .residual import DropPath, ShakeDrop, ShakeShake
+from .sharpness import ASAM, SAM
 from .targets import LabelSmoothing
 from .transforms import BatchTransform
-from .updates import BeforeStep, Update, WeightDecay
+from .updates import BeforeStep, CoupledDecay, Update, WeightDecay
 from .weight_layers import L0, DropConnect, VariationalDropout, WeightLayer, WeightLayerPenalty
 
 __all__ = [
+    "ASAM",
     "L0",
     "L1",
     "L2",
+    "SAM",
     "AlphaDropout",
     "AugMix",
     "AutoAugment",
@@ -28,6 +33,7 @@ __all__ = [
     "BeforeStep",
     "ConcreteDropout",
     "Constraint",
+    "CoupledDecay",
     "CutMix",
     "Cutout",
     "DropBlock",
@@ -37,9 +43,12 @@ __all__ = [
     "ElasticNet",
     "FeatureNoise",
     "GaussianDropout",
+    "GradientClipping",
+    "GradientNoise",
     "InputNoise",
     "LabelSmoothing",
     "LayerPenalty",
+    "Lookahead",
     "MaxNorm",
     "Mixup",
     "MixupOrCutMix",

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from scipy.special import expit
 
 from regnet import regularizers as R
-from regnet.callbacks import Ema
+from regnet.callbacks import EarlyStopping, Ema, Snapshots, Swa
 
 CONF = Path(__file__).parents[2] / "conf" / "regularizer"
 FILES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -49,7 +49,13 @@ PENALTIES = {
 }
 
 UPDATES = {
+    "asam": Row(R.Update, partial(R.ASAM, 0.5)),
+    "coupled_decay": Row(R.Update, partial(R.CoupledDecay, 0.1)),
+    "gradient_clipping": Row(R.Update, partial(R.GradientClipping, 0.1)),
+    "gradient_noise": Row(R.Update, partial(R.GradientNoise, 0.1)),
+    "lookahead": Row(R.Update, partial(R.Lookahead, 0.5, 2)),
     "max_norm": Row(R.Constraint, partial(R.MaxNorm, 0.5), lambda w: np.linalg.norm(w) <= 0.5 * (1 + 1e-6)),
+    "sam": Row(R.Update, partial(R.SAM, 0.05)),
     "weight_decay": Row(R.Update, partial(R.WeightDecay, 0.1)),
 }
 
@@ -121,6 +127,8 @@ TRANSFORMS = {
 PROCESS = {
     "early_stopping": Row(Callback, partial(EarlyStopping, "val/loss")),
     "ema": Row(Callback, partial(Ema, decay=0.9)),
+    "snapshots": Row(Callback, partial(Snapshots, 2)),
+    "swa": Row(Callback, Swa),
 }
 
 TABLE = {"none": Row(None, lambda: None)} | PENALTIES | UPDATES | LAYERS | WEIGHT_LAYERS | TRANSFORMS | PROCESS

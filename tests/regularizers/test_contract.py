@@ -43,14 +43,18 @@ def steps(cfg, count=3):
     optimizer = module.configure_optimizers()
     before = [p.detach().clone() for p in module.objective.parameters()]
     batches = iter(setup.data.train_dataloader())
+    terms = {}
     for _ in range(count):
         x, y = next(batches)
         for transform in module.transforms:
             x, y = transform(x, y)
-        terms = module.objective(x, y)
-        optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        optimizer.step()
+
+        def closure(x=x, y=y):
+            optimizer.zero_grad()
+            terms.update(module.objective(x, y))
+            torch.stack(list(terms.values())).sum().backward()
+
+        module.optimizer_step(0, 0, optimizer, closure)
     after = list(module.objective.parameters())
     assert all(torch.isfinite(p).all() for p in after)
     assert any(not torch.equal(p, q) for p, q in zip(before, after, strict=True))
