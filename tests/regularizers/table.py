@@ -92,8 +92,8 @@ def each(kind: type) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", rows.values(), ids=rows)
 
 
-def penalties(kind: type) -> pytest.MarkDecorator:
-    rows = {name: row for name, row in PENALTIES.items() if issubclass(made_by(row), kind)}
+def penalties(*kinds: type) -> pytest.MarkDecorator:
+    rows = {name: row for name, row in PENALTIES.items() if issubclass(made_by(row), kinds)}
     return pytest.mark.parametrize("row", rows.values(), ids=rows)
 
 

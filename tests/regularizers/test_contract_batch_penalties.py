@@ -173,21 +173,17 @@ def test_input_of_regression(row):
     assert value["penalty/it"].item() == pytest.approx(expected, rel=1e-9)
 
 
-@penalties(R.Penalty)
+@penalties(R.ActivityPenalty, R.OutputPenalty, R.InputPenalty)
 def test_passes_do_not_change_other_penalties(row, network):
     """Beside R-Drop the batch is doubled: means over it stay what they are."""
-    if issubclass(made_by(row), R.WeightPenalty):
-        pytest.skip("it does not see the batch")
     both = Objective(network, F.cross_entropy, {"it": row.make(1.0), "r_drop": R.RDrop(1.0, CLASSES)})(X, Y)
     torch.testing.assert_close(both["penalty/it"], term(row, network))
     torch.testing.assert_close(both["loss"], F.cross_entropy(network(X), Y))
     assert abs(both["penalty/r_drop"]) < 1e-15  # nothing draws
 
 
-@penalties(R.Penalty)
+@penalties(R.ActivityPenalty, R.OutputPenalty, R.InputPenalty)
 def test_terms_are_not_negative_but_the_confidence_penalty(row, network):
-    if issubclass(made_by(row), R.WeightPenalty):
-        pytest.skip("see test_penalty_is_linear_in_its_strength")
     value = term(row, network).item()
     if made_by(row) is R.ConfidencePenalty:
         assert -np.log(CLASSES) <= value <= 0

@@ -15,6 +15,8 @@ from regnet import regularizers as R
 from regnet.objective import Objective
 from regnet.weights import weights
 
+STACKED = (R.WeightPenalty, R.ActivityPenalty, R.OutputPenalty)  # the others differentiate within
+
 
 def make(row, strength, network, **settings):
     """The row's penalty; one that refers to initial weights begins with all of them 0.5."""
@@ -85,10 +87,8 @@ def test_penalty_derivatives(row, small_network):
     assert torch.autograd.gradgradcheck(of_weights, tensors)
 
 
-@penalties(R.Penalty)
+@penalties(*STACKED)
 def test_penalty_under_torch_func(row, small_network):
-    if hasattr(made_by(row), "alone"):
-        pytest.skip("it differentiates by itself, which torch.func does not see")
     value, parameters = as_function(make(row, 0.7, small_network), small_network)
     gradients = torch.func.grad(value)({name: p.detach() for name, p in parameters.items()})
     value(parameters).backward()
@@ -97,11 +97,9 @@ def test_penalty_under_torch_func(row, small_network):
         torch.testing.assert_close(gradients[name], expected)
 
 
-@penalties(R.Penalty)
+@penalties(*STACKED)
 def test_penalty_of_stacked_networks(row, small_network):
     """Under vmap, each network with its strength, is the penalty of one after the other, as packed runs have it."""
-    if hasattr(made_by(row), "alone"):
-        pytest.skip("it is not stacked")
     networks = [copy.deepcopy(small_network) for _ in range(3)]
     for network in networks:
         for layer in (network[0], network[3]):
