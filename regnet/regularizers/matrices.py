@@ -65,7 +65,13 @@ def _matrices(weight: Weight) -> Tensor:
 def _gram(matrices: Tensor) -> Tensor:
     """W Wᵀ or Wᵀ W, whichever is smaller; their eigenvalues other than zero are the same."""
     short = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mT
-    return short @ short.mT
+    return _products(short)
+
+
+def _products(matrices: Tensor) -> Tensor:
+    """Of all pairs of rows; autocast would take them in half precision (DESIGN 3.8)."""
+    with torch.autocast(matrices.device.type, enabled=False):
+        return matrices @ matrices.mT
 
 
 def _off_identity(matrices: Tensor) -> Tensor:
@@ -75,6 +81,6 @@ def _off_identity(matrices: Tensor) -> Tensor:
 
 def _cosines(matrices: Tensor) -> Tensor:
     unit = F.normalize(matrices, dim=-1, eps=1e-6)
-    cosines = (unit @ unit.mT).triu(1)
+    cosines = _products(unit).triu(1)
     count = matrices.shape[-2]
     return cosines.abs().sum((-2, -1)) / max(count * (count - 1) / 2, 1)

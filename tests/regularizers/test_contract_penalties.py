@@ -13,6 +13,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from regnet import regularizers as R
 from regnet.objective import Objective
+from regnet.tasks import Classification
 from regnet.weights import weights
 
 STACKED = (R.WeightPenalty, R.ActivityPenalty, R.OutputPenalty)  # the others differentiate within
@@ -174,6 +175,20 @@ def test_penalty_of_half_precision_is_summed_in_float32(row, dtype):
     same.zero_grad()
     make(row, 1.0, same)(same).backward()
     torch.testing.assert_close(network.weight.grad, same.weight.grad.to(dtype))
+
+
+@penalties(R.Penalty)
+def test_penalty_under_autocast(row, small_network):
+    small_network.float()
+    objective = Objective(small_network, Classification(), {"it": make(row, 0.5, small_network)})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = objective(X.float(), Y)
+    sum(terms.values()).backward()
+    assert terms["penalty/it"].dtype == torch.float32
+    exact = objective(X.float(), Y)["penalty/it"].item()
+    exactly = issubclass(made_by(row), R.WeightPenalty)  # others see activations and outputs in bfloat16
+    assert terms["penalty/it"].item() == pytest.approx(exact, rel=1e-6 if exactly else 0.05, abs=1e-6)
+    assert all(p.grad.isfinite().all() for p in small_network.parameters())
 
 
 @penalties(R.Penalty)
