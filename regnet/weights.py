@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, type_before_parametrizations
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 Select = str | Sequence[str] | None
@@ -46,6 +47,14 @@ class Weight(NamedTuple):
         if isinstance(self.module, TRANSPOSED):  # (in, out/groups, k...)
             return self.tensor.unflatten(0, (self.module.groups, -1)).transpose(1, 2)
         return self.tensor.unsqueeze(0)  # (1, out, in, k...)
+
+    @property
+    def blocks(self) -> Tensor:
+        """(groups, out, in, k): what connects inputs and outputs, one block for each group of a convolution."""
+        blocks = self.units
+        if self.tensor.ndim >= 2 and isinstance(self.module, CONVOLUTIONS):
+            blocks = self.tensor.unflatten(0, (self.module.groups, -1))
+        return blocks.reshape(*blocks.shape[:3], -1)
 
 
 def weights(network: nn.Module, select: Select = None) -> list[Weight]:

@@ -1,5 +1,6 @@
 """Regularizers, one file per kind: each class is its formula and works in any training code."""
 
+from .activities import ActivityL1, ActivityL2, ActivityPenalty, KLSparsity
 from .augment import ShiftFlip
 from .concrete import ConcreteDropout
 from .constraints import Constraint, MaxNorm
@@ -9,12 +10,16 @@ from .erasing import Cutout, RandomErasing
 from .gaussian import GaussianDropout
 from .gradients import GradientClipping, GradientNoise
 from .input_noise import FeatureNoise, InputNoise, PixelNoise
+from .inputs import GradientPenalty, InputPenalty, Jacobian
 from .lookahead import Lookahead
+from .matrices import NuclearNorm, Orthogonal, SpectralNorm
 from .mixing import CutMix, Mixup, MixupOrCutMix
+from .outputs import ConfidencePenalty, OutputPenalty, RDrop, SpectralDecoupling
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
 from .policies import AugMix, AutoAugment, RandAugment, TrivialAugment
 from .residual import DropPath, ShakeDrop, ShakeShake
 from .sharpness import ASAM, SAM
+from .structured import L2SP, GroupLasso, Hoyer, SparseGroupLasso
 from .targets import LabelSmoothing
 from .transforms import BatchTransform
 from .updates import BeforeStep, CoupledDecay, Update, WeightDecay
@@ -25,13 +30,18 @@ __all__ = [
     "L0",
     "L1",
     "L2",
+    "L2SP",
     "SAM",
+    "ActivityL1",
+    "ActivityL2",
+    "ActivityPenalty",
     "AlphaDropout",
     "AugMix",
     "AutoAugment",
     "BatchTransform",
     "BeforeStep",
     "ConcreteDropout",
+    "ConfidencePenalty",
     "Constraint",
     "CoupledDecay",
     "CutMix",
@@ -45,22 +55,35 @@ __all__ = [
     "GaussianDropout",
     "GradientClipping",
     "GradientNoise",
+    "GradientPenalty",
+    "GroupLasso",
+    "Hoyer",
     "InputNoise",
+    "InputPenalty",
+    "Jacobian",
+    "KLSparsity",
     "LabelSmoothing",
     "LayerPenalty",
     "Lookahead",
     "MaxNorm",
     "Mixup",
     "MixupOrCutMix",
+    "NuclearNorm",
+    "Orthogonal",
+    "OutputPenalty",
     "Penalty",
     "PixelNoise",
+    "RDrop",
     "RandAugment",
     "RandomErasing",
     "RandomLayer",
     "ShakeDrop",
     "ShakeShake",
     "ShiftFlip",
+    "SparseGroupLasso",
     "SpatialDropout",
+    "SpectralDecoupling",
+    "SpectralNorm",
     "TrivialAugment",
     "Update",
     "VariationalDropout",

@@ -22,6 +22,11 @@ def ratio(value: float, name: str = "ratio") -> Tensor:
     return _number(value, lambda v: 0 <= v <= 1, f"{name} must be in [0, 1]")
 
 
+def fraction(value: float, name: str = "fraction") -> Tensor:
+    """A number in (0, 1). Raises ValueError for anything else."""
+    return _number(value, lambda v: 0 < v < 1, f"{name} must be in (0, 1)")
+
+
 def radius(value: float, name: str = "radius") -> Tensor:
     """A finite number > 0. Raises ValueError for anything else."""
     return _number(value, lambda v: 0 < v < math.inf, f"{name} must be a finite number > 0")

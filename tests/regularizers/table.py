@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import references as ref
 from lightning.pytorch.callbacks import Callback
 from scipy.special import expit
 
@@ -30,10 +31,13 @@ class Row(NamedTuple):
     """`make` builds it; a penalty from its strength, a layer from its rate.
 
     The reference, in NumPy, is by kind:
-    penalty: its value at strength 1, of all weights as one vector; constraint: whether the weights (fan-in,)
-    of a unit are feasible; layer: of an input (B, C, H, W), the shape of its independent draws, and `noise`; weight
-    layer: the sampled weight's E[w̃/w] and the weight in evaluation, both as factors of w, when it is new;
-    others: none, see the tests of the class itself.
+    penalty: its value at strength 1 of weights, given as `references.blocks` (a starting point is 0.5);
+        of activations, (B, ...) each; of logits (B, C), of two passes (2B, C);
+        of the derivatives of logits (B, C, D) and loss (B, D) by the inputs
+    constraint: whether the weights (fan-in,) of a unit are feasible
+    layer: of an input (B, C, H, W), the shape of its independent draws, and `noise`
+    weight layer: the sampled weight's E[w̃/w] and the weight in evaluation, both as factors of w, when it is new
+    others: none, see the tests of the class itself
     """
 
     kind: type | None
@@ -43,9 +47,28 @@ class Row(NamedTuple):
 
 
 PENALTIES = {
-    "l1": Row(R.Penalty, R.L1, lambda w: np.abs(w).sum()),
-    "l2": Row(R.Penalty, R.L2, lambda w: (w**2).sum()),
-    "elastic_net": Row(R.Penalty, partial(R.ElasticNet, l1_ratio=0.25), lambda w: (0.25 * abs(w) + 0.75 * w**2).sum()),
+    "l1": Row(R.Penalty, R.L1, ref.entries(np.abs)),
+    "l2": Row(R.Penalty, R.L2, ref.entries(np.square)),
+    "elastic_net": Row(
+        R.Penalty, partial(R.ElasticNet, l1_ratio=0.25), ref.entries(lambda w: 0.25 * abs(w) + 0.75 * w**2)
+    ),
+    "l2_sp": Row(R.Penalty, R.L2SP, ref.entries(lambda w: (w - 0.5) ** 2)),
+    "group_lasso": Row(R.Penalty, R.GroupLasso, ref.group_lasso(0)),
+    "sparse_group_lasso": Row(R.Penalty, partial(R.SparseGroupLasso, l1_ratio=0.25), ref.sparse_group_lasso),
+    "hoyer": Row(R.Penalty, R.Hoyer, ref.hoyer_square),
+    "orthogonal": Row(R.Penalty, R.Orthogonal, ref.matrices(ref.gram)),
+    "spectral_norm": Row(R.Penalty, R.SpectralNorm, ref.matrices(ref.largest_singular)),
+    "nuclear_norm": Row(R.Penalty, R.NuclearNorm, ref.matrices(ref.all_singular)),
+    "activity_l1": Row(R.Penalty, R.ActivityL1, lambda hs: sum(np.abs(h).sum() / len(h) for h in hs)),
+    "activity_l2": Row(R.Penalty, R.ActivityL2, lambda hs: sum((h**2).sum() / len(h) for h in hs)),
+    "kl_sparsity": Row(R.Penalty, partial(R.KLSparsity, target=0.25), ref.kl_sparsity),
+    "confidence_penalty": Row(R.Penalty, partial(R.ConfidencePenalty, num_classes=CLASSES), ref.negative_entropy),
+    "spectral_decoupling": Row(
+        R.Penalty, partial(R.SpectralDecoupling, num_classes=CLASSES), lambda z: (z**2).sum(1).mean()
+    ),
+    "r_drop": Row(R.Penalty, partial(R.RDrop, num_classes=CLASSES), ref.symmetric_kl),
+    "jacobian": Row(R.Penalty, partial(R.Jacobian, projections=None), lambda dz, dloss: (dz**2).sum((1, 2)).mean()),
+    "gradient_penalty": Row(R.Penalty, R.GradientPenalty, lambda dz, dloss: (dloss**2).sum(1).mean()),
 }
 
 UPDATES = {
@@ -138,6 +161,11 @@ OTHERS = {"feature_noise": Row(R.BatchTransform, partial(R.FeatureNoise, 0.3))}
 
 def each(*kinds: type) -> pytest.MarkDecorator:
     rows = {name: row for name, row in (TABLE | OTHERS).items() if row.kind in kinds}
+    return pytest.mark.parametrize("row", rows.values(), ids=rows)
+
+
+def penalties(*kinds: type) -> pytest.MarkDecorator:
+    rows = {name: row for name, row in PENALTIES.items() if issubclass(made_by(row), kinds)}
     return pytest.mark.parametrize("row", rows.values(), ids=rows)
 
 
