@@ -21,8 +21,8 @@ class Row(NamedTuple):
     """`make` builds it; a penalty from its strength, a layer from its rate.
 
     The reference, in NumPy, is by kind:
-    penalty: its value at strength 1, of all weights as one vector; constraint: whether the weights (fan-in,)
-    of a unit are feasible; layer: of an input (B, C, H, W), the shape of its independent draws;
+    penalty: its value at strength 1, of all weights as one vector; constraint: whether a matrix of weights
+    (units, fan-in) is feasible; layer: of an input (B, C, H, W), the shape of its independent draws;
     others: none, see the tests of the class itself.
     """
 
@@ -37,8 +37,32 @@ PENALTIES = {
     "elastic_net": Row(R.Penalty, partial(R.ElasticNet, l1_ratio=0.25), lambda w: (0.25 * abs(w) + 0.75 * w**2).sum()),
 }
 
+
+def norms(w: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(w, axis=1)
+
+
+def orthonormal(w: np.ndarray) -> bool:
+    w = w if len(w) <= w.shape[1] else w.T
+    return np.abs(w @ w.T - np.eye(len(w))).max() <= 1e-6
+
+
 UPDATES = {
-    "max_norm": Row(R.Constraint, partial(R.MaxNorm, 0.5), lambda w: np.linalg.norm(w) <= 0.5 * (1 + 1e-6)),
+    "max_norm": Row(R.Constraint, partial(R.MaxNorm, 0.5), lambda w: norms(w).max() <= 0.5 * (1 + 1e-6)),
+    "min_max_norm": Row(
+        R.Constraint,
+        partial(R.MinMaxNorm, 0.3, 0.6),
+        lambda w: norms(w).min() >= 0.3 * (1 - 1e-6) and norms(w).max() <= 0.6 * (1 + 1e-6),
+    ),
+    "unit_norm": Row(R.Constraint, R.UnitNorm, lambda w: np.abs(norms(w) - 1).max() <= 1e-6),
+    "non_negative": Row(R.Constraint, R.NonNegative, lambda w: w.min() >= 0),
+    "spectral_clip": Row(
+        R.Constraint, partial(R.SpectralClip, 0.8), lambda w: np.linalg.norm(w, 2) <= 0.8 * (1 + 1e-6)
+    ),
+    "orthogonal_projection": Row(R.Constraint, R.OrthogonalProjection, orthonormal),
+    "proximal_l1": Row(R.Proximal, partial(R.ProximalL1, 0.01)),
+    "proximal_l0": Row(R.Proximal, partial(R.ProximalL0, 0.01)),
+    "proximal_group_lasso": Row(R.Proximal, partial(R.ProximalGroupLasso, 0.01)),
     "weight_decay": Row(R.Update, partial(R.WeightDecay, 0.1)),
 }
 
