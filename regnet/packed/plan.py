@@ -22,7 +22,8 @@ OWN = {  # what each run of a pack has for itself
     "optimizer": ("lr", "weight_decay", "momentum", "betas"),
 }
 HYPERPARAMETERS = {
-    *("strength", "rate", "radius", "smoothing", "noise", "l1_ratio", "probability", "size", "target", "schedule")
+    *("strength", "rate", "radius", "min", "max", "smoothing", "noise", "l1_ratio", "probability", "size", "target"),
+    "schedule",
 }
 EARLY_STOPPING = "regnet.callbacks.EarlyStopping"
 OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}

@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 
 from ..exact import Exact
 from ..objective import Objective
-from ..regularizers import Constraint, Update, WeightDecay
+from ..regularizers import Constraint, Proximal, Update, WeightDecay
 from ..weights import name_statistics, scaled, tensor_statistics, weights
 from .forms import Forms
 from .noise import Given, Noise
@@ -21,7 +21,7 @@ from .trace import Traced, takes_no_decisions
 Tensors = dict[str, Tensor]
 NETWORK = "network."
 PATIENCE = 20  # calls: recording takes as long as they gain, and a pack that others leave soon has another shape
-UPDATES = (WeightDecay, Constraint)  # the kinds that a stack knows
+UPDATES = (WeightDecay, Constraint, Proximal)  # the kinds that a stack knows
 
 
 class Stack:
@@ -110,11 +110,13 @@ class Stack:
         return values, dict(zip(self.params, grads, strict=True))
 
     @torch.no_grad()
-    def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor) -> None:
-        """Constraints or decay of each network of `rows`; lr (K,) float32."""
+    def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor, steps: Tensors | None = None) -> None:
+        """Updates of a kind of each network of `rows`; lr (K,) float32; `steps` are what proximal ones follow."""
+        own = [tensor[rows] for tensor in self._of_network(self.state).values()]
         for update, limits, act in zip(self.updates[0], self.limits, self._updates, strict=True):
             if isinstance(update, kind):
-                act(*(t[rows] for t in self._of_network(self.state).values()), *(t[rows] for t in limits.values()), lr)
+                sizes = self._of_network(steps).values() if isinstance(update, Proximal) else ()
+                act(*own, *(tensor[rows] for tensor in limits.values()), lr, *sizes)
 
     @torch.no_grad()
     def measure(self, rows: slice, batches: Sequence[Tensor], y: Tensor) -> list[dict[str, float]]:
@@ -189,15 +191,16 @@ class Stack:
         return values.detach(), *grads
 
     def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
-        *state, lr = tensors
         scope = _Scope(self.objectives[0].network, self.updates[0][i])
         names = [*(NETWORK + name for name in self._of_network(self.state)), *(f"update.{name}" for name in limits)]
+        state, (lr, *sizes) = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
+        steps = dict(zip(self._of_network(self.params), sizes, strict=bool(sizes)))
 
-        def act(state: Tensors, lr: Tensor) -> Tensor:
-            functional_call(scope, state, (lr,))
+        def act(state: Tensors, lr: Tensor, steps: Tensors) -> Tensor:
+            functional_call(scope, state, (lr, steps))
             return lr
 
-        return (vmap(act)(dict(zip(names, state, strict=True)), lr),)
+        return (vmap(act)(state, lr, steps),)
 
     @staticmethod
     def _of_network(tensors: Tensors) -> Tensors:
@@ -222,8 +225,10 @@ class _Scope(nn.Module):
         super().__init__()
         self.network, self.update = network, update
 
-    def forward(self, lr: Tensor) -> None:
-        if isinstance(self.update, WeightDecay):
+    def forward(self, lr: Tensor, steps: Tensors) -> None:
+        if isinstance(self.update, Proximal):
+            self.update(self.network, steps)
+        elif isinstance(self.update, WeightDecay):
             for factor, found in scaled(weights(self.network, self.update.select), self.update.scale):
                 self.update.shrink([weight.tensor for weight in found], factor * lr)
         else:

@@ -3,7 +3,7 @@
 from .activities import ActivityL1, ActivityL2, ActivityPenalty, KLSparsity
 from .augment import ShiftFlip
 from .concrete import ConcreteDropout
-from .constraints import Constraint, MaxNorm
+from .constraints import Constraint, MaxNorm, MinMaxNorm, NonNegative, OrthogonalProjection, SpectralClip, UnitNorm
 from .dropblock import DropBlock
 from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
 from .erasing import Cutout, RandomErasing
@@ -17,6 +17,7 @@ from .mixing import CutMix, Mixup, MixupOrCutMix
 from .outputs import ConfidencePenalty, OutputPenalty, RDrop, SpectralDecoupling
 from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
 from .policies import AugMix, AutoAugment, RandAugment, TrivialAugment
+from .proximal import Proximal, ProximalGroupLasso, ProximalL0, ProximalL1
 from .residual import DropPath, ShakeDrop, ShakeShake
 from .sharpness import ASAM, SAM
 from .structured import L2SP, GroupLasso, Hoyer, SparseGroupLasso
@@ -66,13 +67,20 @@ __all__ = [
     "LayerPenalty",
     "Lookahead",
     "MaxNorm",
+    "MinMaxNorm",
     "Mixup",
     "MixupOrCutMix",
+    "NonNegative",
     "NuclearNorm",
     "Orthogonal",
+    "OrthogonalProjection",
     "OutputPenalty",
     "Penalty",
     "PixelNoise",
+    "Proximal",
+    "ProximalGroupLasso",
+    "ProximalL0",
+    "ProximalL1",
     "RDrop",
     "RandAugment",
     "RandomErasing",
@@ -82,9 +90,11 @@ __all__ = [
     "ShiftFlip",
     "SparseGroupLasso",
     "SpatialDropout",
+    "SpectralClip",
     "SpectralDecoupling",
     "SpectralNorm",
     "TrivialAugment",
+    "UnitNorm",
     "Update",
     "VariationalDropout",
     "WeightDecay",

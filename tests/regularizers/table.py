@@ -34,7 +34,7 @@ class Row(NamedTuple):
     penalty: its value at strength 1 of weights, given as `references.blocks` (a starting point is 0.5);
         of activations, (B, ...) each; of logits (B, C), of two passes (2B, C);
         of the derivatives of logits (B, C, D) and loss (B, D) by the inputs
-    constraint: whether the weights (fan-in,) of a unit are feasible
+    constraint: whether a matrix of weights (units, fan-in) is feasible
     layer: of an input (B, C, H, W), the shape of its independent draws, and `noise`
     weight layer: the sampled weight's E[w̃/w] and the weight in evaluation, both as factors of w, when it is new
     others: none, see the tests of the class itself
@@ -71,14 +71,38 @@ PENALTIES = {
     "gradient_penalty": Row(R.Penalty, R.GradientPenalty, lambda dz, dloss: (dloss**2).sum(1).mean()),
 }
 
+
+def norms(w: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(w, axis=1)
+
+
+def orthonormal(w: np.ndarray) -> bool:
+    w = w if len(w) <= w.shape[1] else w.T
+    return np.abs(w @ w.T - np.eye(len(w))).max() <= 1e-6
+
+
 UPDATES = {
     "asam": Row(R.Update, partial(R.ASAM, 0.5)),
     "coupled_decay": Row(R.Update, partial(R.CoupledDecay, 0.1)),
     "gradient_clipping": Row(R.Update, partial(R.GradientClipping, 0.1)),
     "gradient_noise": Row(R.Update, partial(R.GradientNoise, 0.1)),
     "lookahead": Row(R.Update, partial(R.Lookahead, 0.5, 2)),
-    "max_norm": Row(R.Constraint, partial(R.MaxNorm, 0.5), lambda w: np.linalg.norm(w) <= 0.5 * (1 + 1e-6)),
     "sam": Row(R.Update, partial(R.SAM, 0.05)),
+    "max_norm": Row(R.Constraint, partial(R.MaxNorm, 0.5), lambda w: norms(w).max() <= 0.5 * (1 + 1e-6)),
+    "min_max_norm": Row(
+        R.Constraint,
+        partial(R.MinMaxNorm, 0.3, 0.6),
+        lambda w: norms(w).min() >= 0.3 * (1 - 1e-6) and norms(w).max() <= 0.6 * (1 + 1e-6),
+    ),
+    "unit_norm": Row(R.Constraint, R.UnitNorm, lambda w: np.abs(norms(w) - 1).max() <= 1e-6),
+    "non_negative": Row(R.Constraint, R.NonNegative, lambda w: w.min() >= 0),
+    "spectral_clip": Row(
+        R.Constraint, partial(R.SpectralClip, 0.8), lambda w: np.linalg.norm(w, 2) <= 0.8 * (1 + 1e-6)
+    ),
+    "orthogonal_projection": Row(R.Constraint, R.OrthogonalProjection, orthonormal),
+    "proximal_l1": Row(R.Proximal, partial(R.ProximalL1, 0.01)),
+    "proximal_l0": Row(R.Proximal, partial(R.ProximalL0, 0.01)),
+    "proximal_group_lasso": Row(R.Proximal, partial(R.ProximalGroupLasso, 0.01)),
     "weight_decay": Row(R.Update, partial(R.WeightDecay, 0.1)),
 }
 
