@@ -66,6 +66,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     import torch
 
     from .build import Statistics, build_objective, build_regularizers
+    from .compact import compact
     from .data.loader import EpochSampler, make_loader
     from .make import make, try_to
     from .measure import chosen_checkpoint, load_objective, measure
@@ -80,6 +81,10 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
     load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
+    if cfg.compact:
+        whole, objective.network = objective.network, try_to("compact=true", compact, objective.network)
+        before, after = (sum(p.numel() for p in net.parameters()) for net in (whole, objective.network))
+        print(f"{before:,} parameters → {after:,}")
 
     samples = _samples(cfg, trained)
     device = torch.device("cpu" if record["device"] == "cpu" or not torch.cuda.is_available() else "cuda")

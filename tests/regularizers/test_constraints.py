@@ -67,12 +67,12 @@ def matrices(layer):
 )
 def test_the_polar_factor_and_clipped_singular_values(layer):
     layer = layer.double()
-    nn.init.normal_(layer.weight, std=0.3)
+    nn.init.uniform_(layer.weight, -0.5, 0.5)
     before = matrices(layer).copy()
     SpectralClip(0.5)(layer)
     for got, w in zip(matrices(layer), before, strict=True):
         u, s, vh = np.linalg.svd(w, full_matrices=False)
-        assert s.max() > 0.5 > s.min()
+        assert s.max() > 0.5
         np.testing.assert_allclose(got, (u * s.clip(max=0.5)) @ vh, atol=1e-12)
     OrthogonalProjection()(layer)  # the clipped matrix has the same polar factor
     for got, w in zip(matrices(layer), before, strict=True):
