@@ -188,7 +188,7 @@ class Stack:
             params = {name: named[name].detach().requires_grad_() for name in self.params}
             values = vmap(terms, in_dims=(0, 0, batch, batch, 0), randomness="different")(params, buffers, x, y, words)
             grads = torch.autograd.grad(values.sum(), list(params.values()))
-        return values.detach(), *grads
+        return values.detach(), *(grad.contiguous() for grad in grads)  # laid out as the weights, for fused optimizers
 
     def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
         scope = _Scope(self.objectives[0].network, self.updates[0][i])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -37,7 +38,8 @@ class Traced:
             # recording computes, too: into copies
             copies = [t.clone() for t in tensors[: self.written]]
             self.recorded[key] = make_fx(self.function)(*copies, *tensors[self.written :]).forward
-        return self.recorded[key](*tensors)
+        with torch.autocast(tensors[0].device.type, enabled=False):  # whose casts were recorded, where they apply
+            return self.recorded[key](*tensors)
 
 
 def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:

@@ -100,6 +100,7 @@ CASES = {
     "sparse group lasso": ["regularizer=sparse_group_lasso", "regularizer.sparse_group_lasso.l1_ratio=0.1,0.9"],
     "hoyer": ["regularizer=hoyer", "regularizer.hoyer.strength=1e-5,1e-4"],
     "orthogonal": ["regularizer=orthogonal", "regularizer.orthogonal.strength=1e-3,1e-1"],
+    "tall orthogonal": ["model.widths=[80]", "regularizer=orthogonal", "regularizer.orthogonal.strength=1e-3,1e-2"],
     "spectral norm": ["regularizer=spectral_norm", "regularizer.spectral_norm.strength=1e-2,1"],
     "nuclear norm": ["regularizer=nuclear_norm", "regularizer.nuclear_norm.strength=1e-3,1e-1"],
     "activity l1": ["regularizer=activity_l1", "regularizer.activity_l1.strength=1e-4,1e-2"],
