@@ -21,11 +21,14 @@ CONTRADICTIONS = (  # sets of which one may be chosen, and why
     ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
     ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
 )
+PROXIMAL = ("proximal_l1", "proximal_l0", "proximal_group_lasso")
 SAME_WEIGHT = (  # the same, where they act on the same weight
-    (
-        {"unit_norm", "max_norm", "min_max_norm", "spectral_clip", "orthogonal_projection"},
-        "each sets the size of the weight, and undoes the other's",
+    ({"unit_norm", "max_norm", "min_max_norm"}, "each sets the norms of the units, and undoes the other's"),
+    *(
+        ({"orthogonal_projection", other}, "an orthogonal matrix has its norms fixed, and neither signs nor zeros")
+        for other in ("unit_norm", "max_norm", "min_max_norm", "non_negative", "spectral_clip", *PROXIMAL)
     ),
+    ({"proximal_l1", "proximal_l0"}, "one after the other solves neither problem"),
 )
 
 
