@@ -42,9 +42,6 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
     for member in members:
         if member.others:
             raise CannotPack(f"{type(member.others[0]).__name__} acts through a callback")
-        for module in member.module.modules():
-            if hasattr(module, "alone"):
-                raise CannotPack(f"{type(module).__name__} cannot be stacked: {module.alone}")
         for update in member.module.updates:
             if not isinstance(update, UPDATES):
                 raise CannotPack(f"{type(update).__name__} is an update of a kind that packs do not know")
