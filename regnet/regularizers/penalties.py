@@ -120,6 +120,8 @@ class AbsoluteSum(torch.autograd.Function):
 
     @staticmethod
     def forward(*tensors: Tensor) -> Tensor:
+        if tensors[0].device.type == "cpu":  # where the norm of order 1 takes 5x
+            return torch.stack([w.abs().sum() for w in tensors]).sum()
         return torch.stack(torch._foreach_norm(tensors, 1)).sum()
 
     @staticmethod
@@ -161,7 +163,7 @@ class _RowSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, w: Tensor) -> Tensor:
         ctx.save_for_backward(w)
-        return torch.linalg.vector_norm(w.flatten(1), 1, dim=1)
+        return w.abs().flatten(1).sum(1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
