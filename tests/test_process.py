@@ -402,12 +402,13 @@ for name, tensor in net.state_dict().items():
     each = [torch.empty_like(tensor) for _ in range(2)]
     torch.distributed.all_gather(each, tensor)
     assert torch.equal(*each), name
+torch.testing.assert_close(net[1].running_mean, net[0](samples.x).mean(0))  # of the batches of both
 print("the same in both")
 """
 
 
 @pytest.mark.slow
-def test_noise_and_the_statistics_of_an_average_are_the_same_in_two_processes(tmp_path):
+def test_noise_is_the_same_in_two_processes_and_the_statistics_of_an_average_are_of_both(tmp_path):
     (tmp_path / "two.py").write_text(TWO)
     done = finish(start(str(tmp_path / "two.py"), cwd=tmp_path))
     assert done.code == 0, done.err

@@ -116,5 +116,5 @@ class Swa(Average):
             update_bn(batches, average, device)
         for module in found:
             for statistic in (module.running_mean, module.running_var):
-                if statistic is not None:  # each process has seen its part of the batches
+                if statistic is not None:  # of equal parts of the batches in each process
                     statistic.copy_(trainer.strategy.reduce(statistic, reduce_op="mean"))
