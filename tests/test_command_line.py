@@ -80,7 +80,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("line", "completions"),
     [
-        ("regularizer=dr", ["regularizer=dropout"]),
+        ("regularizer=input_d", ["regularizer=input_dropout"]),
         ("model=", ["model=cnn", "model=mlp"]),
         ("regularizer=dropout regularizer.dr", ["regularizer.dropout."]),
         ("regularizer=dropout regularizer.dropout.r", ["regularizer.dropout.rate="]),
