@@ -151,7 +151,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
                 f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
                 f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
             )
-    check_choice(overrides)
+    check_choice(overrides, chosen)
     check_pairs(list(chosen))
     kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
     sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
@@ -299,7 +299,7 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
             ]
             offer = f"whose sites are {', '.join(sites)}" if sites else "which has none"
             raise UserError(
-                f"regularizer={name} needs a site `{name}` in model={target}, {offer}; "
+                f"regularizer.{name} needs a site `{name}` in model={target}, {offer}; "
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
     if any(override.startswith("model._target_=") for override in overrides):

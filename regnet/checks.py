@@ -1,7 +1,7 @@
 """What a person got wrong is found here, before training starts."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -32,16 +32,22 @@ SAME_WEIGHT = (  # the same, where they act on the same weight
 )
 
 
-def check_choice(overrides: Sequence[str]) -> None:
-    """Two variants of one thing fill the same key, and Hydra would merge them without a word. Raises UserError."""
-    lists = [text for text in overrides if text.startswith("regularizer=[")]
-    if not lists:
-        return
+def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
+    """What Hydra would do without a word: merge two variants of one thing, or lose one that an override replaced.
+
+    Raises:
+        UserError: two options fill the same key, or an option's key is not among those that are `chosen`.
+    """
+    choice = next((text for text in reversed(overrides) if text.startswith("regularizer=")), "")
     owners: dict[str, str] = {}
-    for option in lists[-1].partition("[")[2].rstrip("]").split(","):
+    for option in filter(None, choice.partition("=")[2].strip("[]").split(",")):
         for key in _keys(option.strip()):
             if (other := owners.setdefault(key, option)) is not option:
-                raise UserError(f"{lists[-1]}: {other} and {option} both fill regularizer.{key}; choose one of them")
+                raise UserError(f"{choice}: {other} and {option} both fill regularizer.{key}; choose one of them")
+            if key not in chosen:
+                raise UserError(
+                    f"{choice}: an override below regularizer.{key} has replaced it; give it below data.{key}"
+                )
 
 
 def check_pairs(names: Sequence[str]) -> None:
