@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from .callbacks import AtomicCheckpointIO
-from .checks import check_choice, check_objective, check_pairs, check_settings, try_network
+from .checks import check_choice, check_objective, check_pairs, check_settings, try_network, try_transforms
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
@@ -25,7 +25,7 @@ from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
-from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer
+from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
 from .sites import Site
@@ -93,6 +93,7 @@ def build(
     check_objective(cfg, objective, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
+    try_transforms(regularizers.transforms, cfg)
     for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
         if hasattr(regularizer, "begin"):  # what refers to the initial weights
             try_to(f"regularizer.{name}", regularizer.begin, objective.network)
@@ -180,7 +181,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
                 f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
                 f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
             )
-    check_choice(overrides)
+    check_choice(overrides, chosen)
     check_pairs(list(chosen))
     kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
     sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
@@ -246,8 +247,13 @@ def build_objective(
     """Network, task and penalties for data of the sizes in ``cfg.data``."""
     network = build_network(cfg, statistics, regularizers, overrides)
     task = Regression(statistics.target_std) if cfg.data.num_classes is None else Classification()
-    own = {name: site.layer for name, site in regularizers.layers.items()} | regularizers.weight_layers
-    learned = {name: LayerPenalty(type(layer)) for name, layer in own.items() if hasattr(layer, "penalty")}
+    learned: dict[str, Penalty] = {}
+    for name, site in regularizers.layers.items():
+        if hasattr(site.layer, "penalty"):
+            learned[name] = LayerPenalty(type(site.layer))
+    for name, layer in regularizers.weight_layers.items():
+        if hasattr(layer, "penalty"):
+            learned[name] = WeightLayerPenalty(type(layer), layer.select)
     return Objective(network, task, regularizers.penalties | learned)
 
 
@@ -323,7 +329,7 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
             ]
             offer = f"whose sites are {', '.join(sites)}" if sites else "which has none"
             raise UserError(
-                f"regularizer={name} needs a site `{name}` in model={target}, {offer}; "
+                f"regularizer.{name} needs a site `{name}` in model={target}, {offer}; "
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
     if any(override.startswith("model._target_=") for override in overrides):

@@ -1,7 +1,7 @@
 """What a person got wrong is found here, before training starts."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -10,34 +10,44 @@ from torch import nn
 
 from .cli import config_folder
 from .errors import UserError
+from .make import try_to
 from .objective import Objective
-from .regularizers import Update
+from .regularizers import BatchTransform, Update
 from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
 
 CONTRADICTIONS = (  # sets of which one may be chosen, and why
-    ({"mixup", "cutmix"}, "both mix the batch"),
+    ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
     ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
 )
+PROXIMAL = ("proximal_l1", "proximal_l0", "proximal_group_lasso")
 SAME_WEIGHT = (  # the same, where they act on the same weight
-    (
-        {"unit_norm", "max_norm", "min_max_norm", "spectral_clip", "orthogonal_projection"},
-        "each sets the size of the weight, and undoes the other's",
+    ({"unit_norm", "max_norm", "min_max_norm"}, "each sets the norms of the units, and undoes the other's"),
+    *(
+        ({"orthogonal_projection", other}, "an orthogonal matrix has its norms fixed, and neither signs nor zeros")
+        for other in ("unit_norm", "max_norm", "min_max_norm", "non_negative", "spectral_clip", *PROXIMAL)
     ),
+    ({"proximal_l1", "proximal_l0"}, "one after the other solves neither problem"),
 )
 
 
-def check_choice(overrides: Sequence[str]) -> None:
-    """Two variants of one thing fill the same key, and Hydra would merge them without a word. Raises UserError."""
-    lists = [text for text in overrides if text.startswith("regularizer=[")]
-    if not lists:
-        return
+def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
+    """What Hydra would do without a word: merge two variants of one thing, or lose one that an override replaced.
+
+    Raises:
+        UserError: two options fill the same key, or an option's key is not among those that are `chosen`.
+    """
+    choice = next((text for text in reversed(overrides) if text.startswith("regularizer=")), "")
     owners: dict[str, str] = {}
-    for option in lists[-1].partition("[")[2].rstrip("]").split(","):
+    for option in filter(None, choice.partition("=")[2].strip("[]").split(",")):
         for key in _keys(option.strip()):
             if (other := owners.setdefault(key, option)) is not option:
-                raise UserError(f"{lists[-1]}: {other} and {option} both fill regularizer.{key}; choose one of them")
+                raise UserError(f"{choice}: {other} and {option} both fill regularizer.{key}; choose one of them")
+            if key not in chosen:
+                raise UserError(
+                    f"{choice}: an override below regularizer.{key} has replaced it; give it below data.{key}"
+                )
 
 
 def check_pairs(names: Sequence[str]) -> None:
@@ -131,3 +141,12 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
             f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
             f"and must give (2, {cfg.data.num_outputs})"
         )
+
+
+def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig) -> None:
+    """Each on two empty samples: it takes such inputs and targets. Raises UserError."""
+    x = torch.zeros(2, *cfg.data.shape)
+    y = torch.zeros(2, dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
+    with torch.random.fork_rng(devices=[]):
+        for name, transform in transforms.items():
+            try_to(f"regularizer.{name}", transform, x, y)

@@ -34,10 +34,12 @@ def task(cfg: DictConfig) -> None:
         metrics, recorded = evaluate(cfg)
     except (UserError, OmegaConfBaseException) as error:  # here, as Hydra would print more than the sentence
         stop(error, "evaluate")
-    print(f"{cfg.part} part of {'the same' if 'data' not in cfg else 'other'} data, {cfg.run}")
+    passes = "" if cfg.passes is None else f", mean of {cfg.passes} stochastic passes"
+    print(f"{cfg.part} part of {'the same' if 'data' not in cfg else 'other'} data, {cfg.run}{passes}")
+    width = max(9, *map(len, metrics))
     for name, value in metrics.items():
         before = "" if recorded is None else f"   recorded {recorded[name]:.6g}"
-        print(f"  {name:<9} {value:.6g}{before}")
+        print(f"  {name:<{width}} {value:.6g}{before}")
     if recorded is not None:
         print(_compared(metrics, recorded))
     if cfg.save:
@@ -64,9 +66,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     import torch
 
     from .build import Statistics, build_objective, build_regularizers
+    from .compact import compact
     from .data.loader import EpochSampler, make_loader
-    from .make import make
+    from .make import make, try_to
     from .measure import chosen_checkpoint, load_objective, measure
+    from .monte_carlo import measure_passes
     from .seeds import derive
 
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
@@ -77,6 +81,10 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
     load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
+    if cfg.compact:
+        whole, objective.network = objective.network, try_to("compact=true", compact, objective.network)
+        before, after = (sum(p.numel() for p in net.parameters()) for net in (whole, objective.network))
+        print(f"{before:,} parameters → {after:,}")
 
     samples = _samples(cfg, trained)
     device = torch.device("cpu" if record["device"] == "cpu" or not torch.cuda.is_available() else "cuda")
@@ -84,8 +92,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
-    metrics = measure(objective, batches, perturb, device)
-    as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation
+    if cfg.passes is None:
+        metrics = measure(objective, batches, perturb, device)
+    else:
+        metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
+    as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
     return metrics, record["metrics"][cfg.part] if as_recorded else None
 
 

@@ -124,7 +124,7 @@ def decays(setup: "Setup") -> "Table":
 def decays_of(setup: "Setup") -> Iterator[Decay]:
     import torch
 
-    from .regularizers import L2, ElasticNet, WeightDecay
+    from .regularizers import L2, CoupledDecay, ElasticNet, WeightDecay
 
     optimizer = setup.module.make_optimizer(setup.module.objective.parameters())
     group = optimizer.param_groups[0]
@@ -136,6 +136,8 @@ def decays_of(setup: "Setup") -> Iterator[Decay]:
             yield in_gradient(name, 2 * strength, lr, plain)
         elif isinstance(regularizer, ElasticNet):
             yield in_gradient(f"{name}, its Σ w²", 2 * (1 - regularizer.l1_ratio.item()) * strength, lr, plain)
+        elif isinstance(regularizer, CoupledDecay):
+            yield in_gradient(name, strength, lr, plain)
         elif isinstance(regularizer, WeightDecay):
             yield beside_gradient(name, strength, lr, plain)
     if own := group.get("weight_decay"):

@@ -1,8 +1,8 @@
 """Measuring a network on a set of samples, in the same way after training and from a checkpoint."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ from .errors import UserError
 from .objective import Objective
 
 Batch = tuple[Tensor, Tensor]
+Output = TypeVar("Output")
 PREFIX = "objective."
 
 
-@torch.no_grad()
 def measure(
     objective: Objective,
     batches: Iterable[Batch],
@@ -25,16 +25,26 @@ def measure(
 
     `perturb` changes each batch first, as a batch transform does.
     """
+    outputs, targets = zip(*passed(objective, batches, perturb, device, objective.network), strict=True)
+    return objective.loss.metrics(torch.cat(outputs), torch.cat(targets))
+
+
+@torch.no_grad()
+def passed(
+    objective: Objective,
+    batches: Iterable[Batch],
+    perturb: Callable[[Tensor, Tensor], Batch] | None,
+    device: torch.device | str,
+    forward: Callable[[Tensor], Output],
+) -> Iterator[tuple[Output, Tensor]]:
+    """What `forward` makes of each batch's inputs, beside the targets, with the objective as in `measure`."""
     dtype = widen(objective)
     objective.to(device).eval()
-    outputs, targets = [], []
     for batch in batches:
         x, y = (tensor.to(device) for tensor in batch)
         if perturb is not None:
             x, y = perturb(x, y)
-        outputs.append(objective.network(x.to(dtype)))
-        targets.append(y)
-    return objective.loss.metrics(torch.cat(outputs), torch.cat(targets))
+        yield forward(x.to(dtype)), y
 
 
 def widen(objective: Objective) -> torch.dtype:

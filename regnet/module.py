@@ -13,8 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from .errors import Diverged
 from .measure import Batch
 from .objective import Objective
-from .regularizers import BatchTransform, Update
+from .regularizers import SAM, BatchTransform, Update
 from .regularizers.schedules import Schedules
+from .replay import Replay
 from .seeds import derive
 from .weights import weight_statistics
 
@@ -35,7 +36,7 @@ class RegularizedModule(lightning.LightningModule):
         objective: its `loss` is a task of `regnet.tasks` (it also defines the metrics).
         optimizer: makes the optimizer from parameters, such as ``partial(torch.optim.Adam, lr=1e-3)``.
         scheduler: makes the learning-rate schedule from the optimizer; stepped once an epoch.
-        updates: attached to the optimizer (constraints, decoupled decay).
+        updates: attached to the optimizer by their stage (clipping, decay, constraints); SAM around the closure.
         transforms: of the training batch, run by their stage.
         schedules: of strengths and rates, which move with every step.
         seed: of the noise stream, which starts anew every epoch, so that a resumed run needs no state.
@@ -53,11 +54,12 @@ class RegularizedModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.objective = objective
-        self.updates = nn.ModuleList(updates)
+        self.updates = nn.ModuleList(sorted(updates, key=lambda update: update.stage))
         self.transforms = nn.ModuleList(sorted(transforms, key=lambda transform: transform.stage))
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.schedules = schedules or Schedules()
         self.seed = seed
+        self.replay = Replay(self, next((update for update in self.updates if isinstance(update, SAM)), None))
         self.measured: dict[str, float] = {}
         self._logged_step = -1
         self._names: list[str] = []
@@ -71,10 +73,14 @@ class RegularizedModule(lightning.LightningModule):
         else:
             super().__setattr__(name, value)
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.objective.network(x)
+
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.objective.parameters())
         for update in self.updates:
-            update.attach(optimizer, self.objective.network)
+            if not isinstance(update, SAM):
+                update.attach(optimizer, self.objective.network)
         if self.make_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
@@ -89,16 +95,24 @@ class RegularizedModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if self.schedules.scheduled:
             self.schedules.set(self.global_step / self._steps)
+        self.replay.keep(batch, batch_idx)
         x, y = batch
         for transform in self.transforms:
             x, y = transform(x, y)
         terms = self.objective(x, y)
         values = torch.stack(list(terms.values()))
+        if self.replay.running:
+            return values.sum()
         self._accumulate(terms, values.detach(), len(x))
         every = self.trainer.log_every_n_steps  # 0 is never
         if every and self.global_step % every == 0 and self.global_step != self._logged_step:
             self._log_step(terms, values)
         return values.sum()
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        super().optimizer_step(epoch, batch_idx, optimizer, self.replay.around(optimizer_closure, optimizer))
 
     def on_validation_epoch_start(self) -> None:
         self.measured = self._train_terms()

@@ -24,7 +24,8 @@ class Site:
     Args:
         layer: to be copied.
         rates: of the sites in their order, where they differ.
-        rule: ``linear`` gives the l-th of L sites the rate r l / L, ``constant`` all of them r.
+        rule: ``constant`` gives all sites the rate r, ``linear`` the l-th of L sites r l / L, ``first``, ``last`` one
+            site alone.
         after: modules of a network without such sites: each one whose name or class matches is followed by a copy.
     """
 
@@ -61,9 +62,11 @@ class Site:
         """Gives each layer its rate, once all are there.
 
         Raises:
-            ValueError: as many rates as sites are needed, each in [0, 1).
+            ValueError: there is none; or there are not as many rates as sites, each in [0, 1).
         """
         count = len(self.made)
+        if not count:
+            raise ValueError("this network has no place for it")
         if "rate" not in self.layer._buffers:
             return
         rates = self.rates or [RULES[self.rule](i + 1, count) * self.layer.rate.item() for i in range(count)]

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, type_before_parametrizations
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 Select = str | Sequence[str] | None
@@ -33,6 +34,12 @@ class Weight(NamedTuple):
         return getattr(self.module, self.name.rpartition(".")[2])
 
     @property
+    def layers(self) -> list[nn.Module]:
+        """The parametrizations that make what is `used` out of `tensor`, in their order."""
+        attribute = self.name.rpartition(".")[2]
+        return list(self.module.parametrizations[attribute]) if is_parametrized(self.module, attribute) else []
+
+    @property
     def units(self) -> Tensor:
         """A view (groups, units, fan-in...): one slice per output unit of a Linear, Conv or ConvTranspose."""
         if self.tensor.ndim < 2:  # a bias or scale: one number for each unit
@@ -40,6 +47,14 @@ class Weight(NamedTuple):
         if isinstance(self.module, TRANSPOSED):  # (in, out/groups, k...)
             return self.tensor.unflatten(0, (self.module.groups, -1)).transpose(1, 2)
         return self.tensor.unsqueeze(0)  # (1, out, in, k...)
+
+    @property
+    def blocks(self) -> Tensor:
+        """(groups, out, in, k): what connects inputs and outputs, one block for each group of a convolution."""
+        blocks = self.units
+        if self.tensor.ndim >= 2 and isinstance(self.module, CONVOLUTIONS):
+            blocks = self.tensor.unflatten(0, (self.module.groups, -1))
+        return blocks.reshape(*blocks.shape[:3], -1)
 
 
 def weights(network: nn.Module, select: Select = None) -> list[Weight]:
@@ -95,7 +110,7 @@ def modules(network: nn.Module, select: str | Sequence[str]) -> list[nn.Module]:
     for pattern in [select] if isinstance(select, str) else select:
         found = {name: module for name, module in named.items() if _names(name, module, pattern)}
         if not found:
-            classes = sorted({type(module).__name__ for module in named.values()})
+            classes = sorted({type_before_parametrizations(module).__name__ for module in named.values()})
             raise ValueError(f"{pattern!r} matches no module; the network has {', '.join(classes)}")
         chosen |= found
     return [module for name, module in named.items() if name in chosen]
@@ -103,8 +118,8 @@ def modules(network: nn.Module, select: str | Sequence[str]) -> list[nn.Module]:
 
 def _names(name: str, module: nn.Module, pattern: str) -> bool:
     if pattern.startswith("re:"):
-        return re.search(pattern[3:], name) is not None
-    return type(module).__name__.removeprefix("Parametrized") == pattern or fnmatchcase(name, pattern)
+        return _found(pattern, name)
+    return type_before_parametrizations(module).__name__ == pattern or fnmatchcase(name, pattern)
 
 
 def weight_statistics(network: nn.Module) -> dict[str, float]:
@@ -148,15 +163,24 @@ def name_statistics(found: Sequence[Weight], rows: Tensor) -> dict[str, float]:
 def _parameters(network: nn.Module) -> Iterator[Weight]:
     seen = set()
     for prefix, module in network.named_modules():
-        for name, tensor in module._parameters.items():
-            if tensor is not None and id(tensor) not in seen:
+        path = f"{prefix}." if prefix else ""
+        for name, key, tensor in _own(module):
+            if id(tensor) not in seen:
                 seen.add(id(tensor))
-                key = f"{prefix}.{name}" if prefix else name
-                if not isinstance(module, ParametrizationList):
-                    yield Weight(key, tensor, module, key)
-                elif name != "original0":  # the norms of weight norm: a scale, as batch norm's
-                    owner, _, attribute = f".{prefix}".rpartition(".parametrizations.")
-                    yield Weight(f"{owner}.{attribute}"[1:], tensor, network.get_submodule(owner[1:]), key)
+                yield Weight(path + name, tensor, module, path + key)
+
+
+def _own(module: nn.Module) -> Iterator[tuple[str, str, Tensor]]:
+    """Name, key and tensor of a module's own parameters; those under parametrizations belong to the layer above."""
+    if isinstance(module, ParametrizationList):
+        return
+    for name, tensor in module._parameters.items():
+        if tensor is not None:
+            yield name, name, tensor
+    for name, chain in module.parametrizations.items() if is_parametrized(module) else ():
+        for part, tensor in chain._parameters.items():
+            if part != "original0":  # the norms of weight norm: a scale, as batch norm's
+                yield name, f"parametrizations.{name}.{part}", tensor
 
 
 def _is_weight(weight: Weight) -> bool:
@@ -167,15 +191,19 @@ def _is_weight(weight: Weight) -> bool:
 def _matching(parameters: Sequence[Weight], pattern: str) -> set[str]:
     """The keys of those that match."""
     if pattern.startswith("re:"):
-        try:
-            return {weight.key for weight in parameters if re.search(pattern[3:], weight.name)}
-        except re.error as error:
-            raise ValueError(f"select={pattern!r} is no regular expression: {error}") from error
+        return {weight.key for weight in parameters if _found(pattern, weight.name)}
     if pattern.startswith("layer:"):
         layers = list(dict.fromkeys(weight.module for weight in parameters if _is_weight(weight)))
         chosen = _at(layers, pattern)
         return {weight.key for weight in parameters if weight.module in chosen and _is_weight(weight)}
     return {weight.key for weight in parameters if _matches(weight, pattern)}
+
+
+def _found(pattern: str, name: str) -> bool:
+    try:
+        return re.search(pattern.removeprefix("re:"), name) is not None
+    except re.error as error:
+        raise ValueError(f"select={pattern!r} is no regular expression: {error}") from error
 
 
 def _at(layers: Sequence[nn.Module], pattern: str) -> Sequence[nn.Module]:
@@ -189,6 +217,6 @@ def _at(layers: Sequence[nn.Module], pattern: str) -> Sequence[nn.Module]:
 
 
 def _matches(weight: Weight, pattern: str) -> bool:
-    if type(weight.module).__name__.removeprefix("Parametrized") == pattern:
+    if type_before_parametrizations(weight.module).__name__ == pattern:
         return _is_weight(weight) or isinstance(weight.module, NORMALIZATIONS)
     return fnmatchcase(weight.name, pattern)

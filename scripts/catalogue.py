@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Callback
+from omegaconf import OmegaConf
 
 from regnet.cli import config_folder
 from regnet.packed.plan import obstacle
@@ -82,17 +83,13 @@ def entries() -> list[Entry]:
             cfg = compose("train", [f"regularizer={path.stem}"])
         (node,) = cfg.regularizer.values()
         target = resolve_name(node["_target_"])
-        kind = next(name for name, (base, _) in reversed(KINDS.items()) if issubclass(target, base))
-        reason = getattr(target, "alone", "") or obstacle(_plain(cfg)) or ""
+        kinds = {name: base for name, (base, _) in KINDS.items() if issubclass(target, base)}
+        kind = max(kinds, key=lambda name: len(kinds[name].__mro__))
+        reason = getattr(target, "alone", "") or obstacle(OmegaConf.to_container(cfg, resolve=False)) or ""
+        reason = re.sub(r"^regularizer\.\w+ \((.*)\)$", r"\1", reason)
         first, notes, knobs = comments(path.read_text())
         found.append(Entry(path.stem, kind, target, first, notes, knobs, reason))
     return found
-
-
-def _plain(cfg: object) -> dict:
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_container(cfg, resolve=False)
 
 
 def comments(text: str) -> tuple[str, dict[str, str], list[tuple[str, str, str]]]:

@@ -80,8 +80,8 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("line", "completions"),
     [
-        ("regularizer=dr", ["regularizer=dropout"]),
-        ("model=", ["model=cnn", "model=mlp"]),
+        ("regularizer=dropo", ["regularizer=dropout"]),
+        ("model=", ["model=cnn", "model=mlp", "model=residual_mlp", "model=resnet"]),
         ("regularizer=dropout regularizer.dr", ["regularizer.dropout."]),
         ("regularizer=dropout regularizer.dropout.r", ["regularizer.dropout.rate="]),
         ("data=csv data.targ", ["data.target="]),

@@ -29,13 +29,13 @@ class Flat(Wide):
 
 # arguments, and what the sentence says: the key, the value, and what would be right
 CHOICES = [
-    ("regularizer=l33", r"regularizer=l33: l33 is not one of augment, .*; did you mean l1 or l2\?"),
+    ("regularizer=l33", r"regularizer=l33: l33 is not one of .*augment, .*; did you mean l0 or l1 or l2\?"),
     ("regularizer=[dropout,l22]", r"l22 is not one of .*; did you mean l2\?"),
     ("data=mnits", r"data=mnits: .*; did you mean mnist\?"),
     ("optimizer=adamm", r"adamm is not one of adam, adamw, sgd; did you mean adam\?"),
     ("experiment=nope", r"experiment=nope: nope is not one of .*small_digits"),
     ("regularizer=null", r"takes the name of an option, and null is none"),
-    ("-m regularizer=l33,l2", r"regularizer=l33: .*; did you mean l1 or l2\?"),
+    ("-m regularizer=l33,l2", r"regularizer=l33: .*; did you mean l0 or l1 or l2\?"),
 ]
 KEYS = [
     ("model.width=3", r"model\.width=3: model has no key width; did you mean widths\?"),
@@ -114,7 +114,26 @@ PARTS_THAT_DO_NOT_FIT = [
         "regularizer=spatial_dropout",
         r"needs a site `spatial_dropout` in model=regnet\.models\.MLP, whose sites are input",
     ),
+    ("regularizer=[dropout,gaussian_dropout]", r"dropout and gaussian_dropout both fill regularizer\.dropout; choose"),
+    (
+        "regularizer=augment +regularizer.augment.schedule=late:0.5",
+        r"has replaced regularizer\.augment; give it below data",
+    ),
+    ("regularizer=[mixup,cutmix]", r"mixup,cutmix contradict each other: each mixes the batch"),
+    ("regularizer=[unit_norm,max_norm]", r"contradict each other on model\.hidden.*; choose one of them, or .*select"),
+    ("regularizer=l2 regularizer.l2.select=layer:7", r"regularizer\.l2: select='layer:7' matches no parameter"),
+    ("regularizer=l2 regularizer.l2.schedule=late", r"schedule='late' is written as late:0\.5"),
+    (
+        "regularizer=dropout regularizer.dropout.schedule=linear:1:3",
+        r"takes the rate to 1\.5, and it must",
+    ),
+    ("regularizer=dropout model.widths=[]", r"regularizer\.dropout: this network has no place for it"),
+    ("regularizer=dropout regularizer.dropout.after=Conv2d", r"after: 'Conv2d' matches no module"),
     ("data=wine model=cnn", r"a CNN needs images of shape \(C, H, W\), and these samples have shape \(13,\)"),
+    ("data=wine regularizer=cutmix", r"regularizer\.cutmix: this is for images .* have shape \(13,\)"),
+    ("data=diabetes regularizer=cutout", r"regularizer\.cutout: this is for images .* have shape \(10,\)"),
+    ("data=wine regularizer=rand_augment", r"regularizer\.rand_augment: this is for images .* have shape \(13,\)"),
+    ("data=wine regularizer=auto_augment", r"regularizer\.auto_augment: policy must be one of .*got None; .*need none"),
     ("data=diabetes regularizer=label_smoothing", r"regularizer\.label_smoothing: .*needs classes, .*regression"),
     ("data=diabetes data.label_noise=0.1", r"data\.label_noise=0\.1 needs classes"),
 ]

@@ -47,6 +47,8 @@ def test_adam_and_momentum_have_no_equivalent(inspected):
         assert (decay.penalty, decay.coupled, decay.decoupled) == (None, None, pytest.approx(0.01))
     (l2,) = decays_of(inspected("regularizer=l2", "optimizer=sgd", "optimizer.momentum=0"))
     assert (l2.decoupled, l2.step) == (pytest.approx(6e-3), pytest.approx(6e-4))
+    (coupled,) = decays_of(inspected("regularizer=coupled_decay", "regularizer.weight_decay.strength=0.02"))
+    assert (coupled.penalty, coupled.coupled, coupled.decoupled) == (pytest.approx(0.01), pytest.approx(0.02), None)
     (own,) = decays_of(inspected("optimizer=adamw", "optimizer.weight_decay=0.5"))
     assert own == ("optimizer.weight_decay", None, None, 0.5, pytest.approx(5e-4))
 

@@ -19,7 +19,19 @@ from regnet.errors import Diverged
 from regnet.models import MLP, Rescale
 from regnet.module import RegularizedModule, generalization_gap
 from regnet.objective import Objective
-from regnet.regularizers import L1, L2, Dropout, LabelSmoothing, MaxNorm, Mixup, ShiftFlip, SpatialDropout, WeightDecay
+from regnet.regularizers import (
+    L1,
+    L2,
+    CutMix,
+    Cutout,
+    Dropout,
+    LabelSmoothing,
+    MaxNorm,
+    Mixup,
+    ShiftFlip,
+    SpatialDropout,
+    WeightDecay,
+)
 from regnet.tasks import Classification, Regression
 
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -110,7 +122,7 @@ def test_validation_is_free_of_regularization(fit, samples):
         make(
             {"l2": L2(0.5)},
             dropout=partial(Dropout, 0.5),
-            transforms=[LabelSmoothing(0.5, num_classes=3), Mixup(1.0, num_classes=3), ShiftFlip(1)],
+            transforms=[LabelSmoothing(0.5, num_classes=3), CutMix(1.0, num_classes=3), ShiftFlip(1), Cutout(0.5)],
         )
     )
     network = module.objective.network.eval()

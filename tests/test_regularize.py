@@ -9,8 +9,8 @@ from lightning import LightningModule
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from regnet.callbacks import Regularize
-from regnet.regularizers import L1, L2, Dropout, MaxNorm, Mixup, WeightDecay
+from regnet.callbacks import LastCheckpoint, Regularize
+from regnet.regularizers import L1, L2, Dropout, GradientNoise, Lookahead, MaxNorm, Mixup, WeightDecay
 
 LR = 0.1
 
@@ -47,10 +47,10 @@ def samples():
 def fit(make_trainer, samples):
     """Trains with the regularizers, in whole batches unless told otherwise; gives the Trainer."""
 
-    def fitted(module, *regularizers, batch_size=24, network=None, callbacks=(), **settings):
+    def fitted(module, *regularizers, batch_size=24, network=None, callbacks=(), ckpt_path=None, **settings):
         added = [Regularize(*regularizers, network=network)] if regularizers else []
         trainer = make_trainer(callbacks=[*added, *callbacks], **{"max_epochs": 1} | settings)
-        trainer.fit(module, DataLoader(TensorDataset(*samples), batch_size))
+        trainer.fit(module, DataLoader(TensorDataset(*samples), batch_size), ckpt_path=ckpt_path, weights_only=True)
         return trainer
 
     return fitted
@@ -230,3 +230,26 @@ def test_a_fit_that_fails_leaves_the_module_as_it_was(fit):
     with pytest.raises(RuntimeError, match="broken"):
         fit(module, L2(0.1), MaxNorm(1.0))
     assert "training_step" not in vars(module)
+
+
+def test_slow_weights_and_counters_go_on_from_a_checkpoint(fit, tmp_path):
+    """4 steps an epoch, and the slow weights follow every third: at the end of the first epoch one is open."""
+
+    def run(name, epochs, ckpt_path=None):
+        module, last = Theirs(), LastCheckpoint(str(tmp_path / name), every_seconds=0)
+        updates = [Lookahead(0.5, 3), GradientNoise(0.0)]
+        added = [Regularize(*updates), last]
+        trainer_settings = {"batch_size": 6, "max_epochs": epochs, "callbacks": added}
+        fit(module, ckpt_path=ckpt_path, **trainer_settings)
+        return module, updates[1].steps
+
+    torch.manual_seed(1)
+    start = Theirs().state_dict()
+    torch.manual_seed(1)
+    straight, _ = run("straight", 2)
+    torch.manual_seed(1)
+    run("half", 1)
+    resumed, steps = run("resumed", 2, ckpt_path=tmp_path / "half")
+    assert steps == 8
+    assert_same_weights(resumed, straight)
+    assert not torch.equal(resumed.encoder.weight, start["encoder.weight"])

@@ -1,10 +1,24 @@
 """What happens around training: when, never maths."""
 
-from .ema import Ema
+from .averages import Ema, Swa
+from .early_stopping import EarlyStopping
 from .last_checkpoint import AtomicCheckpointIO, LastCheckpoint
 from .metrics_csv import MetricsCsv
 from .no_profiler import NoProfiler
 from .progress import Progress
 from .regularize import Regularize
+from .snapshots import Ensemble, Snapshots
 
-__all__ = ["AtomicCheckpointIO", "Ema", "LastCheckpoint", "MetricsCsv", "NoProfiler", "Progress", "Regularize"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "EarlyStopping",
+    "Ema",
+    "Ensemble",
+    "LastCheckpoint",
+    "MetricsCsv",
+    "NoProfiler",
+    "Progress",
+    "Regularize",
+    "Snapshots",
+    "Swa",
+]

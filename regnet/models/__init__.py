@@ -3,5 +3,7 @@
 from .cnn import CNN
 from .mlp import MLP
 from .parts import Rescale, Standardize
+from .residual_mlp import ResidualMLP
+from .resnet import ResNet
 
-__all__ = ["CNN", "MLP", "Rescale", "Standardize"]
+__all__ = ["CNN", "MLP", "ResNet", "Rescale", "ResidualMLP", "Standardize"]

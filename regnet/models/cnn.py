@@ -8,6 +8,7 @@ from .mlp import MLP, Site
 from .parts import activation as make_activation
 from .parts import initialize
 from .parts import norm as make_norm
+from .weight_norm import normalize_weights
 
 
 class CNN(nn.Module):
@@ -20,7 +21,7 @@ class CNN(nn.Module):
         pooling: max or average.
         head: hidden widths of the MLP behind the last stage; none is a linear head.
         global_pooling: the last stage's average over pixels goes to the head, instead of every pixel.
-        activation, norm, init: as in `MLP`; norm layer is over channels and pixels.
+        activation, norm, init: as in `MLP`; the norm is the convolutions', and layer is over channels and pixels.
         input_dropout: makes the module at the inputs.
         spatial_dropout: makes the module behind every stage.
         dropout: makes the module behind every hidden activation of the head.
@@ -69,6 +70,8 @@ class CNN(nn.Module):
         features = (channels,) if global_pooling else (channels, height, width)
         self.head = MLP(features, num_outputs, head, activation, dropout=dropout)
         initialize(self, init)
+        if norm == "weight":
+            normalize_weights(self.stages)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         x = self.stages(self.input_dropout(x))  # (B, C', H', W')

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .parts import activation as make_activation
 from .parts import initialize
 from .parts import norm as make_norm
+from .weight_norm import normalize_weights
 
 Site = Callable[[], nn.Module]
 
@@ -20,7 +21,7 @@ class MLP(nn.Module):
         num_outputs: classes, or 1 for regression.
         widths: of the hidden layers; none is a linear model.
         activation: class name in torch.nn.
-        norm: none, batch or layer, between Linear and activation.
+        norm: none, or between Linear and activation batch, layer or group; or weight, of the hidden layers' weights.
         init: a function of torch.nn.init without its underscore, or default.
         input_dropout: makes the module at the inputs.
         dropout: makes the module behind every hidden activation.
@@ -58,6 +59,8 @@ class MLP(nn.Module):
         )
         self.head = nn.Linear(sizes[-1], num_outputs)
         initialize(self, init)
+        if norm == "weight":
+            normalize_weights(self.hidden)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, *shape)
         return self.head(self.hidden(self.input_dropout(x.flatten(1))))  # (B, outputs)

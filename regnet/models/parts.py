@@ -13,6 +13,8 @@ NORMS = {
     "none": lambda *_: nn.Identity(),
     "batch": lambda features, dims: {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}[dims](features),
     "layer": lambda features, dims: nn.LayerNorm(features) if dims == 0 else nn.GroupNorm(1, features),
+    "group": lambda features, dims: nn.GroupNorm(groups(features), features),
+    "weight": lambda *_: nn.Identity(),  # of weights, see `weight_norm`
 }
 
 
@@ -25,10 +27,22 @@ def activation(name: str) -> nn.Module:
 
 
 def norm(name: str, features: int, dims: int) -> nn.Module:
-    """``batch``, ``layer`` (over all channels and pixels where there are any) or ``none``, for `dims` pixel axes."""
+    """The layer that normalizes activations, over `dims` pixel axes where it does.
+
+    ``batch``; ``layer``, over all channels and pixels; ``group``, over those of each of at most 8 groups; ``none``,
+    and ``weight``, which is that of weights and not of activations.
+
+    Raises:
+        ValueError: any other name.
+    """
     if name not in NORMS:
         raise ValueError(f"norm={name!r} is none of {', '.join(NORMS)}")
     return NORMS[name](features, dims)
+
+
+def groups(features: int) -> int:
+    """The largest number up to 8 of equal groups of two features or more, as one alone would be normalized to zero."""
+    return max((n for n in range(1, 9) if features % n == 0 and features > n), default=1)
 
 
 def initialize(network: nn.Module, name: str) -> None:

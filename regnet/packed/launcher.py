@@ -47,7 +47,7 @@ class Told:
 
     def cannot(self, numbers: Sequence[int], reason: str) -> None:
         jobs = [job for number in numbers for job in self.twins[self.numbers[number].folder]]
-        self.say(f"packed: {len(jobs)} runs are trained alone, as {reason}")
+        self.say(f"packed: {len(jobs)} run{'s are' if len(jobs) > 1 else ' is'} trained alone, as {reason}")
         self.alone += jobs
 
     def trained(self, epochs: int) -> None:

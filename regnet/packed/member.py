@@ -124,6 +124,7 @@ class Member:
             Diverged: one of them is not finite.
         """
         measured = train_terms(dict(terms)) | {f"weights/{key}": value for key, value in weights.items()}
+        measured |= self.module.schedules.values()
         for part, metrics in (("val", val), ("train_eval", probe), ("gap", generalization_gap(probe, val))):
             measured |= {f"{part}/{key}": value for key, value in metrics.items()}
         self.module.measured = measured

@@ -98,8 +98,8 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
     with precision.train_step_context(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         stacked = [torch.stack([tensor] * len(pair)) for tensor in (x, y)]  # the harder case, as of several seeds
         _, grads = stack.gradients(rows, *stacked, noise, stacked=True)
-    stack.update(object, rows, rule.lr.to(root, torch.float32))
     rule.step(stack.params, grads, rows)
+    stack.update(object, rows, rule.lr.to(root, torch.float32), rule.step_sizes(stack.params, rows))
     stack.measure(rows, [x], y)
     # weights, gradients, the best weights; the optimizer's state; and what the backward pass needs
     weights, state = _bytes(stack.params), sum(_bytes(one) for one in rule.state.values())

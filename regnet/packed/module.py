@@ -13,7 +13,7 @@ from torch import Tensor
 from ..data.loader import as_float
 from ..data.samples import Samples
 from ..errors import Diverged
-from ..regularizers import Constraint, WeightDecay
+from ..regularizers import Constraint, Proximal, WeightDecay
 from ..seeds import derive
 from .chunks import Chunks
 from .loader import PackedLoader, Part
@@ -58,6 +58,7 @@ class PackedModule(lightning.LightningModule):
             member.module = trainer.precision_plugin.convert_module(member.module).to(self.root)
         self.stack = stack_of(self.members)
         self.rule = stack_optimizers([member.optimizer for member in self.members], self.stack.params)
+        self.proximal = any(isinstance(update, Proximal) for update in self.members[0].module.updates)
         for k, (member, state) in enumerate(zip(self.members, states, strict=True)):
             if state is not None:
                 optimizer, best = state
@@ -98,6 +99,7 @@ class PackedModule(lightning.LightningModule):
 
     def _train(self, parts: list[Part]) -> None:
         start = time.perf_counter()
+        self._schedule(parts)
         size = self.chunks.size
         for part in parts:
             stacked, x, y = self._transformed(part)
@@ -107,6 +109,14 @@ class PackedModule(lightning.LightningModule):
                 self._step(rows, x[own], y[own], stacked)
         if len(parts) == 1:
             self.chunks.took(time.perf_counter() - start)
+
+    def _schedule(self, parts: list[Part]) -> None:
+        """Strengths and rates of the members that make a step, to where they are at their progress."""
+        for k in (k for part in parts for k in range(part.first, part.last)):
+            member = self.members[k]
+            if member.module.schedules.scheduled:
+                steps = self.loader.steps(k) * member.cfg.trainer.max_epochs
+                member.module.schedules.set(member.trainer.global_step / steps)
 
     def on_train_epoch_end(self) -> None:
         here = [k for k in range(len(self.members)) if k not in self.errors]
@@ -131,8 +141,10 @@ class PackedModule(lightning.LightningModule):
     def _step(self, rows: slice, x: Tensor, y: Tensor, stacked: bool) -> None:
         values, grads = self.stack.gradients(rows, x, y, self.noise, stacked)  # (K, terms)
         self.stack.update(WeightDecay, rows, self.rates[rows])
-        self.rule.step({name: p[rows] for name, p in self.stack.params.items()}, grads, rows)
-        self.stack.update(Constraint, rows, self.rates[rows])
+        params = {name: p[rows] for name, p in self.stack.params.items()}
+        self.rule.step(params, grads, rows)
+        steps = self.rule.step_sizes(params, rows) if self.proximal else None
+        self.stack.update((Constraint, Proximal), rows, self.rates[rows], steps)
         count = x.shape[1] if stacked else len(x)
         self.sums[rows].add_(values, alpha=count)
         self._count(rows, values, count)
@@ -228,4 +240,5 @@ class PackedModule(lightning.LightningModule):
 
 
 def stack_of(members: Sequence[Member], recorded: bool = True) -> Stack:
-    return Stack([m.objective for m in members], [list(m.module.updates) for m in members], recorded)
+    moving = [buffer for member in members for buffer in member.module.schedules.buffers()]
+    return Stack([m.objective for m in members], [list(m.module.updates) for m in members], recorded, moving)

@@ -3,7 +3,7 @@
 Each network has hyper-parameters and a number of steps of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -50,13 +50,22 @@ class Stacked:
     def step(self, params: Tensors, grads: Tensors, rows: slice = slice(None)) -> None:
         """Updates the networks of `rows` in place; `params` and `grads` are those of these rows."""
         self.steps[rows] += 1
+        for name, state, n in self._each(params, rows):
+            self.rule(params[name], grads[name], state, n)
+
+    def step_sizes(self, params: Tensors, rows: slice = slice(None)) -> Tensors:
+        """`regnet.regularizers.proximal.step_sizes` of the step that the networks of `rows` have just made."""
+        return {name: self.size(params[name], state, n) for name, state, n in self._each(params, rows)}
+
+    def _each(self, params: Tensors, rows: slice) -> Iterator[tuple[str, Tensors, dict[str, Number]]]:
+        """Of every parameter its name, state and numbers."""
         factors = self.factors({name: value[rows] for name, value in self.hyper.items()}, self.steps[rows])
         like = next(iter(params.values()))
         numbers = {name: _number(values, like) for name, values in factors.items()}
         for name, p in params.items():
             shape = (-1, *(1 for _ in p.shape[1:]))
             own = {key: n.view(shape) if isinstance(n, Tensor) else n for key, n in numbers.items()}
-            self.rule(p, grads[name], {key: buffer[rows] for key, buffer in self.state[name].items()}, own)
+            yield name, {key: buffer[rows] for key, buffer in self.state[name].items()}, own
 
     def factors(self, hyper: Tensors, steps: Tensor) -> Tensors:
         """The numbers (K,) that the rule multiplies by, from the hyper-parameters and the number of this step."""
@@ -64,6 +73,10 @@ class Stacked:
 
     def rule(self, p: Tensor, g: Tensor, state: Tensors, n: Mapping[str, Number]) -> None:
         """Updates one stacked parameter in place; each number n is a float or (K, 1, ...)."""
+        raise NotImplementedError
+
+    def size(self, p: Tensor, state: Tensors, n: Mapping[str, Number]) -> Tensor:
+        """The step size of each entry of a stacked parameter."""
         raise NotImplementedError
 
     def keep(self, index: Tensor) -> None:
@@ -115,6 +128,9 @@ class SGD(Stacked):
             g = g + v * n["momentum"] if self.nesterov else v
         p.sub_(g * n["lr"])
 
+    def size(self, p: Tensor, state: Tensors, n: Mapping[str, Number]) -> Tensor:
+        return torch.ones_like(p) * (n["lr"] / (1 - n["momentum"]))
+
 
 class Adam(Stacked):
     """m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; w ← w - η m̂ / (√v̂ + ε), with λ w in g. `torch.optim.Adam`.
@@ -142,6 +158,7 @@ class Adam(Stacked):
             "beta2": hyper["beta2"],
             "1-beta2": 1 - hyper["beta2"],
             "eps": hyper["eps"] * root,
+            "step": hyper["lr"] * root,
             "alpha": hyper["lr"] * root / (1 - hyper["beta1"] ** steps),
         }
 
@@ -184,6 +201,9 @@ class Adam(Stacked):
             p.sub_(torch.div(m, divisor, out=divisor).mul_(alpha))
         else:
             p.addcdiv_(m, divisor, value=-alpha)
+
+    def size(self, p: Tensor, state: Tensors, n: Mapping[str, Number]) -> Tensor:
+        return n["step"] / (state["exp_avg_sq"].sqrt() + n["eps"])
 
 
 class AdamW(Adam):

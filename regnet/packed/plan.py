@@ -21,8 +21,11 @@ OWN = {  # what each run of a pack has for itself
     "data": ("seed", "split_seed", "label_noise", "train_size", "augment"),
     "optimizer": ("lr", "weight_decay", "momentum", "betas"),
 }
-HYPERPARAMETERS = ("strength", "rate", "radius", "smoothing", "noise", "l1_ratio")
-EARLY_STOPPING = "lightning.pytorch.callbacks.EarlyStopping"
+HYPERPARAMETERS = {
+    *("strength", "rate", "radius", "min", "max", "smoothing", "noise", "l1_ratio", "probability", "size", "target"),
+    "schedule",
+}
+EARLY_STOPPING = "regnet.callbacks.EarlyStopping"
 OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
 OPTIMIZER_KEYS = {
     *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),

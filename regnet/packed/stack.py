@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 
 from ..exact import Exact
 from ..objective import Objective
-from ..regularizers import Constraint, Update, WeightDecay
+from ..regularizers import Constraint, Proximal, Update, WeightDecay
 from ..weights import name_statistics, scaled, tensor_statistics, weights
 from .forms import Forms
 from .noise import Given, Noise
@@ -21,7 +21,7 @@ from .trace import Traced, takes_no_decisions
 Tensors = dict[str, Tensor]
 NETWORK = "network."
 PATIENCE = 20  # calls: recording takes as long as they gain, and a pack that others leave soon has another shape
-UPDATES = (WeightDecay, Constraint)  # the kinds that a stack knows
+UPDATES = (WeightDecay, Constraint, Proximal)  # the kinds that a stack knows
 
 
 class Stack:
@@ -31,20 +31,25 @@ class Stack:
     is seen in them, and what is done to a rate or strength in them is seen in the stack.
 
     Buffers of regnet's own modules (rates, strengths, moments of the inputs) that are equal in all networks
-    are kept once, so that what depends on nothing else is computed once for all.
+    are kept once, so that what depends on nothing else is computed once for all; but not those that schedules move.
 
     Args:
+        moving: buffers of the objectives that change while training goes on.
         recorded: whether steps may be `Traced`.
     """
 
     def __init__(
-        self, objectives: Sequence[Objective], updates: Sequence[Sequence[Update]], recorded: bool = True
+        self,
+        objectives: Sequence[Objective],
+        updates: Sequence[Sequence[Update]],
+        recorded: bool = True,
+        moving: Sequence[Tensor] = (),
     ) -> None:
         self.objectives, self.updates = list(objectives), [list(one) for one in updates]
         first = self.objectives[0]
         trained = {name for name, p in first.named_parameters() if p.requires_grad}
         every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
-        fixed = _fixed(first)
+        fixed = _fixed(first) - _names(self.objectives, moving)
         self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
         self.params = {name: t for name, t in every.items() if name in trained}
         self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
@@ -105,11 +110,13 @@ class Stack:
         return values, dict(zip(self.params, grads, strict=True))
 
     @torch.no_grad()
-    def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor) -> None:
-        """Constraints or decay of each network of `rows`; lr (K,) float32."""
+    def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor, steps: Tensors | None = None) -> None:
+        """Updates of a kind of each network of `rows`; lr (K,) float32; `steps` are what proximal ones follow."""
+        own = [tensor[rows] for tensor in self._of_network(self.state).values()]
         for update, limits, act in zip(self.updates[0], self.limits, self._updates, strict=True):
             if isinstance(update, kind):
-                act(*(t[rows] for t in self._of_network(self.state).values()), *(t[rows] for t in limits.values()), lr)
+                sizes = self._of_network(steps).values() if isinstance(update, Proximal) else ()
+                act(*own, *(tensor[rows] for tensor in limits.values()), lr, *sizes)
 
     @torch.no_grad()
     def measure(self, rows: slice, batches: Sequence[Tensor], y: Tensor) -> list[dict[str, float]]:
@@ -181,18 +188,19 @@ class Stack:
             params = {name: named[name].detach().requires_grad_() for name in self.params}
             values = vmap(terms, in_dims=(0, 0, batch, batch, 0), randomness="different")(params, buffers, x, y, words)
             grads = torch.autograd.grad(values.sum(), list(params.values()))
-        return values.detach(), *grads
+        return values.detach(), *(grad.contiguous() for grad in grads)  # laid out as the weights, for fused optimizers
 
     def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
-        *state, lr = tensors
         scope = _Scope(self.objectives[0].network, self.updates[0][i])
         names = [*(NETWORK + name for name in self._of_network(self.state)), *(f"update.{name}" for name in limits)]
+        state, (lr, *sizes) = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
+        steps = dict(zip(self._of_network(self.params), sizes, strict=bool(sizes)))
 
-        def act(state: Tensors, lr: Tensor) -> Tensor:
-            functional_call(scope, state, (lr,))
+        def act(state: Tensors, lr: Tensor, steps: Tensors) -> Tensor:
+            functional_call(scope, state, (lr, steps))
             return lr
 
-        return (vmap(act)(dict(zip(names, state, strict=True)), lr),)
+        return (vmap(act)(state, lr, steps),)
 
     @staticmethod
     def _of_network(tensors: Tensors) -> Tensors:
@@ -217,8 +225,10 @@ class _Scope(nn.Module):
         super().__init__()
         self.network, self.update = network, update
 
-    def forward(self, lr: Tensor) -> None:
-        if isinstance(self.update, WeightDecay):
+    def forward(self, lr: Tensor, steps: Tensors) -> None:
+        if isinstance(self.update, Proximal):
+            self.update(self.network, steps)
+        elif isinstance(self.update, WeightDecay):
             for factor, found in scaled(weights(self.network, self.update.select), self.update.scale):
                 self.update.shrink([weight.tensor for weight in found], factor * lr)
         else:
@@ -247,6 +257,12 @@ class _Metrics(nn.Module):
 
 def _stacked(each: Sequence[Tensors]) -> Tensors:
     return {name: torch.stack([one[name].detach() for one in each]) for name in each[0]}
+
+
+def _names(objectives: Sequence[Objective], buffers: Sequence[Tensor]) -> set[str]:
+    """What `buffers` are called in the objectives that have them."""
+    wanted = {id(buffer) for buffer in buffers}
+    return {name for one in objectives for name, buffer in one.named_buffers() if id(buffer) in wanted}
 
 
 def _fixed(objective: nn.Module) -> set[str]:

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 OURS = ("regnet.", "torch.nn.")
 
@@ -36,9 +38,11 @@ class Traced:
             # recording computes, too: into copies
             copies = [t.clone() for t in tensors[: self.written]]
             self.recorded[key] = make_fx(self.function)(*copies, *tensors[self.written :]).forward
-        return self.recorded[key](*tensors)
+        with torch.autocast(tensors[0].device.type, enabled=False):  # whose casts were recorded, where they apply
+            return self.recorded[key](*tensors)
 
 
 def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
     """Whether all are regnet's or torch's own: a stranger's may draw from Python's `random`, or count its calls."""
-    return all(type(part).__module__.startswith(OURS) for module in modules for part in module.modules())
+    kinds = {type_before_parametrizations(part) for module in modules for part in module.modules()}
+    return all(kind.__module__.startswith(OURS) for kind in kinds)

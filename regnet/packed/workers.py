@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pkgutil import resolve_name
 
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
@@ -27,6 +28,9 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: Share
     Small networks gain nothing from more threads: on a CPU the jobs are dealt out to processes, one for each core,
     which begin as copies of this one with all that it has imported, and with `data`, which packs may share.
     """
+    if (reason := _alone(jobs[0])) is not None:
+        reporter.cannot([job.number for job in jobs], reason)
+        return
     cores, data = torch.get_num_threads(), data or SharedData()
     if sys.platform != "linux" or not _on_cpu(jobs[0]) or min(cores, len(jobs)) < 2:
         Pack(jobs, size, reporter, data).run()
@@ -51,6 +55,16 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: Share
             most = (most + 1) // 2
             reporter.say(f"packed: a process was killed, probably as memory ran out; goes on with {most} runs at once")
             train(rest, most, reporter, data)
+
+
+def _alone(job: Job) -> str | None:
+    """Why a regularizer of these jobs acts on a single run only; None if all can be stacked."""
+    for name, node in job.plain["regularizer"].items():
+        target = node.get("_target_") if isinstance(node, dict) else None
+        with suppress(Exception):  # building it will tell
+            if reason := getattr(resolve_name(target or ""), "alone", None):
+                return f"regularizer.{name}: {reason}"
+    return None
 
 
 def _on_cpu(job: Job) -> bool:

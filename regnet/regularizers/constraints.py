@@ -1,5 +1,7 @@
 """Constraints: weight ─► weight, after the optimizer's step."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -44,8 +46,101 @@ class MaxNorm(Constraint):
         self.register_buffer("radius", hyperparameters.radius(radius))
 
     def project(self, units: Tensor) -> Tensor:
-        fan_in = tuple(range(2, units.ndim))
-        norm = torch.linalg.vector_norm(
-            units, dim=fan_in, keepdim=True, dtype=torch.promote_types(units.dtype, torch.float32)
-        )
+        norm = _norm(units)
         return units * (self.radius / torch.maximum(norm, self.radius))
+
+
+class MinMaxNorm(Constraint):
+    """min <= ||w_unit||_2 <= max: w ← w (ρ clip(||w||, min, max) + (1 - ρ) ||w||) / ||w||. Keras's `MinMaxNorm`.
+
+    Below ρ = 1 each step makes only that share of the way to the feasible weights. A unit without any weights has
+    no direction to grow in and stays.
+
+    Args:
+        min: the least norm >= 0.
+        max: the largest norm >= min.
+        rate: ρ in [0, 1]; Keras's name, and no fraction dropped.
+        select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
+
+    Raises:
+        ValueError: max < min.
+    """
+
+    def __init__(self, min: float = 0.0, max: float = 1.0, rate: float = 1.0, select: Select = None) -> None:
+        super().__init__(select)
+        self.register_buffer("min", hyperparameters.strength(min, "min"))
+        self.register_buffer("max", hyperparameters.radius(max, "max"))
+        self.register_buffer("rate", hyperparameters.ratio(rate, "rate"))
+        if max < min:
+            raise ValueError(f"max must be at least min, got min={min} and max={max}")
+
+    def project(self, units: Tensor) -> Tensor:
+        norm = _norm(units)
+        feasible = torch.minimum(torch.maximum(norm, self.min), self.max)
+        factor = self.rate * feasible / norm + (1 - self.rate)
+        return torch.where((norm == 0) | (norm == feasible), units, units * factor)
+
+
+class UnitNorm(Constraint):
+    """||w_unit||_2 = 1: w ← w / ||w||. Keras's `UnitNorm` with the axis found by itself.
+
+    A unit without any weights has no direction and stays.
+    """
+
+    def project(self, units: Tensor) -> Tensor:
+        norm = _norm(units)
+        return units / torch.where(norm == 0, 1, norm)
+
+
+class NonNegative(Constraint):
+    """w >= 0: w ← max(w, 0). Keras's `NonNeg`."""
+
+    def project(self, units: Tensor) -> Tensor:
+        return units.relu()
+
+
+class SpectralClip(Constraint):
+    """σ_i(W) <= radius: W = U diag(σ) Vᵀ ← U diag(min(σ, radius)) Vᵀ, W of shape (units, fan-in).
+
+    The projection onto the ball of the spectral norm. W of a Conv is its filters as rows, as in Yoshida and Miyato
+    (2017, section 3.2); the operator that the convolution is has other singular values, which depend on the size of
+    the image (Sedghi et al. 2019, who clip those).
+    """
+
+    def __init__(self, radius: float, select: Select = None) -> None:
+        super().__init__(select)
+        self.register_buffer("radius", hyperparameters.radius(radius))
+
+    def project(self, units: Tensor) -> Tensor:
+        return _with_singular_values(units, lambda s: torch.minimum(s, self.radius))
+
+
+class OrthogonalProjection(Constraint):
+    """W Wᵀ = I, or WᵀW = I where W has more units than inputs: W = U diag(σ) Vᵀ ← U Vᵀ, the polar factor.
+
+    The nearest matrix with orthonormal rows or columns (Fan and Hoffman 1955; Higham 2008, theorem 8.4). W of a Conv
+    is its filters as rows.
+    """
+
+    def project(self, units: Tensor) -> Tensor:
+        return _with_singular_values(units, torch.ones_like)
+
+
+def _norm(units: Tensor) -> Tensor:
+    """||w||_2 of every unit, (groups, units, 1...), in float32 at least."""
+    wide = torch.promote_types(units.dtype, torch.float32)
+    return torch.linalg.vector_norm(units, dim=tuple(range(2, units.ndim)), keepdim=True, dtype=wide)
+
+
+def _with_singular_values(units: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """U diag(change(σ)) Vᵀ of the matrices U diag(σ) Vᵀ, (groups, units, fan-in), in float32 at least.
+
+    A matrix whose σ do not change stays as it is, to the bit. So does one that is not finite, which has no such
+    decomposition: training tells divergence by itself.
+    """
+    matrices = units.flatten(2).to(torch.promote_types(units.dtype, torch.float32))
+    u, s, vh = torch.linalg.svd(matrices.nan_to_num(0, 0, 0), full_matrices=False)
+    new = change(s)  # (groups, min(units, fan-in))
+    moved = matrices.isfinite().all(-1).all(-1) & (new != s).any(-1)
+    changed = (u * new.unsqueeze(-2)) @ vh
+    return torch.where(moved[:, None, None], changed, matrices).view(units.shape)

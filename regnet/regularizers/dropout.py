@@ -1,4 +1,4 @@
-"""Layers: activations ─► activations, in training only; evaluation is the identity."""
+"""Layers: activations ─► activations, in training only; evaluation is the identity. Here those of Bernoulli noise."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,14 @@ from ..exact import Exact
 from . import hyperparameters
 
 
-class Dropout(Exact):
+class RandomLayer(Exact):
+    """A layer, or a weight layer, that draws in training and is deterministic in evaluation.
+
+    The mark by which `regnet.monte_carlo` finds what to leave random.
+    """
+
+
+class Dropout(RandomLayer):
     """y = x * b / (1 - r) with b ~ Bernoulli(1 - r) for every entry (Srivastava et al. 2014; inverted).
 
     E[y] = x and Var[y] = x² r / (1 - r). In evaluation y = x.
@@ -18,9 +25,11 @@ class Dropout(Exact):
         self.register_buffer("rate", hyperparameters.rate(rate))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        return x * inverted_bernoulli(self.noise_shape(x), self.rate, x.dtype)
+        return x * self.noise(x) if self.training else x
+
+    def noise(self, x: Tensor) -> Tensor:
+        """The random factor, which is broadcast over x."""
+        return inverted_bernoulli(self.noise_shape(x), self.rate, x.dtype)
 
     def noise_shape(self, x: Tensor) -> torch.Size:
         """One draw for every entry of this shape, which is broadcast over x."""
@@ -35,6 +44,23 @@ class SpatialDropout(Dropout):
 
     def noise_shape(self, x: Tensor) -> torch.Size:  # (B, C, ...)
         return torch.Size([*x.shape[:2], *(1 for _ in x.shape[2:])])
+
+
+class AlphaDropout(Dropout):
+    """y = s (m x + (1 - m) α'), m = b / q, b ~ Bernoulli(q), q = 1 - r (Klambauer et al. 2017, section 2).
+
+    Drops to α' = -1.7581, where SELU saturates, and scales by s = sqrt(q / (1 + r α'²)), so that inputs of mean 0 and
+    variance 1 keep both. It is the paper's a (x b + α' (1 - b)) + c with a = s / q and c = -a r α'; torch's and
+    Keras's `AlphaDropout`.
+    """
+
+    SATURATION = -1.0507009873554805 * 1.6732632423543772  # -λα of SELU
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        m, scale = self.noise(x), ((1 - self.rate) / (1 + self.rate * self.SATURATION**2)).sqrt()
+        return (m * x + (1 - m) * self.SATURATION) * scale.to(x.dtype)
 
 
 def inverted_bernoulli(shape: torch.Size, rate: Tensor, dtype: torch.dtype) -> Tensor:

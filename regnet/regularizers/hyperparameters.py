@@ -22,9 +22,19 @@ def ratio(value: float, name: str = "ratio") -> Tensor:
     return _number(value, lambda v: 0 <= v <= 1, f"{name} must be in [0, 1]")
 
 
+def fraction(value: float, name: str = "fraction") -> Tensor:
+    """A number in (0, 1). Raises ValueError for anything else."""
+    return _number(value, lambda v: 0 < v < 1, f"{name} must be in (0, 1)")
+
+
 def radius(value: float, name: str = "radius") -> Tensor:
     """A finite number > 0. Raises ValueError for anything else."""
     return _number(value, lambda v: 0 < v < math.inf, f"{name} must be a finite number > 0")
+
+
+def count(value: int, name: str) -> Tensor:
+    """A whole number >= 1. Raises ValueError for anything else."""
+    return _number(value, lambda v: v >= 1 and v == int(v), f"{name} must be a whole number >= 1")
 
 
 def _number(value: object, allowed: Callable[[float], bool], rule: str) -> Tensor:

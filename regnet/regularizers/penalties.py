@@ -1,10 +1,11 @@
-"""Penalties: the ingredients of the loss ─► a scalar that is added to it.
+"""Penalties: the ingredients of the loss ─► a scalar that is added to it; here those of each weight by itself.
 
 Convention (DESIGN 3.2): a sum over weights, no ½, never divided by the batch size.
+What is penalized elsewhere: `structured`, `matrices` (weights), `activities`, `outputs`, `inputs`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,20 @@ from . import hyperparameters
 
 
 class Penalty(Exact):
-    """A differentiable scalar added to the data loss.
+    """A differentiable scalar added to the data loss: ``penalty(network, **ingredients)``.
 
-    ``forward(network, x=..., y=..., logits=...)``: a penalty takes what it needs and leaves the rest.
+    The ingredients are those of `Objective`, of which a penalty takes what it needs and leaves the rest:
+      ``x``            the inputs of the training batch, (B, ...), after the batch transforms
+      ``y``            their targets: classes (B,), probabilities (B, C), or real numbers (B,)
+      ``logits``       the network's outputs, (B, C)
+      ``loss``         the data loss, a mean over the batch
+      ``activations``  what an `ActivityPenalty` has recorded during the network's pass, (B, ...) each
     """
 
-    def forward(self, network: nn.Module, **ingredients: Tensor) -> Tensor:
+    passes: ClassVar[int] = 1  # of the batch through the network, one behind the other: (passes B, ...)
+    of_inputs: ClassVar[bool] = False  # whether it differentiates by x
+
+    def forward(self, network: nn.Module, **ingredients: Any) -> Tensor:
         raise NotImplementedError
 
 
@@ -38,14 +47,14 @@ class WeightPenalty(Penalty):
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.select, self.scale = select, scale
 
-    def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
-        found = weights(network, self.select)
+    def forward(self, network: nn.Module, **_: Any) -> Tensor:
+        found = [_wide(weight) for weight in weights(network, self.select)]
         if not self.scale:
-            return self.strength * self.measure(_wide(found))
-        return self.strength * sum(factor * self.measure(_wide(part)) for factor, part in scaled(found, self.scale))
+            return self.strength * self.measure(found)
+        return self.strength * sum(factor * self.measure(part) for factor, part in scaled(found, self.scale))
 
-    def measure(self, tensors: list[Tensor]) -> Tensor:
-        """The penalty of these tensors at strength 1."""
+    def measure(self, found: list[Weight]) -> Tensor:
+        """The penalty of these weights at strength 1; their tensors are in float32 at least."""
         raise NotImplementedError
 
 
@@ -56,15 +65,15 @@ class LayerPenalty(Penalty):
         super().__init__()
         self.kind = kind
 
-    def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
+    def forward(self, network: nn.Module, **_: Any) -> Tensor:
         return sum(module.penalty() for module in network.modules() if isinstance(module, self.kind))
 
 
 class L1(WeightPenalty):
     """λ Σ|w| (Tibshirani 1996). The convention of Keras's `L1`."""
 
-    def measure(self, tensors: list[Tensor]) -> Tensor:
-        return AbsoluteSum.apply(*tensors)
+    def measure(self, found: list[Weight]) -> Tensor:
+        return absolute_sum(found)
 
 
 class L2(WeightPenalty):
@@ -73,8 +82,8 @@ class L2(WeightPenalty):
     Under SGD it is ``weight_decay=2λ``; under Adam it is Adam's coupled ``weight_decay=2λ``, not AdamW's.
     """
 
-    def measure(self, tensors: list[Tensor]) -> Tensor:
-        return SquareSum.apply(*tensors)
+    def measure(self, found: list[Weight]) -> Tensor:
+        return square_sum(found)
 
 
 class ElasticNet(WeightPenalty):
@@ -94,8 +103,16 @@ class ElasticNet(WeightPenalty):
         super().__init__(strength, select, scale)
         self.register_buffer("l1_ratio", hyperparameters.ratio(l1_ratio, "l1_ratio"))
 
-    def measure(self, tensors: list[Tensor]) -> Tensor:
-        return self.l1_ratio * AbsoluteSum.apply(*tensors) + (1 - self.l1_ratio) * SquareSum.apply(*tensors)
+    def measure(self, found: list[Weight]) -> Tensor:
+        return self.l1_ratio * absolute_sum(found) + (1 - self.l1_ratio) * square_sum(found)
+
+
+def absolute_sum(found: Sequence[Weight]) -> Tensor:
+    return AbsoluteSum.apply(*(weight.tensor for weight in found))
+
+
+def square_sum(found: Sequence[Weight]) -> Tensor:
+    return SquareSum.apply(*(weight.tensor for weight in found))
 
 
 class AbsoluteSum(torch.autograd.Function):
@@ -103,6 +120,8 @@ class AbsoluteSum(torch.autograd.Function):
 
     @staticmethod
     def forward(*tensors: Tensor) -> Tensor:
+        if tensors[0].device.type == "cpu":  # where the norm of order 1 takes 5x
+            return torch.stack([w.abs().sum() for w in tensors]).sum()
         return torch.stack(torch._foreach_norm(tensors, 1)).sum()
 
     @staticmethod
@@ -144,7 +163,7 @@ class _RowSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, w: Tensor) -> Tensor:
         ctx.save_for_backward(w)
-        return torch.linalg.vector_norm(w.flatten(1), 1, dim=1)
+        return w.abs().flatten(1).sum(1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -184,6 +203,6 @@ def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:
     return torch._foreach_mul(tensors, factor)
 
 
-def _wide(found: Sequence[Weight]) -> list[Tensor]:
+def _wide(weight: Weight) -> Weight:
     """Half-precision weights are summed in float32 (DESIGN 3.8); wider ones as they are."""
-    return [w.tensor.to(torch.promote_types(w.tensor.dtype, torch.float32)) for w in found]
+    return weight._replace(tensor=weight.tensor.to(torch.promote_types(weight.tensor.dtype, torch.float32)))

@@ -18,10 +18,10 @@ A point of training is a share of all its steps, from 0 to 1, or a number of epo
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 Factor = Callable[[float], float]
-NAMES = ("strength", "rate", "radius", "smoothing", "noise")  # of what may be scheduled, one in each regularizer
+NAMES = ("strength", "rate", "radius", "smoothing", "noise", "probability")  # of what may be scheduled, one in each
 
 
 def parse(text: str, epochs: int | None = None) -> Factor:
@@ -73,6 +73,10 @@ class Schedules:
             now = factor(progress)
             for module, value in modules:
                 module._buffers[buffer].fill_(value * now)
+
+    def buffers(self) -> list[Tensor]:
+        """All that it moves."""
+        return [module.get_buffer(buffer) for _, buffer, _, modules in self.scheduled for module, _ in modules]
 
     def values(self) -> dict[str, float]:
         """The present value of each, under its name; of several modules the last."""

@@ -1,7 +1,7 @@
 """Updates: what is done around the optimizer's step, under any training loop."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,20 @@ from . import hyperparameters
 
 
 class Update(Exact):
-    """Something that acts on weights or gradients at each optimizer step, once attached to the optimizer."""
+    """Something that acts on weights or gradients at each optimizer step, once attached to the optimizer.
+
+    Several act in the order in which they are attached, which is to be that of their `stage`: first what makes
+    the gradient, then what adds noise to it and clips it, then decay; behind the optimizer's own update averages
+    of the weights, then constraints, which so hold after every step.
+    """
+
+    GRADIENT: ClassVar[int] = 0
+    NOISE: ClassVar[int] = 1
+    CLIPPING: ClassVar[int] = 2
+    DECAY: ClassVar[int] = 3
+    AVERAGE: ClassVar[int] = 4
+    CONSTRAINT: ClassVar[int] = 5
+    stage: ClassVar[int] = CONSTRAINT
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         raise NotImplementedError
@@ -58,6 +71,8 @@ class WeightDecay(BeforeStep):
         scale: factors on the strength by patterns of `select`.
     """
 
+    stage = Update.DECAY
+
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.register_buffer("strength", hyperparameters.strength(strength))
@@ -75,3 +90,33 @@ class WeightDecay(BeforeStep):
         factor = 1 - lr * self.strength
         for w in tensors:
             w.mul_(factor)
+
+
+class CoupledDecay(BeforeStep):
+    """g ← g + λ w before the optimizer's own update, which so sees the gradient of λ/2 Σw².
+
+    The `weight_decay` of `torch.optim.SGD` and `torch.optim.Adam`, for any optimizer and of weights only. With
+    SGD it is decoupled decay of the same λ; Adam divides it by the gradient's size (Loshchilov and Hutter 2019,
+    section 2). The penalty `L2` of strength λ/2 has the same gradient, but is clipped with the loss's.
+
+    Args:
+        strength: λ >= 0.
+        select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
+        scale: factors on the strength by patterns of `select`.
+    """
+
+    stage = Update.DECAY
+    alone: ClassVar[str] = "it changes the gradients"
+
+    def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self.register_buffer("strength", hyperparameters.strength(strength))
+        self.select, self.scale = select, scale
+
+    @torch.no_grad()
+    def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
+        own = {id(w) for group in optimizer.param_groups for w in group["params"]}
+        for factor, found in scaled(weights(network, self.select), self.scale):
+            for w in (weight.tensor for weight in found):
+                if id(w) in own and w.grad is not None:
+                    w.grad.add_(factor * self.strength * w)

@@ -24,8 +24,8 @@ from regnet.packed.events import EventFile
 from regnet.packed.forms import Forms
 from regnet.packed.noise import Noise
 from regnet.packed.stack import Stack
-from regnet.packed.trace import takes_no_decisions
-from regnet.regularizers import L1, L2, Dropout
+from regnet.packed.trace import Traced, takes_no_decisions
+from regnet.regularizers import L1, L2, DropConnect, Dropout
 from regnet.tasks import Classification
 
 CPU = torch.device("cpu")
@@ -93,6 +93,9 @@ def test_only_known_modules_are_recorded():
 
     assert takes_no_decisions([CNN((1, 8, 8), 10), L2(1e-3), nn.BatchNorm2d(3)])
     assert not takes_no_decisions([nn.Sequential(nn.Linear(2, 2), Counting(2, 2))])
+    for network, known in ((nn.Linear(2, 2), True), (Counting(2, 2), False)):
+        DropConnect(0.5).put_on(network)  # its class is then one that torch has made
+        assert takes_no_decisions([network]) == known
 
 
 def objective(make=lambda: MLP((1, 4, 4), 3, [6], dropout=lambda: Dropout(0.4)), strength=0.1):
@@ -205,3 +208,20 @@ def test_event_files_are_those_that_tensorboard_reads(tmp_path):
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(0, 1.0), (1, 0.5), (2, 7.0)]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_is_recorded_takes_its_casts_from_the_recording():
+    """Autocast applies where the function lets it, and not once more to what was recorded."""
+
+    def products(w):
+        with torch.autocast("cpu", enabled=False):
+            exact = w @ w.mT
+        return exact, w @ w.mT
+
+    recorded, w = Traced(products, 0), torch.randn(5, 7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for _ in range(2):
+            exact, rounded = recorded(w)
+            assert exact.dtype == torch.float32
+            assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(exact, w @ w.mT)

@@ -1,16 +1,18 @@
 """Every file in conf/regularizer has its row in `table`, and trains: alone, and in every pair."""
 
 import copy
-from itertools import combinations
+import inspect
+from pkgutil import resolve_name
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from omegaconf import OmegaConf, open_dict
-from table import CONF, FILES, TABLE, made_by
+from table import CONF, FILES, LAYERS, TABLE, made_by
 
 from regnet import regularizers as R
 from regnet.build import build
+from regnet.checks import CONTRADICTIONS, SAME_WEIGHT
 from regnet.errors import UserError
 
 
@@ -40,14 +42,18 @@ def steps(cfg, count=3):
     optimizer = module.configure_optimizers()
     before = [p.detach().clone() for p in module.objective.parameters()]
     batches = iter(setup.data.train_dataloader())
+    terms = {}
     for _ in range(count):
         x, y = next(batches)
         for transform in module.transforms:
             x, y = transform(x, y)
-        terms = module.objective(x, y)
-        optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        optimizer.step()
+
+        def closure(x=x, y=y):
+            optimizer.zero_grad()
+            terms.update(module.objective(x, y))
+            torch.stack(list(terms.values())).sum().backward()
+
+        module.optimizer_step(0, 0, optimizer, closure)
     after = list(module.objective.parameters())
     assert all(torch.isfinite(p).all() for p in after)
     assert any(not torch.equal(p, q) for p, q in zip(before, after, strict=True))
@@ -57,7 +63,11 @@ def steps(cfg, count=3):
 @pytest.fixture(scope="module")
 def composed(compose_train):
     """The config of a tiny run for each model, and the entries of each file."""
-    sizes = {"mlp": ["model.widths=[6]"], "cnn": ["model.stages=[[3],[4]]", "model.head=[5]"]}
+    sizes = {
+        "mlp": ["model.widths=[6]"],
+        "cnn": ["model.stages=[[3],[4]]", "model.head=[5]"],
+        "resnet": ["model.blocks=[1,1]", "model.branches=2"],
+    }
     small = ["data.train_size=40", "data.batch_size=8", "trainer.max_epochs=1"]
     configs = {model: compose_train(f"model={model}", *sizes[model], *small) for model in sizes}
     entries = {name: compose_train(f"regularizer={name}").regularizer for name in FILES}
@@ -72,37 +82,73 @@ def composed(compose_train):
     return config, entries
 
 
+def lacks_site(cfg):
+    """Whether a layer among the regularizers has no site in the model, by the model's own signature."""
+    sites = inspect.signature(resolve_name(cfg.model._target_)).parameters
+    layers = {key for name in LAYERS for key in OmegaConf.load(CONF / f"{name}.yaml")}
+    return not layers & set(cfg.regularizer) <= set(sites)
+
+
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", ["mlp", "cnn", "resnet"])
 def test_trains_alone(name, model, composed):
-    config, _ = composed
-    if (name, model) == ("spatial_dropout", "mlp"):
-        with pytest.raises(UserError, match=r"spatial_dropout.*site.*input_dropout, dropout"):
+    config, entries = composed
+    if lacks_site(config(model, name)):
+        with pytest.raises(UserError, match=rf"{next(iter(entries[name]))}.*site.*input_dropout, "):
             build(config(model, name))
         return
     setup, terms = steps(config(model, name))
-    row, kinds = TABLE[name], (R.Penalty, R.Update, R.BatchTransform, R.Dropout, Callback)
+    kinds = (R.Penalty, R.Update, R.BatchTransform, R.RandomLayer, R.WeightLayer, Callback)
+    row, network, penalties = TABLE[name], setup.module.objective.network, setup.module.objective.penalties
+    learned = (R.LayerPenalty, R.WeightLayerPenalty)  # what layers ask for themselves
+    layers = [module for module in network.modules() if isinstance(module, R.RandomLayer)]
     places = (
-        list(setup.module.objective.penalties.values()),
+        [penalty for penalty in penalties.values() if not isinstance(penalty, learned)],
         list(setup.module.updates),
         list(setup.module.transforms),
-        [module for module in setup.module.objective.network.modules() if isinstance(module, R.Dropout)],
+        *([module for module in layers if isinstance(module, kind)] for kind in (R.RandomLayer, R.WeightLayer)),
         list(setup.regularizers.callbacks.values()),
     )
     for kind, found in zip(kinds, places, strict=True):
         belongs = row.kind is not None and issubclass(row.kind, kind)
         assert [type(item) for item in found] == [made_by(row)] * (len(found) if belongs else 0)
         assert bool(found) == belongs
-    assert list(terms) == ["loss"] + [f"penalty/{name}"] * (row.kind is R.Penalty)
+    penalized = row.kind is not None and (row.kind is R.Penalty or hasattr(made_by(row), "penalty"))
+    assert list(terms) == ["loss", *(f"penalty/{key}" for key in entries[name] if penalized)]
+
+
+def train_in_pairs(one, model, config, entries, wanted):
+    """`one` with each file behind it that it may be combined with and that `wanted` tells to."""
+    for other in FILES[FILES.index(one) + 1 :]:
+        if set(entries[one]) & set(entries[other]):  # variants of one thing share a key
+            continue
+        cfg = config(model, one, other)
+        if lacks_site(cfg) or not wanted(other):
+            continue
+        if any(len(rivals & {one, other}) > 1 for rivals, _ in (*CONTRADICTIONS, *SAME_WEIGHT)):
+            with pytest.raises(UserError, match=rf"{one}.*{other}|{other}.*{one}.*contradict"):
+                build(cfg)
+            continue
+        setup, _ = steps(cfg)
+        stages = [transform.stage for transform in setup.module.transforms]
+        assert stages == sorted(stages)
 
 
 @pytest.mark.parametrize("one", FILES)
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", ["mlp", "cnn", "resnet"])
 def test_trains_in_every_pair(one, model, composed):
+    """Each pair in one network: mlp and cnn by turns, cnn where the mlp lacks a site, resnet where both do."""
     config, entries = composed
-    files = [name for name in FILES if (name, model) != ("spatial_dropout", "mlp")]
-    for first, other in combinations(files, 2):
-        if first == one and not set(entries[one]) & set(entries[other]):  # variants of one thing share a key
-            setup, _ = steps(config(model, one, other))
-            stages = [transform.stage for transform in setup.module.transforms]
-            assert stages == sorted(stages)
+
+    def wanted(other):
+        able = [name for name in ("mlp", "cnn") if not lacks_site(config(name, one, other))] or ["resnet"]
+        return able[FILES.index(other) % len(able)] == model
+
+    train_in_pairs(one, model, config, entries, wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one", FILES)
+@pytest.mark.parametrize("model", ["mlp", "cnn", "resnet"])
+def test_trains_in_every_pair_and_network(one, model, composed):
+    train_in_pairs(one, model, *composed, wanted=lambda other: True)

@@ -1,0 +1,54 @@
+"""Lookahead: weights that follow the optimizer's from behind."""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from . import hyperparameters
+from .updates import Update
+
+
+class Lookahead(Update):
+    """φ ← φ + α (θ - φ), θ ← φ after every k-th step of the optimizer on θ (Zhang et al. 2019, algorithm 1).
+
+    Around any optimizer, whose own state goes on as it is. In between validation sees the fast weights θ.
+
+    Args:
+        ratio: α in [0, 1], the step of the slow weights φ.
+        period: k >= 1.
+    """
+
+    stage = Update.AVERAGE
+    alone: ClassVar[str] = "it keeps slow weights"
+
+    def __init__(self, ratio: float = 0.5, period: int = 5) -> None:
+        super().__init__()
+        if not isinstance(period, int) or isinstance(period, bool) or period < 1:
+            raise ValueError(f"period must be a whole number of steps >= 1, got {period!r}")
+        self.register_buffer("ratio", hyperparameters.ratio(ratio))
+        self.register_buffer("steps", torch.tensor(0))
+        self.period = period
+        self.slow = nn.Module()  # of its own, as these follow the network's precision
+
+    def begin(self, network: nn.Module) -> None:
+        """The slow weights start where the network is."""
+        self.steps.zero_()
+        for i, w in enumerate(network.parameters()):
+            self.slow.register_buffer(str(i), w.detach().clone())
+
+    @torch.no_grad()
+    def forward(self, network: nn.Module) -> None:
+        self.steps.add_(1)
+        due = self.steps % self.period == 0  # stays a tensor, so that no step waits for the device
+        share = torch.where(due, self.ratio, 0.0)
+        for slow, w in zip(self.slow.buffers(), network.parameters(), strict=True):
+            slow.add_(share * (w - slow))
+            w.copy_(torch.where(due, slow, w))
+
+    def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
+        if not self.slow._buffers:
+            self.begin(network)
+        return optimizer.register_step_post_hook(lambda *_: self(network))
