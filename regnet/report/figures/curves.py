@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ..history import ledger
 from ..sweep import decades
@@ -31,6 +31,7 @@ def learning(histories: Histories, metric: str) -> Figure | None:
     everything = [value for history in shown.values() for name in (train, val) for value in history[name]]
     if metric != "accuracy" and min(everything) > 0 and decades(everything):
         axes[0].set_yscale("log")
+        axes[0].yaxis.set_minor_locator(NullLocator())
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("accuracy, %" if metric == "accuracy" else metric, fontsize=9)
     style.legend(figure, axes[0])
