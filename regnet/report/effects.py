@@ -81,6 +81,8 @@ def importance(study: Study) -> dict[str, float]:
 def main_effects(study: Study) -> list[Effect]:
     """Mean difference on − off of every technique and two-valued key over all other combinations run both ways."""
     cells, factors = _design(study)
+    if len(factors) < 2:  # the difference of two arms is in the table already
+        return []
     found = ((factor, _contrast(cells, [factor], study.metric)) for factor in factors)
     return [_effect(factor, by_seed) for factor, by_seed in found if by_seed]
 

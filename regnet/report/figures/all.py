@@ -10,7 +10,7 @@ from .. import effects, history, sweep
 from ..study import Arm, Study
 from . import curves, factors, runs, style, sweeps
 
-STUDIES = 3  # of a merge over many data sets, those with figures of their own
+STUDIES = 2  # of a merge over many data sets, those with figures of their own
 GRIDS = 3  # of all pairs of swept keys
 
 

@@ -45,7 +45,7 @@ def losses(histories: Histories) -> Figure | None:
         return None
     names = list(dict.fromkeys(name for found in shown.values() for name in found))
     looks = dict(zip(names, [*style.COLOURS, *[style.GREY] * len(names)], strict=False))
-    figure, axes = style.panels(len(shown))
+    figure, axes = style.panels(len(shown), same_scale=False)
     drawn = {}
     for (label, found), panel in zip(shown.items(), axes, strict=True):
         epochs = range(1, len(found["data loss"]) + 1)

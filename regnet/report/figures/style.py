@@ -43,12 +43,12 @@ def new(width: float = 5.2, height: float = 3.2) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def panels(count: int, height: float = 2.2) -> tuple[Figure, list[Axes]]:
-    """At most three in a row, with the same axes."""
+def panels(count: int, height: float = 2.2, same_scale: bool = True) -> tuple[Figure, list[Axes]]:
+    """At most three in a row, with the same epochs and, by default, the same scale."""
     columns = min(count, 3)
     rows = -(-count // columns)
     figure = new(max(5.2, 2.4 * columns), 0.5 + height * rows)
-    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    axes = list(figure.subplots(rows, columns, sharex=True, sharey=same_scale, squeeze=False).flat)
     for unused in axes[count:]:
         unused.remove()
     for above in axes[max(0, count - columns) : count]:
