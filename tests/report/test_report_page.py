@@ -63,11 +63,13 @@ def test_studies_that_differ_in_the_amount_of_data_are_one_figure(tmp_path):
             add_run(tmp_path, [f"regularizer={name}", f"data.train_size={size}"], classification(0.9, test=size / 1000))
     ((key, metric, found),) = along_data(studies(find_runs(tmp_path)))
     assert (key, metric) == ("train_size", "accuracy")
-    assert {line.label: line.along for line in found} == dict.fromkeys(["none", "dropout"], {100: [0.1], 200: [0.2]})
+    assert {line.label: line.along for line in found} == {
+        name: {100: [0.1], 200: [0.2]} for name in ("none", "dropout")
+    }
 
 
 def test_the_page_is_one_well_formed_file_that_asks_no_host_and_escapes(sweep, tmp_path):
-    add_run(sweep, ["regularizer=none", "seed=<b>"[:5] + "0"], None, "failed", reason="<script>alert(1)</script>")
+    add_run(sweep, ["regularizer=none", "seed=0"], None, "failed", reason="<script>alert(1)</script>")
     path = publish(list(find_runs(sweep)), sweep)
     text = path.read_text()
     parser = Balanced()
