@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="study or run; several are merged")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="also write one row for each run")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="also save what is printed as a picture")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where report.html and figures/ go (first FOLDER)")
+    parser.add_argument("--no-page", action="store_true", help="print only: write no report.html, no figures")
     arguments = parser.parse_args(argv)
     try:
         runs = load(arguments.folders)
@@ -27,6 +29,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             write_csv(runs, arguments.csv)
         report(runs, arguments.svg)
+        sys.stdout.flush()
+        if not arguments.no_page:
+            from .publish import publish
+
+            print(f"\nThe page: {publish(runs, arguments.out or arguments.folders[0])}")
     except UserError as error:
         print(f"regnet-report: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,0 +1,5 @@
+"""The figures of a report: each a function of numbers, made only where there is something to show."""
+
+from .all import Drawn, draw
+
+__all__ = ["Drawn", "draw"]
