@@ -17,7 +17,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from .command import load, report
-from .publish import publish
 
 # In the environment, as it reaches the processes of other launchers and of DDP too.
 STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
@@ -59,10 +58,6 @@ class StudyReport(Callback):
         except Exception as error:
             print(f"The study's report could not be made: {error}", file=sys.stderr)
             sys.exit(1)
-        try:
-            print(f"\nThe page: {publish(runs, folder)}")
-        except Exception as error:  # the table and the way to the runs are there nevertheless
-            print(f"The study's page could not be made: {error}", file=sys.stderr)
         quoted = shlex.quote(str(folder))
         print(f"\nThe study is in {folder}\n  regnet-report {quoted}\n  tensorboard --logdir {quoted}")
         if any(run.status == "failed" for run in runs):

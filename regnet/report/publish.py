@@ -39,6 +39,10 @@ def publish(runs: Sequence[Run], folder: Path, answer: Sequence[str] = ()) -> Pa
                 # A picture of thousands of points is smaller as pixels.
                 smaller = "png" if len(files["svg"]) > 3 * len(files["png"]) else "svg"
                 pictures.append((drawn.name, drawn.caption, files[smaller]))
+        written = {name for name, _, _ in pictures}
+        for file in (folder / FIGURES).glob("[0-9]*_*.p[nd][gf]"):
+            if file.stem not in written:  # of an earlier call, when the study was another
+                file.unlink()
         write(folder / PAGE, html(runs, pictures, f"Study {folder.resolve().name}", answer))
     except OSError as error:
         raise UserError(f"{folder / PAGE} cannot be written ({error.strerror}): --out DIR writes elsewhere.") from error
