@@ -9,6 +9,7 @@ both; the ratio is taken in each round. The second epoch of STEPS steps counts, 
 """
 
 import argparse
+import copy
 import json
 import logging
 import os
@@ -20,9 +21,11 @@ from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
-from regnet.build import build, build_trainer
+from regnet.build import build, build_trainer, load_data
 from regnet.cli import config_folder
+from regnet.data import DataModule
 from regnet.errors import UserError
 
 from .step import Stopwatch
@@ -37,6 +40,9 @@ MODELS = {
 }
 
 
+READ: list[DataModule] = []
+
+
 def seconds(regularizer: str, model: str) -> float:
     """Of one training step. Raises UserError where the model has no site for it."""
     overrides = [
@@ -48,10 +54,17 @@ def seconds(regularizer: str, model: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             cfg = compose("train", [*overrides, f"folder={folder}"])
-        setup = build(cfg)
+        setup = build(cfg, load=_data)
         trainer = build_trainer(cfg, {**setup.regularizers.callbacks, "stopwatch": stopwatch}, folder)
         trainer.fit(setup.module, datamodule=setup.data)
     return stopwatch.times()[1][0] / STEPS
+
+
+def _data(cfg: DictConfig) -> DataModule:
+    """The same for all, read once."""
+    if not READ:
+        READ.append(load_data(cfg))
+    return copy.copy(READ[0])
 
 
 def model_for(regularizer: str) -> str:
