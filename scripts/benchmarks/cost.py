@@ -31,7 +31,7 @@ from regnet.errors import UserError
 from .step import Stopwatch
 
 ROOT = os.environ.get("REGNET_DATA", "data")
-BATCH, STEPS = 128, 30
+BATCH, STEPS = 128, 20
 MODELS = {
     "mlp": ["model=mlp", "model.widths=[1024,1024]"],
     "cnn": ["model=cnn"],
