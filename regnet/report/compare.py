@@ -93,7 +93,7 @@ def check_baseline(compared: Sequence[Study], name: str) -> None:
         return
     labels = list(dict.fromkeys(arm.label for study in compared for arm in study.arms))
     listed = ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
-    raise UserError(f"--baseline {name} is not among the runs{near(name, labels)} There are: {listed}.")
+    raise UserError(f"--baseline {name} is not among the runs{near(name, labels) or '.'} There are: {listed}.")
 
 
 def _gains(arm: Arm, baseline: Arm, metric: str) -> list[float]:
