@@ -39,8 +39,8 @@ class Answer:
 
     @property
     def simplest(self) -> Arm:
-        """The fewest regularizers among the best and what is alike; of equal ones the cheapest."""
-        return min((self.best, *self.alike), key=lambda arm: (_regularizers(arm), _seconds(arm)))
+        """The fewest regularizers among the best and what is alike; of equal ones the best on validation."""
+        return min((self.best, *self.alike), key=_regularizers)
 
     @property
     def cheapest(self) -> Arm:
@@ -60,13 +60,11 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     gain = None
     if baseline is not None and baseline is not best:
         gain = next(pair for pair in compare(study.tuned(baseline), baseline) if pair.arm is best)
-    others = [pair for pair in compare(study, best) if pair.p is not None and pair.arm is not baseline]
-    alike = [pair.arm for pair in others if not pair.distinguishable]
-    if gain is not None and gain.p is not None and not gain.distinguishable:
-        alike.append(baseline)
-    rival = gain if gain is not None and not gain.distinguishable else None
-    rival = rival or next((pair for pair in others if not pair.distinguishable), None)
-    return Answer(study, best, baseline, gain, tuple(alike), edges(study, best), rival, _seeds_needed(rival))
+    # What is told of the baseline is told once, by the gain.
+    pairs = {pair.arm.label: pair for pair in compare(study, best)} | ({baseline.label: gain} if gain else {})
+    unclear = [arm for arm in study.arms if arm is not best and _unclear(pairs[arm.label])]
+    rival = gain if gain and _unclear(gain) else pairs[unclear[0].label] if unclear else None
+    return Answer(study, best, baseline, gain, tuple(unclear), edges(study, best), rival, _seeds_needed(rival))
 
 
 def sentences(found: Answer) -> list[str]:
@@ -81,6 +79,9 @@ def sentences(found: Answer) -> list[str]:
         lines.append("It is the baseline: on validation nothing that was tried is better.")
     elif found.gain is not None:
         lines.append(_gained(found.gain))
+        if found.gain.effect is not None:
+            chance = f"a run of it beats one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
+            lines.append(f"Effect size (Hedges' g of the pairs) {found.gain.effect:+.1f}; {chance}.")
     if found.alike:
         names = [arm.label for arm in found.alike]
         listed = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if names[LISTED:] else "")
@@ -116,6 +117,10 @@ def edges(study: Study, best: Arm) -> tuple[Edge, ...]:
         if not (side == "smallest" and own == 0):
             found.append(Edge(names[key], best.settings[key], side))
     return tuple(found)
+
+
+def _unclear(pair: Comparison) -> bool:
+    return pair.p is not None and not pair.distinguishable
 
 
 def _gained(gain: Comparison) -> str:

@@ -68,7 +68,7 @@ def table(study: Study, baseline: Arm | None = None) -> Table:
         if not arm.completed:
             name.append("\n" + _why(arm), style="dim")
         mark = "★" if arm is best else "○" if arm is baseline else ""
-        gain = "" if arm is reference else _gain(gains[arm.label])
+        gain = "" if arm is reference else _gain(gains.get(arm.label))
         grid.add_row(mark, name, *map(Text, _cells(arm, study.metric, gain)), style="bold" if arm is best else "")
     return grid
 
@@ -144,8 +144,8 @@ def _cells(arm: Arm, metric: str, gain: str) -> list[str]:
     ]
 
 
-def _gain(pair: Comparison) -> str:
-    if pair.interval is None:
+def _gain(pair: Comparison | None) -> str:
+    if pair is None or pair.interval is None:
         return NOTHING + " "
     percent, decimals = _scale(pair.metric)
     mean, half = pair.interval
