@@ -76,7 +76,7 @@ def sentences(found: Answer) -> list[str]:
     if len(study.arms) == 1:
         lines[0] += " Nothing else was tried."
     elif found.baseline is best:
-        lines.append("It is the baseline: on validation nothing that was tried is better.")
+        lines.append("It is the baseline: validation chose nothing that was tried against it.")
     elif found.gain is not None:
         lines.append(_gained(found.gain))
         if found.gain.effect is not None:
@@ -87,7 +87,7 @@ def sentences(found: Answer) -> list[str]:
         listed = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if names[LISTED:] else "")
         lines.append(f"Not distinguishable from it on test: {listed}.")
         lines += _choice(found)
-    elif len(study.arms) > 1 and any(pair.p is not None for pair in compare(study, best)):
+    elif len(study.arms) > 1 and all(pair.p is not None for pair in compare(study, best)):
         lines.append("All others are distinguishable from it on test.")
     for edge in found.edges:
         more = "smaller" if edge.side == "smallest" else "larger"
@@ -134,7 +134,7 @@ def _gained(gain: Comparison) -> str:
         return f"{amount} {over}, on one seed."
     low, high = (_value(end, gain.metric, signed=True) for end in (mean - half, mean + half))
     verdict = "" if gain.distinguishable else ": not distinguishable"
-    return f"{amount} {over} (95 % interval {low} to {high}, n = {gain.n}, p {_p(gain.p)}){verdict}."
+    return f"{amount} {over} (95 % interval {low} to {high}, n = {gain.n}, corrected p {_p(gain.p)}){verdict}."
 
 
 def _choice(found: Answer) -> list[str]:

@@ -53,7 +53,7 @@ def test_the_answer_of_techniques():
     lines = text(KNOWN / "techniques").splitlines()
     assert lines[:2] == [
         "Best by validation: l2 (accuracy 93.00 %).",
-        "On test it gains 3.00 percentage points over none (95 % interval +2.80 to +3.20, n = 5, p < 0.001).",
+        "On test it gains 3.00 percentage points over none (95 % interval +2.80 to +3.20, n = 5, corrected p < 0.001).",
     ]
     assert lines[3:] == [
         "Not distinguishable from it on test: dropout.",
@@ -121,7 +121,9 @@ def test_a_lower_rmse_is_a_gain(tmp_path):
     for seed in range(3):
         for regularizer, rmse in {"none": 50, "l2": 49 - seed / 10}.items():
             add_run(tmp_path, [f"regularizer={regularizer}", f"seed={seed}"], regression(rmse))
-    assert "On test it gains 1.1 over none (95 % interval +0.8516 to +1.348, n = 3, p = 0.0027)." in text(tmp_path)
+    assert "On test it gains 1.1 over none (95 % interval +0.8516 to +1.348, n = 3, corrected p = 0.0027)." in text(
+        tmp_path
+    )
 
 
 def test_what_is_alike_is_weighed_by_simplicity_and_by_seeds(tmp_path):
@@ -130,7 +132,7 @@ def test_what_is_alike_is_weighed_by_simplicity_and_by_seeds(tmp_path):
         add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9))
         add_run(tmp_path, ["regularizer=[dropout,l2]", f"seed={seed}"], classification(0.91, 0.9 + gain))
     said = text(tmp_path)
-    assert "p = 0.23): not distinguishable." in said
+    assert "corrected p = 0.23): not distinguishable." in said
     assert "The simplest of these is none." in said
     # g = 0.798 · 0.632 = 0.505: 33 pairs by the t test's power
     assert "To tell dropout + l2 from none, about 28 more seeds would do" in said
@@ -157,6 +159,16 @@ def test_without_regularizers_there_is_no_baseline_and_the_best_is_compared_with
             add_run(tmp_path, [f"optimizer.lr={rate}", f"seed={seed}"], classification(0.9 - float(rate)))
     assert find_baseline(study_in(tmp_path)) is None
     assert text(tmp_path).startswith("Best by validation: none lr=0.01 (accuracy 89.00 %).\nNot distinguishable")
+
+
+def test_the_baseline_can_be_the_best(tmp_path):
+    for seed in range(3):
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9))
+        add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], classification(0.8, 0.8 + seed / 1000))
+        add_run(tmp_path, ["regularizer=l1", f"seed={seed + 5}"], classification(0.7, 0.7))
+    said = text(tmp_path)
+    assert "It is the baseline: validation chose nothing that was tried against it." in said
+    assert "All others" not in said  # l1 shares no seed
 
 
 def test_zero_is_no_edge(tmp_path):
