@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--svg", metavar="FILE", type=Path, help="also save what is printed as a picture")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where report.html and figures/ go (first FOLDER)")
     parser.add_argument("--no-page", action="store_true", help="print only: write no report.html, no figures")
+    parser.add_argument("--latex", metavar="FILE", type=Path, help="also write the tables for a paper (booktabs)")
+    parser.add_argument("--baseline", metavar="NAME", help="the row to compare with; without it, `none`")
     arguments = parser.parse_args(argv)
     try:
         runs = load(arguments.folders)
@@ -28,12 +30,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             from .export import write_csv
 
             write_csv(runs, arguments.csv)
-        report(runs, arguments.svg)
+        if arguments.latex:
+            from .latex import write_latex
+
+            write_latex(runs, arguments.latex, arguments.baseline)
+        report(runs, arguments.svg, arguments.baseline)
         sys.stdout.flush()
         if not arguments.no_page:
             from .publish import publish
 
-            print(f"\nThe page: {publish(runs, arguments.out or arguments.folders[0])}")
+            page = publish(runs, arguments.out or arguments.folders[0], arguments.baseline)
+            print(f"\nThe page: {page}")
     except UserError as error:
         print(f"regnet-report: {error}", file=sys.stderr)
         sys.exit(1)
@@ -56,11 +63,11 @@ def load(folders: Sequence[Path]) -> list[Run]:
     return list(runs.values())
 
 
-def report(runs: Sequence[Run], picture: Path | None = None) -> None:
-    """Print the tables of `runs` to standard output, 100 columns wide where that is not a terminal.
+def report(runs: Sequence[Run], picture: Path | None = None, baseline: str | None = None) -> None:
+    """Print the answers and tables of `runs` to standard output, 100 columns wide where that is not a terminal.
 
     Raises:
-        UserError: the picture cannot be written.
+        UserError: the picture cannot be written, or the baseline is not among the runs.
     """
     # Imported here because --help must answer at once.
     from rich.console import Console
@@ -68,7 +75,7 @@ def report(runs: Sequence[Run], picture: Path | None = None) -> None:
     from .table import print_report
 
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, record=picture is not None)
-    print_report(runs, console)
+    print_report(runs, console, baseline)
     if picture is not None:
         try:
             svg = console.export_svg(title=f"regnet-report {runs[0].folder.parent}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..runs import Run, flat
-from .study import settings
+from .study import pairing, settings
 
 
 def write_csv(runs: Sequence[Run], path: Path) -> None:
@@ -31,4 +31,4 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
 
 def _row(run: Run) -> dict[str, Any]:
     row = {name: getattr(run, name) for name in ("folder", "status", "reason", "seed", "epochs", "best_epoch")}
-    return row | {"seconds": run.seconds} | settings(run) | flat(run.metrics)
+    return row | {"seconds": run.seconds, "split_seed": pairing(run)[1]} | settings(run) | flat(run.metrics)

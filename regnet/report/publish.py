@@ -6,13 +6,15 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..runs import Run
+from .answer import answer, sentences
+from .compare import find_baseline
 from .page import html, write
 from .study import studies
 
 PAGE, FIGURES = "report.html", "figures"
 
 
-def publish(runs: Sequence[Run], folder: Path, answer: Sequence[str] = ()) -> Path:
+def publish(runs: Sequence[Run], folder: Path, baseline: str | None = None) -> Path:
     """Write `folder/report.html` and `folder/figures/*.pdf` and `*.png`, in place of earlier ones.
 
     Returns:
@@ -39,14 +41,16 @@ def publish(runs: Sequence[Run], folder: Path, answer: Sequence[str] = ()) -> Pa
                 # A picture of thousands of points is smaller as pixels.
                 smaller = "png" if len(files["svg"]) > 3 * len(files["png"]) else "svg"
                 pictures.append((drawn.name, drawn.caption, files[smaller]))
-        written = {name for name, _, _ in pictures}
-        for file in (folder / FIGURES).glob("[0-9]*_*.p[nd][gf]"):
-            if file.stem not in written:  # of an earlier call, when the study was another
-                file.unlink()
-        write(folder / PAGE, html(runs, pictures, f"Study {folder.resolve().name}", answer))
+        write(folder / PAGE, html(runs, pictures, f"Study {folder.resolve().name}", _answers(runs, baseline)))
     except OSError as error:
         raise UserError(f"{folder / PAGE} cannot be written ({error.strerror}): --out DIR writes elsewhere.") from error
     return folder / PAGE
+
+
+def _answers(runs: Sequence[Run], baseline: str | None) -> list[str]:
+    """What each study says, in one paragraph."""
+    found = [answer(study, find_baseline(study, baseline)) for study in studies(runs)]
+    return [" ".join(sentences(one)) for one in found if one]
 
 
 def _saved(figure, kind: str) -> bytes:

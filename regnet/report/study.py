@@ -1,22 +1,32 @@
-"""From runs to studies: arms that differ by more than the seed, compared on the same data."""
+"""From runs to studies: arms that differ by more than seed and split, compared on the same data."""
 
 import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..runs import Run
 
 METRICS = {"accuracy": -1, "rmse": +1, "loss": +1}  # the sign that makes less better, in order of preference
-APART = {"seed", "study", "warm_start"}  # the keys in which the runs of one arm may differ
-FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed"}  # of `data`: how they are used
-FILLED_IN = {"shape", "classes", "num_classes", "num_outputs", "schema"}  # not yet there where a run failed early
+APART = {"seed", "study", "warm_start", "data.split_seed"}  # the keys in which the runs of one arm may differ
+FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
+FILLED_IN = {
+    "shape",
+    "classes",
+    "num_classes",
+    "num_outputs",
+    "num_samples",
+    "schema",
+}  # not yet there where a run failed early
+
+
+Pairing = tuple[object, object]  # the seed and the split of a run
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by nothing but the seed (and the name of their study); one run for each seed."""
+    """Runs that differ by nothing but seed and split (and the name of their study); one run for each of both."""
 
     label: str
     runs: tuple[Run, ...]
@@ -27,8 +37,29 @@ class Arm:
 
     def values(self, split: str, name: str | None = None) -> list[float]:
         """One number for each completed run that has it: `values("val", "loss")`, `values("sparsity")`."""
-        numbers = (run.metric(split, name) for run in self.completed)
-        return [number for number in numbers if number is not None]
+        return list(self.measured(split, name).values())
+
+    def measured(self, split: str, name: str | None = None) -> dict[Pairing, float]:
+        """The same numbers under the seed and the split of each run, by which they pair with another arm's."""
+        numbers = ((pairing(run), run.metric(split, name)) for run in self.completed)
+        return {key: number for key, number in numbers if number is not None}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The overrides that its runs share."""
+        return settings(next((run for run in self.runs if run.config), self.runs[0]))
+
+    @property
+    def technique(self) -> str:
+        """Its regularizers without their settings: `dropout + l2`."""
+        config = next((run.config for run in self.runs if run.config), None)
+        return technique(self.settings.get("regularizer"), config)
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean wall-clock time of a completed run."""
+        known = [run.seconds for run in self.completed if run.seconds is not None]
+        return statistics.fmean(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -48,6 +79,15 @@ class Study:
         """
         candidates = [arm for arm in self.arms if arm.values("val", self.metric)]
         return min(candidates, key=_by_validation(self.metric), default=None)
+
+    def tuned(self, *kept: Arm) -> "Study":
+        """Of each technique the arm that validation chooses, as `best` does among all; and those in `kept`.
+
+        Each technique is then seen at its own best settings, and a comparison of techniques pays in its
+        correction for their number only, not for that of all settings tried.
+        """
+        first = {arm.technique: arm for arm in reversed(self.arms)}
+        return replace(self, arms=tuple(arm for arm in self.arms if first[arm.technique] is arm or arm in kept))
 
 
 def studies(runs: Iterable[Run]) -> list[Study]:
@@ -95,6 +135,26 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
     return {key: shortest(key) for key in keys}
 
 
+def pairing(run: Run) -> Pairing:
+    """The seed and `data.split_seed` of a run: two runs that share both differ by their arms alone."""
+    overrides = dict(override.lstrip("+").partition("=")[::2] for override in run.overrides)
+    split = (run.config.get("data") or {}).get("split_seed", overrides.get("data.split_seed", 0))
+    return run.folder if run.seed is None else run.seed, str(split)
+
+
+def independent(values: Mapping[Pairing, float]) -> list[float]:
+    """One number for each seed, or for each split where there are at least as many: means over the other.
+
+    Runs of one split share its luck, and runs of one seed theirs. Taken as so many independent runs they
+    would make every interval too narrow.
+    """
+    factor = max((1, 0), key=lambda part: len({key[part] for key in values}))
+    groups: dict[object, list[float]] = {}
+    for key, value in values.items():
+        groups.setdefault(key[factor], []).append(value)
+    return [statistics.fmean(group) for group in groups.values()]
+
+
 def settings(run: Run) -> dict[str, str]:
     """What makes the arm of a run: its overrides, `++optimizer.lr=1` as {"optimizer.lr": "1"}.
 
@@ -114,10 +174,9 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
 
     def arm(group: list[Run]) -> Arm:
         own = settings(group[0])
-        config = next((run.config for run in group if run.config), None)
-        words = [technique(own.get("regularizer"), config)]
-        words += [f"{names[key]}={own[key]}" for key in varying if key in own]
-        return Arm(" ".join(words), _one_per_seed(group))
+        arm = Arm("", _one_per_pairing(group))
+        words = [arm.technique, *(f"{names[key]}={own[key]}" for key in varying if key in own)]
+        return replace(arm, label=" ".join(words))
 
     arms = sorted(map(arm, groups.values()), key=_by_validation(metric))
     shared = [f"{key}={value}" for key, value in settings(runs[0]).items() if (key, value) in common]
@@ -135,10 +194,10 @@ def _by_validation(metric: str) -> Callable[[Arm], tuple[bool, float, float]]:
     return key
 
 
-def _one_per_seed(group: list[Run]) -> tuple[Run, ...]:
+def _one_per_pairing(group: list[Run]) -> tuple[Run, ...]:
     chosen: dict[object, Run] = {}
     for run in sorted(group, key=lambda run: (run.status == "completed", run.started)):
-        chosen[run.folder if run.seed is None else run.seed] = run
+        chosen[pairing(run)] = run
     kept = {run.folder for run in chosen.values()}
     return tuple(run for run in group if run.folder in kept)
 

@@ -12,40 +12,64 @@ from rich.table import Table
 from rich.text import Text
 
 from ..runs import Run
+from .answer import answer, sentences
+from .compare import Comparison, check_baseline, compare, find_baseline
+from .ranking import rank
 from .statistics import mean_interval
-from .study import Arm, Study, studies
+from .study import Arm, Study, independent, studies
 
 NAMED = 10  # runs named one by one: a broken sweep of hundreds must not bury its table
 NOTHING = "–"
 
 
-def print_report(runs: Sequence[Run], console: Console) -> None:
-    """Print a table for each study among `runs`, then how to read it, then the runs that gave no result."""
+def print_report(runs: Sequence[Run], console: Console, baseline: str | None = None) -> None:
+    """Print each study's answer and table, then how to read them, then the runs that gave no result.
+
+    Where a technique was tried with several settings, a table of techniques comes first, each with the settings
+    that validation chose, and then that of all arms.
+
+    Raises:
+        UserError: the baseline is not among the runs.
+    """
     compared = studies(runs)
+    if baseline is not None:
+        check_baseline(compared, baseline)
     for study in compared:
-        console.print(table(study), "")
+        reference = find_baseline(study, baseline)
+        if found := answer(study, reference):
+            console.print(Text("\n".join(sentences(found)), style="bold"), "")
+        tuned = study.tuned(*[reference] if reference else [])
+        if 1 < len(tuned.arms) < len(study.arms):
+            console.print(Text("each technique with the settings that validation chose", style="dim"))
+            console.print(table(tuned, reference), "", Text("all settings", style="dim"))
+        console.print(table(study, reference), "")
+    if ranking := rank(compared):
+        console.print(Text(ranking.sentence()), "")
     if compared:
         console.print(Text(legend(compared), style="dim"))
     for line in left_out(runs, compared):
         console.print(Text(line), soft_wrap=True)
 
 
-def table(study: Study) -> Table:
-    """One row for each arm; ★ marks the one that validation chooses."""
+def table(study: Study, baseline: Arm | None = None) -> Table:
+    """One row for each arm; ★ marks the one that validation chooses. Gains are over `baseline`, else over it."""
     # Text and not str throughout: rich takes the brackets of `regularizer=[dropout,l2]` for its markup.
     title = Text("all runs: " + " ".join(study.common), style="dim") if study.common else None
+    best = study.best()
+    reference = baseline or best
+    gains = {pair.arm.label: pair for pair in compare(study, reference)} if reference else {}
     grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, padding=0)
     grid.add_column("\n ")
     grid.add_column("\ntechnique", overflow="fold")
-    for header in _headers(study.metric):
+    for header in _headers(study.metric, "baseline" if baseline else "★"):
         grid.add_column(header, justify="right", no_wrap=True)
-    best = study.best()
     for arm in study.arms:
         name = Text(arm.label)
         if not arm.completed:
             name.append("\n" + _why(arm), style="dim")
-        star, style = ("★", "bold") if arm is best else ("", "")
-        grid.add_row(star, name, *map(Text, _cells(arm, study.metric)), style=style)
+        mark = "★" if arm is best else "○" if arm is baseline else ""
+        gain = "" if arm is reference else _gain(gains.get(arm.label))
+        grid.add_row(mark, name, *map(Text, _cells(arm, study.metric, gain)), style="bold" if arm is best else "")
     return grid
 
 
@@ -54,8 +78,10 @@ def legend(compared: Sequence[Study]) -> str:
     metrics = " or ".join(dict.fromkeys(study.metric for study in compared))
     return (
         f"★ best mean validation {metrics}, first among rows whose runs all completed; test takes no part in the "
-        "choice. ± is the 95 % Student t interval over seeds; a single seed has none. gap: by how much validation "
-        "is worse than train. runs: completed / all. s: mean seconds a run."
+        "choice. ± is the 95 % Student t interval over seeds (over splits where those are more); a single one has "
+        "none. gain: on test over the baseline ○, or over ★ without one, by pairs of the same seed and split; + is "
+        "better; * differs: paired t test, p < 0.05 corrected for the rows (Holm). gap: by how much validation is "
+        "worse than train. runs: completed / all. s: mean seconds a run."
     )
 
 
@@ -88,17 +114,17 @@ def number(mean: float, half_width: float | None, most: int = 4) -> str:
     return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
 
 
-def _headers(metric: str) -> list[str]:
+def _headers(metric: str, reference: str) -> list[str]:
     unit, gap = ("acc %", "acc pp") if metric == "accuracy" else (metric, metric)
     gaps = list(dict.fromkeys([f"gap\n{gap}", "gap\nloss"]))
-    return ["\nruns", f"validation\n{unit}", f"test\n{unit}", *gaps, "sparse\n%", "\ns"]
+    return ["\nruns", f"validation\n{unit}", f"test\n{unit}", f"gain over\n{reference} ", *gaps, "sparse\n%", "\ns"]
 
 
-def _cells(arm: Arm, metric: str) -> list[str]:
-    percent, decimals = (100, 2) if metric == "accuracy" else (1, 4)
+def _cells(arm: Arm, metric: str, gain: str) -> list[str]:
+    percent, decimals = _scale(metric)
 
     def interval(split: str) -> str:
-        values = [percent * value for value in arm.values(split, metric)]
+        values = [percent * value for value in independent(arm.measured(split, metric))]
         return f"{number(*mean_interval(values), most=decimals):>13}" if values else NOTHING
 
     def mean(values: list[float], form: str, scale: float = 1) -> str:
@@ -107,15 +133,28 @@ def _cells(arm: Arm, metric: str) -> list[str]:
     gaps = {"loss": mean(arm.values("gap", "loss"), ".3f")}
     if metric != "loss":
         gaps = {metric: mean(arm.values("gap", metric), ".1f" if percent == 100 else ".3f", percent)} | gaps
-    seconds = [run.seconds for run in arm.completed if run.seconds is not None]
     return [
         f"{len(arm.completed)}/{len(arm.runs)}",
         interval("val"),
         interval("test"),
+        gain,
         *gaps.values(),
         mean(arm.values("sparsity"), ".1f", 100),
-        mean(seconds, ".1f"),
+        NOTHING if arm.seconds is None else f"{arm.seconds:.1f}",
     ]
+
+
+def _gain(pair: Comparison | None) -> str:
+    if pair is None or pair.interval is None:
+        return NOTHING + " "
+    percent, decimals = _scale(pair.metric)
+    mean, half = pair.interval
+    text = number(percent * mean, None if half is None else percent * half, decimals)
+    return f"{'' if text.startswith('-') else '+'}{text}{'*' if pair.distinguishable else ' '}"
+
+
+def _scale(metric: str) -> tuple[int, int]:
+    return (100, 2) if metric == "accuracy" else (1, 4)  # the factor, and the most decimals
 
 
 def _why(arm: Arm) -> str:

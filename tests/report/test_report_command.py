@@ -114,3 +114,12 @@ def test_a_csv_that_cannot_be_written_is_one_sentence(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith(f"regnet-report: --csv {tmp_path / 'nowhere' / 'runs.csv'} cannot be written")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_baseline_that_is_not_among_the_runs_is_one_sentence(tmp_path):
+    for regularizer in ("none", "l2"):
+        add_run(tmp_path, [f"regularizer={regularizer}", "seed=0"], classification(0.96))
+    done = command(tmp_path, "--baseline", "l3")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("regnet-report: --baseline l3 is not among the runs; did you mean l2? There are: ")
+    assert done.stderr.count("\n") == 1

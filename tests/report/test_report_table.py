@@ -6,6 +6,7 @@ from rich.console import Console
 from regnet.report.table import number, print_report
 from regnet.runs import find_runs
 from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
+from tests.report.test_report_known import KNOWN
 
 
 def printed(folder, width=100):
@@ -15,7 +16,7 @@ def printed(folder, width=100):
 
 
 def row(text, label):
-    return next(line for line in text.splitlines() if label in line)
+    return next(line for line in text.partition("────\n")[2].splitlines() if label in line)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_runs_without_a_result_are_named_with_their_reason(tmp_path):
     assert "  failed  2_regularizer=l2,seed=1: no reason recorded\n" in text
     assert "  unfinished  3_unfinished: still running, or killed\n" in text
     assert "  damaged  4_damaged: " in text
-    assert row(text, "  l1 ").split() == ["l1", "0/1", *"––––––"]
+    assert row(text, "  l1 ").split() == ["l1", "0/1", *"–––––––"]
     assert "diverged: the loss became [NaN]" in text
 
 
@@ -108,3 +109,27 @@ def test_eighty_columns_are_enough(tmp_path):
     assert "…" not in text
     assert "strength=0.0001" in text
     assert "96.10 ± 0.25" in text
+
+
+def test_the_answer_stands_above_and_what_differs_is_marked():
+    text = printed(KNOWN / "techniques")
+    assert text.startswith(
+        "Best by validation: l2 (accuracy 93.00 %).\nOn test it gains 3.00 percentage points over none"
+    )
+    assert row(text, "l2 ").split()[9:12] == ["+3.00", "±", "0.20*"]
+    assert "+0.00 ± 0.20 " in row(text, "max_norm")
+    assert row(text, "none").startswith("○ none")
+    assert max(map(len, text.partition("Not in the means")[0].splitlines())) <= 100
+
+
+def test_a_technique_with_several_settings_has_a_table_of_techniques_first():
+    first, _, second = printed(KNOWN / "strengths").partition("all settings")
+    assert "1e-3" not in first
+    assert row(second, "strength=1e-3").split()[9:12] == ["+1.00", "±", "0.12*"]
+
+
+def test_a_baseline_can_be_chosen():
+    output = io.StringIO()
+    print_report(list(find_runs(KNOWN / "techniques")), Console(file=output, width=100), "max_norm")
+    assert "over max_norm" in output.getvalue()
+    assert row(output.getvalue(), "max_norm").startswith("○")

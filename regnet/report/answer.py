@@ -1,0 +1,193 @@
+"""What a study says, in words: which is best, by how much, what is as good, and what to try next."""
+
+from dataclasses import dataclass
+
+from .compare import ALPHA, Comparison, compare
+from .statistics import seeds_needed
+from .study import Arm, Study, short_keys
+
+LISTED = 4  # arms named one by one
+MOST = 200  # seeds; a difference that needs more of them is called none
+CHEAPER = 0.9  # of the best arm's seconds
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The best value of a swept key is the least or the greatest that was tried."""
+
+    key: str
+    value: str
+    side: str  # "smallest" or "largest"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`best` by validation; its `gain` over the baseline on test; the arms `alike`, the best of them first.
+
+    `alike` are those that the test split does not tell from the best; `seeds` how many it would take to tell the
+    best from `rival`, None where that is not known.
+    """
+
+    study: Study
+    best: Arm
+    baseline: Arm | None
+    gain: Comparison | None
+    alike: tuple[Arm, ...]
+    edges: tuple[Edge, ...]
+    rival: Comparison | None
+    seeds: int | None
+
+    @property
+    def simplest(self) -> Arm:
+        """The fewest regularizers among the best and what is alike; of equal ones the best on validation."""
+        return min((self.best, *self.alike), key=_regularizers)
+
+    @property
+    def cheapest(self) -> Arm:
+        """The fewest seconds a run among the best and what is alike."""
+        return min((self.best, *self.alike), key=_seconds)
+
+
+def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
+    """The answer of a study; None where no run has a result.
+
+    The gain is that of a comparison between techniques, each at the settings that validation chose
+    (`Study.tuned`). What is alike is looked for among all arms.
+    """
+    best = study.best()
+    if best is None:
+        return None
+    gain = None
+    if baseline is not None and baseline is not best:
+        gain = next(pair for pair in compare(study.tuned(baseline), baseline) if pair.arm is best)
+    # What is told of the baseline is told once, by the gain.
+    pairs = {pair.arm.label: pair for pair in compare(study, best)} | ({baseline.label: gain} if gain else {})
+    unclear = [arm for arm in study.arms if arm is not best and _unclear(pairs[arm.label])]
+    rival = gain if gain and _unclear(gain) else pairs[unclear[0].label] if unclear else None
+    return Answer(study, best, baseline, gain, tuple(unclear), edges(study, best), rival, _seeds_needed(rival))
+
+
+def sentences(found: Answer) -> list[str]:
+    """The answer as short sentences, the most important first."""
+    study, best = found.study, found.best
+    alone = max(len(arm.measured("val", study.metric)) for arm in study.arms) < 2
+    score = best.values("val", study.metric)
+    lines = [f"Best by validation: {best.label} ({study.metric} {_value(sum(score) / len(score), study.metric)})."]
+    if len(study.arms) == 1:
+        lines[0] += " Nothing else was tried."
+    elif found.baseline is best:
+        lines.append("It is the baseline: validation chose nothing that was tried against it.")
+    elif found.gain is not None:
+        lines.append(_gained(found.gain))
+        if found.gain.effect is not None:
+            chance = f"a run of it beats one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
+            lines.append(f"Effect size (Hedges' g of the pairs) {found.gain.effect:+.1f}; {chance}.")
+    if found.alike:
+        names = [arm.label for arm in found.alike]
+        listed = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if names[LISTED:] else "")
+        lines.append(f"Not distinguishable from it on test: {listed}.")
+        lines += _choice(found)
+    elif len(study.arms) > 1 and all(pair.p is not None for pair in compare(study, best)):
+        lines.append("All others are distinguishable from it on test.")
+    for edge in found.edges:
+        more = "smaller" if edge.side == "smallest" else "larger"
+        lines.append(f"Try {more} values of {edge.key}: the best, {edge.value}, is the {edge.side} tried.")
+    if alone:
+        lines.append("One seed only: no interval and no test. Add 'seed=range(5)' to tell luck from effect.")
+    elif found.rival is not None:
+        lines.append(_more_seeds(found.rival, found.seeds))
+    return lines
+
+
+def edges(study: Study, best: Arm) -> tuple[Edge, ...]:
+    """The swept numeric keys of which the best arm has an outermost value, among the arms of its technique.
+
+    Zero is no edge downwards: strengths and rates end there.
+    """
+    alike = [arm for arm in study.arms if arm.technique == best.technique and arm.values("val", study.metric)]
+    found = []
+    varying = [key for key in best.settings if len({arm.settings.get(key) for arm in study.arms}) > 1]
+    names = short_keys(varying)
+    for key in varying:
+        numbers = {number for arm in alike if (number := _number(arm.settings.get(key))) is not None}
+        own = _number(best.settings[key])
+        if own is None or len(numbers) < 2 or own not in (min(numbers), max(numbers)):
+            continue
+        side = "smallest" if own == min(numbers) else "largest"
+        if not (side == "smallest" and own == 0):
+            found.append(Edge(names[key], best.settings[key], side))
+    return tuple(found)
+
+
+def _unclear(pair: Comparison) -> bool:
+    return pair.p is not None and not pair.distinguishable
+
+
+def _gained(gain: Comparison) -> str:
+    if gain.interval is None:
+        return f"It shares no seed with {gain.baseline.label}: no gain is known."
+    mean, half = gain.interval
+    word = "gains" if mean >= 0 else "loses"
+    amount = f"On test it {word} {_value(abs(mean), gain.metric, of='difference')}"
+    over = f"{'over' if mean >= 0 else 'against'} {gain.baseline.label}"
+    if half is None:
+        return f"{amount} {over}, on one seed."
+    low, high = (_value(end, gain.metric, signed=True) for end in (mean - half, mean + half))
+    verdict = "" if gain.distinguishable else ": not distinguishable"
+    return f"{amount} {over} (95 % interval {low} to {high}, n = {gain.n}, corrected p {_p(gain.p)}){verdict}."
+
+
+def _choice(found: Answer) -> list[str]:
+    lines = []
+    simplest, cheapest, best = found.simplest, found.cheapest, found.best
+    if _regularizers(simplest) < _regularizers(best):
+        lines.append(f"The simplest of these is {simplest.label}.")
+    if cheapest is not best and _seconds(cheapest) < CHEAPER * _seconds(best):
+        spent = f"{_seconds(cheapest):.3g} s a run instead of {_seconds(best):.3g} s"
+        lines.append(f"The cheapest is {cheapest.label} ({spent}).")
+    return lines
+
+
+def _more_seeds(rival: Comparison, seeds: int | None) -> str:
+    # A rival that is the gain's has the best as its arm; any other has it as its baseline.
+    pair = f"{rival.arm.label} from {rival.baseline.label}"
+    if rival.effect is None:
+        return f"To tell {pair}, add seeds: {rival.n} say too little of the spread."
+    if seeds is None:
+        return f"To tell {pair} would take more than {MOST} seeds: take them for equal."
+    more = max(1, seeds - rival.n)
+    return f"To tell {pair}, about {more} more seeds would do, if the difference is what it seems (power 80 %)."
+
+
+def _seeds_needed(rival: Comparison | None) -> int | None:
+    # Bonferroni's α: what Holm asks of the first of the family. The bias of Hedges' g is taken out already.
+    if rival is None or not rival.effect:
+        return None
+    return seeds_needed(rival.effect, ALPHA / rival.family, most=MOST)
+
+
+def _value(number: float, metric: str, signed: bool = False, of: str = "score") -> str:
+    plus = "+" if signed else ""
+    if metric != "accuracy":
+        return f"{number:{plus}.4g}"
+    unit = "" if signed else " percentage points" if of == "difference" else " %"
+    return f"{100 * number:{plus}.2f}{unit}"
+
+
+def _p(p: float | None) -> str:
+    return "unknown" if p is None else "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
+def _regularizers(arm: Arm) -> int:
+    return 0 if arm.technique == "none" else arm.technique.count(" + ") + 1
+
+
+def _seconds(arm: Arm) -> float:
+    return float("inf") if arm.seconds is None else arm.seconds
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None

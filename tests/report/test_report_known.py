@@ -1,0 +1,183 @@
+"""The committed studies in tests/report/known, of which the truth is known, must come out right.
+
+techniques: five seeds. On test l2 is 3.0 points better than none, dropout 2.96, max_norm as good, l1 worse by 4;
+mixup seems best, but one of its runs failed; one record is damaged. strengths: l2 at 1e-4, 1e-3, 1e-2 gains 0.1,
+1 and 2 points. one_seed: none and l2, one run each.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from regnet.errors import UserError
+from regnet.report.answer import Edge, answer, sentences
+from regnet.report.compare import check_baseline, compare, find_baseline
+from regnet.report.study import studies
+from regnet.report.table import left_out
+from regnet.runs import find_runs
+from tests.report.records import add_run, classification, regression
+
+KNOWN = Path(__file__).parent / "known"
+
+
+def study_in(folder):
+    (study,) = studies(find_runs(folder))
+    return study
+
+
+def answered(folder, name=None):
+    study = study_in(folder)
+    return answer(study, find_baseline(study, name))
+
+
+def text(folder, name=None):
+    return "\n".join(sentences(answered(folder, name)))
+
+
+def test_the_truth_is_found():
+    study = study_in(KNOWN / "techniques")
+    pairs = {pair.arm.label: pair for pair in compare(study, find_baseline(study))}
+    truth = {"l2": 0.03, "dropout": 0.0296, "max_norm": 0.0, "l1": -0.04, "mixup": 0.05}
+    assert {label: pair.interval[0] for label, pair in pairs.items()} == pytest.approx(truth)
+    # mixup's four gains are all equal, which says nothing of their spread
+    different = {label for label, pair in pairs.items() if pair.distinguishable}
+    assert different == {"l2", "dropout", "l1"}
+    assert {label: pair.n for label, pair in pairs.items()} == {label: 4 if label == "mixup" else 5 for label in truth}
+    assert pairs["l2"].interval[1] == pytest.approx(2.776 * 0.0015811 / 5**0.5, rel=1e-3)
+    assert pairs["l2"].p < 0.001
+    assert pairs["max_norm"].p == 1
+    assert pairs["l2"].improvement == 22 / 25  # counted by hand
+
+
+def test_the_answer_of_techniques():
+    lines = text(KNOWN / "techniques").splitlines()
+    assert lines[:2] == [
+        "Best by validation: l2 (accuracy 93.00 %).",
+        "On test it gains 3.00 percentage points over none (95 % interval +2.80 to +3.20, n = 5, corrected p < 0.001).",
+    ]
+    assert lines[3:] == [
+        "Not distinguishable from it on test: dropout.",
+        "The cheapest is dropout (1.5 s a run instead of 2 s).",
+        "To tell dropout from l2 would take more than 200 seeds: take them for equal.",
+    ]
+
+
+def test_failed_and_damaged_runs_are_named():
+    runs = list(find_runs(KNOWN / "techniques"))
+    lines = "\n".join(left_out(runs, studies(runs)))
+    assert "of 31 runs: 1 damaged, 1 failed." in lines
+    assert "mixup_4: RuntimeError: out of memory" in lines
+    assert "dropout_5" in lines
+
+
+def test_the_optimum_on_the_edge_of_the_grid_is_told():
+    found = answered(KNOWN / "strengths")
+    assert found.edges == (Edge("strength", "1e-2", "largest"),)
+    assert found.alike == ()
+    assert "Try larger values of strength: the best, 1e-2, is the largest tried." in sentences(found)
+    assert "All others are distinguishable from it on test." in sentences(found)
+
+
+def test_one_seed_gives_no_interval():
+    said = text(KNOWN / "one_seed")
+    assert "On test it gains 2.00 percentage points over none, on one seed." in said
+    assert "One seed only: no interval and no test." in said
+    assert "interval +" not in said
+
+
+def test_several_splits_are_no_single_seed(tmp_path):
+    for split in range(4):
+        for regularizer, score in {"none": 0.9, "l2": 0.92 + split / 500}.items():
+            overrides = [f"regularizer={regularizer}", f"data.split_seed={split}", "seed=0"]
+            add_run(tmp_path, overrides, classification(score, score))
+    (pair,) = compare(study := study_in(tmp_path), find_baseline(study))
+    assert pair.gains == pytest.approx([0.02, 0.022, 0.024, 0.026])
+    assert pair.distinguishable
+    assert "One seed" not in text(tmp_path)
+
+
+def test_runs_of_one_split_are_no_independent_runs(tmp_path):
+    for split, gain in enumerate((0.02, 0.03, 0.07)):
+        for seed in (0, 1):
+            for regularizer, score in {"none": 0.8, "l2": 0.8 + gain + seed / 500}.items():
+                overrides = [f"regularizer={regularizer}", f"data.split_seed={split}", f"seed={seed}"]
+                add_run(tmp_path, overrides, classification(score, score))
+    (pair,) = compare(study := study_in(tmp_path), find_baseline(study))
+    assert pair.gains == pytest.approx([0.021, 0.031, 0.071])
+
+
+def test_only_shared_seeds_are_compared(tmp_path):
+    for regularizer, seeds in {"none": (0, 1, 2), "l2": (1, 2, 3), "l1": (7, 8)}.items():
+        for seed in seeds:
+            add_run(tmp_path, [f"regularizer={regularizer}", f"seed={seed}"], classification(0.9, 0.9 + seed / 100))
+    study = study_in(tmp_path)
+    pairs = {pair.arm.label: pair for pair in compare(study, find_baseline(study))}
+    assert pairs["l2"].gains == (0.0, 0.0)
+    assert (pairs["l1"].gains, pairs["l1"].p, pairs["l1"].interval) == ((), None, None)
+    assert pairs["l2"].family == 1
+
+
+def test_a_lower_rmse_is_a_gain(tmp_path):
+    for seed in range(3):
+        for regularizer, rmse in {"none": 50, "l2": 49 - seed / 10}.items():
+            add_run(tmp_path, [f"regularizer={regularizer}", f"seed={seed}"], regression(rmse))
+    assert "On test it gains 1.1 over none (95 % interval +0.8516 to +1.348, n = 3, corrected p = 0.0027)." in text(
+        tmp_path
+    )
+
+
+def test_what_is_alike_is_weighed_by_simplicity_and_by_seeds(tmp_path):
+    gains = (0.03, -0.01, 0.02, 0.0, 0.01)
+    for seed, gain in enumerate(gains):
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9))
+        add_run(tmp_path, ["regularizer=[dropout,l2]", f"seed={seed}"], classification(0.91, 0.9 + gain))
+    said = text(tmp_path)
+    assert "corrected p = 0.23): not distinguishable." in said
+    assert "The simplest of these is none." in said
+    # g = 0.798 · 0.632 = 0.505: 33 pairs by the t test's power
+    assert "To tell dropout + l2 from none, about 28 more seeds would do" in said
+
+
+def test_the_baseline_is_the_best_tuned_one_and_can_be_named(tmp_path):
+    for rate, score in {"0.1": 0.8, "0.01": 0.85}.items():
+        for regularizer in ("none", "[dropout,l2]"):
+            overrides = [f"regularizer={regularizer}", f"optimizer.lr={rate}", "seed=0"]
+            add_run(tmp_path, overrides, classification(score + (regularizer != "none") / 100))
+    study = study_in(tmp_path)
+    assert find_baseline(study).label == "none lr=0.01"
+    assert find_baseline(study, "none lr=0.1").label == "none lr=0.1"
+    assert find_baseline(study, "[dropout,l2]").label == "dropout + l2 lr=0.01"
+    assert find_baseline(study, "l1") is None
+    assert [arm.label for arm in study.tuned().arms] == ["dropout + l2 lr=0.01", "none lr=0.01"]
+    with pytest.raises(UserError, match=r"^--baseline l1 is not among the runs.* There are: dropout \+ l2 lr=0.01, "):
+        check_baseline([study], "l1")
+
+
+def test_without_regularizers_there_is_no_baseline_and_the_best_is_compared_with(tmp_path):
+    for rate in ("0.1", "0.01"):
+        for seed in range(3):
+            add_run(tmp_path, [f"optimizer.lr={rate}", f"seed={seed}"], classification(0.9 - float(rate)))
+    assert find_baseline(study_in(tmp_path)) is None
+    assert text(tmp_path).startswith("Best by validation: none lr=0.01 (accuracy 89.00 %).\nNot distinguishable")
+
+
+def test_the_baseline_can_be_the_best(tmp_path):
+    for seed in range(3):
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9))
+        add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], classification(0.8, 0.8 + seed / 1000))
+        add_run(tmp_path, ["regularizer=l1", f"seed={seed + 5}"], classification(0.7, 0.7))
+    said = text(tmp_path)
+    assert "It is the baseline: validation chose nothing that was tried against it." in said
+    assert "All others" not in said  # l1 shares no seed
+
+
+def test_zero_is_no_edge(tmp_path):
+    for rate in ("0", "0.5"):
+        overrides = ["regularizer=dropout", f"regularizer.dropout.rate={rate}", "seed=0"]
+        add_run(tmp_path, overrides, classification(0.9 - float(rate) / 10))
+    assert answered(tmp_path).edges == ()
+
+
+def test_no_result_has_no_answer(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], None, "failed")
+    assert answered(tmp_path) is None
