@@ -14,7 +14,7 @@ mean test accuracies are printed, as a check.
             3 epochs; 32 jobs of the cnn, 3 epochs; packed against a few jobs one by one, of which the time of all
             is inferred (the start of the program, known from a study of one job, is counted once)
 
-The mnist and GPU arms need the real MNIST (REGNET_DATA). joblib needs hydra-joblib-launcher, the figure matplotlib:
+The mnist and GPU arms need the real MNIST (REGNET_DATA). joblib needs hydra-joblib-launcher:
 pip install -e '.[benchmark]'.
 """
 
