@@ -173,6 +173,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
             raise UserError(f"regularizer.{name}={node} is no regularizer: choose one, such as regularizer=l2")
     idle = not_chosen(cfg.regularizer)
     chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
+    check_choice(overrides, chosen)
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         if not override.startswith("++") and key.startswith("regularizer.") and key.split(".")[1] not in chosen:
@@ -181,7 +182,6 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
                 f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
                 f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
             )
-    check_choice(overrides, chosen)
     check_pairs(list(chosen))
     kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
     sorted_out: list[dict[str, Any]] = [{} for _ in kinds]

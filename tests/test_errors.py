@@ -117,7 +117,7 @@ PARTS_THAT_DO_NOT_FIT = [
     ("regularizer=[dropout,gaussian_dropout]", r"dropout and gaussian_dropout both fill regularizer\.dropout; choose"),
     (
         "regularizer=augment +regularizer.augment.schedule=late:0.5",
-        r"has replaced regularizer\.augment; give it below data",
+        r"has replaced it; give it below data\.augment",
     ),
     ("regularizer=[mixup,cutmix]", r"mixup,cutmix contradict each other: each mixes the batch"),
     ("regularizer=[unit_norm,max_norm]", r"contradict each other on model\.hidden.*; choose one of them, or .*select"),

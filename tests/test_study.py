@@ -45,14 +45,14 @@ def test_a_study_trains_all_and_ends_with_its_table(study):
     assert re.findall(r"^run (\d)/6 regularizer=\S+ seed=\d  accuracy", done.out, re.MULTILINE) == list("123456")
     for technique in ("none", "l2", r"dropout \+ l2"):
         (row,) = re.findall(rf"^.? *{technique} +2/2 .*$", done.out, re.MULTILINE)
-        assert row.count(" ± ") == 2
-    assert done.out.count("★") == 2  # the best row, and the legend
+        assert row.count(" ± ") >= 2  # validation and test; the gain of all but the baseline
+    assert len(re.findall(r"^★.* 2/2 ", done.out, re.MULTILINE)) == 1
     assert "regnet-report outputs/multirun/s\n" in done.out.replace(f"{folder}/", "")
 
 
 def test_the_report_prints_the_same_table_again(study):
     folder, done = study
-    again = report("outputs/multirun/s", cwd=folder)
+    again = report("outputs/multirun/s", "--no-page", cwd=folder)
     assert again.code == 0
     assert again.out.strip() in done.out
 
