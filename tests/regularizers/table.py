@@ -78,7 +78,7 @@ def norms(w: np.ndarray) -> np.ndarray:
 
 def orthonormal(w: np.ndarray) -> bool:
     w = w if len(w) <= w.shape[1] else w.T
-    return np.abs(w @ w.T - np.eye(len(w))).max() <= 1e-6
+    return np.abs(w @ w.T - np.eye(len(w))).max() <= 5e-6  # an SVD in float32 rounds by several eps
 
 
 UPDATES = {

@@ -40,7 +40,7 @@ def put(module, weight):
 def test_weights_become_feasible_and_stay(row, module):
     module, constraint = copy.deepcopy(module), row.make()
     bias = copy.deepcopy(getattr(module, "bias", None))
-    infeasible = 10 * module.weight.detach()
+    infeasible = 3 * torch.randn_like(module.weight)  # the parametrized module's own were drawn without a seed
     constraint(put(module, infeasible))
     assert feasible(row, module)
     assert not torch.equal(module.weight, infeasible)
