@@ -33,6 +33,7 @@ from regnet.regularizers import (
     WeightDecay,
 )
 from regnet.tasks import Classification, Regression
+from tests.equality import same
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 N, BATCH = 22, 8  # the last batch of an epoch is smaller
@@ -101,17 +102,6 @@ class Kill(Callback):
 
 def weights_of(module):
     return {name: p.detach().clone() for name, p in module.objective.network.named_parameters()}
-
-
-def same(a, b):
-    """Bitwise, through nested containers."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 # what is measured

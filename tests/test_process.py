@@ -22,6 +22,7 @@ from regnet.objective import Objective
 from regnet.regularizers import ASAM, SAM, Dropout, GradientClipping, GradientNoise, Lookahead
 from regnet.tasks import Classification
 from tests.commands import TINY, evaluate, finish, record, start, train, train_into
+from tests.equality import same
 
 SEED, N, BATCH = 3, 22, 8  # 3 steps an epoch
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -83,17 +84,6 @@ class Keep(Callback):
 def loss_of(net, part):
     with torch.no_grad():
         return F.cross_entropy(net.eval()(part.x), part.y).item()
-
-
-def same(a, b):
-    """Bitwise, through nested containers."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 def assert_close(state, expected):

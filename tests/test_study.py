@@ -50,6 +50,20 @@ def test_a_study_trains_all_and_ends_with_its_table(study):
     assert "regnet-report outputs/multirun/s\n" in done.out.replace(f"{folder}/", "")
 
 
+def test_every_technique_there_is_has_its_row(tmp_path):
+    """In a network that has all sites."""
+    small = ["model=resnet", "model.blocks=[1]", "model.branches=2", "trainer.max_epochs=1", "data.train_size=60"]
+    done = train("-m", "study=s", "regularizer=glob(*)", *small, "logger=none", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    files = [path.stem for path in (config_folder() / "regularizer").glob("*.yaml")]
+    records = runs(tmp_path).values()
+    trained_ones = [word for kept in records for word in kept["overrides"] if word.startswith("regularizer=")]
+    assert sorted(trained_ones) == sorted(f"regularizer={name}" for name in files)
+    assert {kept["status"] for kept in records} == {"completed"}
+    for name in files:
+        assert re.search(rf"^.? *{name} +1/1 ", done.out, re.MULTILINE), name
+
+
 def test_the_report_prints_the_same_table_again(study):
     folder, done = study
     again = report("outputs/multirun/s", "--no-page", cwd=folder)

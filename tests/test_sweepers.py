@@ -22,6 +22,14 @@ def value(kept, key):
     return next((o.partition("=")[2].strip("'") for o in kept["overrides"] if o.startswith(f"{key}=")), None)
 
 
+def experiment(folder, sweeper):
+    """The command line of an experiment of its own, whose sweeper has these settings."""
+    place = folder / "my" / "experiment"
+    place.mkdir(parents=True)
+    (place / "tiny.yaml").write_text(f"# @package _global_\n{sweeper}")
+    return [f"--config-dir={folder}/my", *QUICK, "experiment=tiny", SPACE]
+
+
 # path
 
 
@@ -96,9 +104,7 @@ def test_a_warm_start_gives_the_weights_and_no_settings(tmp_path):
 @pytest.fixture(scope="module")
 def search(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
-    (folder / "my" / "experiment").mkdir(parents=True)
-    (folder / "my" / "experiment" / "tiny.yaml").write_text(
-        """# @package _global_
+    sweeper = """
 defaults:
   - override /hydra/sweeper: search
 hydra:
@@ -110,8 +116,7 @@ hydra:
         l1: {regularizer.l1.strength: "tag(log,interval(1e-6,1e-2))"}
       - augment: {}
 """
-    )
-    command = [f"--config-dir={folder}/my", *QUICK, "experiment=tiny", SPACE, "seed=range(2)"]
+    command = [*experiment(folder, sweeper), "seed=range(2)"]
     return folder, command, train(*command, cwd=folder)
 
 
@@ -154,9 +159,7 @@ def test_a_search_goes_on(search):
 
 
 def test_every_arm_has_the_same_budget_and_is_compared_on_other_seeds(tmp_path):
-    (tmp_path / "my" / "experiment").mkdir(parents=True)
-    (tmp_path / "my" / "experiment" / "tiny.yaml").write_text(
-        """# @package _global_
+    sweeper = """
 defaults:
   - override /hydra/sweeper: tune
 hydra:
@@ -166,8 +169,7 @@ hydra:
       none: {}
       l2: {regularizer.l2.strength: "choice(1e-4,1e-2)"}
 """
-    )
-    command = [f"--config-dir={tmp_path}/my", *QUICK, "experiment=tiny", SPACE]
+    command = experiment(tmp_path, sweeper)
     done = train(*command, "seed=range(3)", cwd=tmp_path)
     assert done.code == 0, done.out + done.err
     tuning, final = runs(tmp_path, "s-tuning"), runs(tmp_path)

@@ -59,11 +59,8 @@ class BeforeStep(Update):
         return optimizer.register_step_pre_hook(before_step)
 
 
-class WeightDecay(BeforeStep):
-    """w ← (1 - η λ) w before the optimizer's own update, η its learning rate (Loshchilov and Hutter 2019).
-
-    Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
-    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`.
+class Decay(BeforeStep):
+    """Something that shrinks weights at each step.
 
     Args:
         strength: λ >= 0.
@@ -77,6 +74,14 @@ class WeightDecay(BeforeStep):
         super().__init__()
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.select, self.scale = select, scale
+
+
+class WeightDecay(Decay):
+    """w ← (1 - η λ) w before the optimizer's own update, η its learning rate (Loshchilov and Hutter 2019).
+
+    Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
+    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`.
+    """
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
@@ -92,26 +97,15 @@ class WeightDecay(BeforeStep):
             w.mul_(factor)
 
 
-class CoupledDecay(BeforeStep):
+class CoupledDecay(Decay):
     """g ← g + λ w before the optimizer's own update, which so sees the gradient of λ/2 Σw².
 
     The `weight_decay` of `torch.optim.SGD` and `torch.optim.Adam`, for any optimizer and of weights only. With
     SGD it is decoupled decay of the same λ; Adam divides it by the gradient's size (Loshchilov and Hutter 2019,
     section 2). The penalty `L2` of strength λ/2 has the same gradient, but is clipped with the loss's.
-
-    Args:
-        strength: λ >= 0.
-        select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
-        scale: factors on the strength by patterns of `select`.
     """
 
-    stage = Update.DECAY
     alone: ClassVar[str] = "it changes the gradients"
-
-    def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
-        super().__init__()
-        self.register_buffer("strength", hyperparameters.strength(strength))
-        self.select, self.scale = select, scale
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
