@@ -35,7 +35,9 @@ class Done:
 
 
 def train(*arguments: str, cwd: Path) -> Done:
-    return _call(regnet.train.main, "regnet-train", arguments, cwd)
+    """A study's page takes seconds, so it is made only where the arguments ask for it."""
+    page = ["hydra.callbacks.study_report.page=false"] if "-m" in arguments else []
+    return _call(regnet.train.main, "regnet-train", [*page, *arguments], cwd)
 
 
 def evaluate(*arguments: str, cwd: Path) -> Done:

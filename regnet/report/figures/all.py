@@ -21,6 +21,7 @@ class Drawn:
     name: str
     figure: Figure
     caption: str
+    study: int | None = None
 
 
 def draw(compared: Sequence[Study]) -> list[Drawn]:
@@ -28,11 +29,11 @@ def draw(compared: Sequence[Study]) -> list[Drawn]:
     found = []
     for key, metric, lines in sweep.along_data(compared):
         caption = f"Test {sweep.error(metric)} by data.{key}: means over seeds with 95 % intervals, lower is better."
-        found.append(("data " + key, sweeps.by_data(lines, key, metric), caption + _best(len(lines), "lines")))
+        found.append(("data " + key, sweeps.by_data(lines, key, metric), caption + _best(len(lines), "lines"), None))
     for index, study in enumerate(compared[:STUDIES]):
         prefix, where = (f"{index + 1} ", f" Study {index + 1}.") if len(compared) > 1 else ("", "")
-        found += [(prefix + name, figure, caption + where) for name, figure, caption in _of(study)]
-    return [Drawn(_file(name), figure, caption) for name, figure, caption in found if figure is not None]
+        found += [(prefix + name, figure, caption + where, index) for name, figure, caption in _of(study)]
+    return [Drawn(_file(name), figure, caption, index) for name, figure, caption, index in found if figure is not None]
 
 
 def _of(study: Study) -> Iterator[tuple[str, Figure | None, str]]:

@@ -29,7 +29,7 @@ RC = {
     "legend.frameon": False,
     "pdf.fonttype": 42,  # letters stay letters, as journals ask
     "svg.hashsalt": "regnet",  # the same runs make the same file
-    "savefig.dpi": 160,
+    "savefig.dpi": 200,
 }
 
 
