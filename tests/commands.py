@@ -36,8 +36,10 @@ class Done:
 
 def train(*arguments: str, cwd: Path) -> Done:
     """A study's page takes seconds, so it is made only where the arguments ask for it."""
-    page = ["hydra.callbacks.study_report.page=false"] if "-m" in arguments else []
-    return _call(regnet.train.main, "regnet-train", [*page, *arguments], cwd)
+    if "-m" in arguments:
+        place = arguments.index("-m") + 1
+        arguments = (*arguments[:place], "hydra.callbacks.study_report.page=false", *arguments[place:])
+    return _call(regnet.train.main, "regnet-train", arguments, cwd)
 
 
 def evaluate(*arguments: str, cwd: Path) -> Done:
