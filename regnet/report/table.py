@@ -16,6 +16,7 @@ from .content import Content
 from .study import Arm, Study
 
 SHOWN = ("runs", "validation", "test", "gain", "gap", "gap loss", "sparse", "seconds")  # what 80 columns can hold
+MOST = 40  # rows, and the baseline: a search has hundreds, and the answer above them must stay in reach
 NAMED = 10  # runs named one by one: a broken sweep of hundreds must not bury its table
 
 
@@ -55,11 +56,16 @@ def table(study: Study, baseline: Arm | None = None) -> Table:
         header = f"{column.name}\n{column.unit}" if column.unit else f"\n{column.name}"
         grid.add_column(header, justify="right", no_wrap=True)
     for index, (arm, mark) in enumerate(zip(study.arms, marks(study, baseline), strict=True)):
+        if index >= MOST and not mark:
+            continue
         name = Text(arm.label)
         if not arm.completed:
             name.append("\n" + _why(arm), style="dim")
         cells = (Text(_aligned(key, column.cells[index].text)) for key, column in shown.items())
         grid.add_row(mark, name, *cells, style="bold" if mark == BEST else "")
+    if len(study.arms) > MOST:
+        grid.caption = Text(f"the best {MOST} of {len(study.arms)}; all are on the page and in --csv", style="dim")
+        grid.caption_justify = "left"
     return grid
 
 
@@ -67,11 +73,11 @@ def legend(compared: Sequence[Study]) -> str:
     """What the numbers mean, in sentences."""
     metrics = " or ".join(dict.fromkeys(study.metric for study in compared))
     return (
-        f"★ best mean validation {metrics}, first among rows whose runs all completed; test takes no part in the "
-        "choice. ± is the 95 % Student t interval over seeds (over splits where those are more); a single one has "
-        "none. gain: on test over the baseline ○, or over ★ without one, by pairs of the same seed and split; + is "
-        "better; * differs: paired t test, p < 0.05 corrected for the rows (Holm). gap: by how much validation is "
-        "worse than train. runs: completed / all. s: mean seconds a run."
+        f"★ best mean validation {metrics}, first among rows whose runs all completed, on more than half the seeds of "
+        "the row with most; test takes no part in the choice. ± is the 95 % Student t interval over seeds (over splits "
+        "where those are more); a single one has none. gain: on test over the baseline ○, or over ★ without one, by "
+        "pairs of the same seed and split; + is better; * differs: paired t test, p < 0.05 corrected for the rows "
+        "(Holm). gap: by how much validation is worse than train. runs: completed / all. s: mean seconds a run."
     )
 
 
