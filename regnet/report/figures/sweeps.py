@@ -1,109 +1,149 @@
 """The metric along what was swept."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ..statistics import mean_interval
-from ..study import METRICS, Study
-from ..sweep import Grid, Line, as_error, baseline, decades, error
+from ..study import METRICS
+from ..sweep import Grid, Line, as_error, decades, error
 from . import style
+from .edge import beyond, edge, end_axis
 
 PRINTED = 100  # cells, up to which a heatmap says their values
+WORDS = {
+    "train_size": "training samples (data.train_size)",
+    "label_noise": "share of wrong training labels (data.label_noise)",
+}
 
 
-def unit(metric: str) -> tuple[float, str]:
-    """The factor and the name with its unit: accuracy is shown in percent."""
-    return (100, "accuracy, %") if metric == "accuracy" else (1, metric)
+def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Sequence[float]] | None) -> Figure:
+    """Validation metric by one swept number: the runs as points, their means as a line.
 
-
-def along(study: Study, found: Sequence[Line], name: str) -> Figure | None:
-    """Validation metric by one swept number: all seeds as points, their mean as a line, the baseline as a band."""
-    if not found:
-        return None
+    Args:
+        found: the lines, no more than there are colours.
+        baseline: label and independent numbers of an arm that is no part of the lines, drawn as a band.
+    """
     figure = style.new()
     axes = figure.subplots()
-    scale, words = unit(study.metric)
-    for index, line in enumerate(found[: style.SHOWN]):
+    scale, words = _unit(metric)
+    for index, line in enumerate(found):
         _line(axes, line, index, lambda value: scale * value)
-    none = baseline(study)
-    if none is not None and all(none.label != line.label for line in found):
-        mean, half = mean_interval([scale * value for value in none.values("val", study.metric)])
-        band = "" if half is None else " ± 95 %"
-        axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=f"without: {none.label}{band}")
+    everything = [(x, value, index) for index, line in enumerate(found) for x, at in line.along.items() for value in at]
+    if baseline is not None:
+        label, values = baseline
+        mean, half = mean_interval([scale * value for value in values])
+        text = f"baseline {style.plain(label, 40)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
+        axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=text)
         if half is not None:
             axes.axhspan(mean - half, mean + half, color=style.GREY, alpha=0.12, linewidth=0)
+        everything += [(None, value, None) for value in values]
+    _end(axes, everything, metric)
     positions = [x for line in found for x in line.along]
     style.positions_axis(axes, positions, decades(positions))
-    axes.set(xlabel=name, ylabel=f"validation {words}")
-    style.legend(figure, axes)
+    axes.set(xlabel=style.plain(key), ylabel=f"validation {words}")
+    style.legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 
-def by_data(found: Sequence[Line], key: str, metric: str) -> Figure | None:
+def by_data(found: Sequence[Line], key: str, metric: str) -> Figure:
     """Test error by the amount of data, or of wrong labels: mean and 95 % interval, a line for each arm."""
-    if not found:
-        return None
     figure = style.new()
     axes = figure.subplots()
-    for index, line in enumerate(found[: style.SHOWN]):
+    for index, line in enumerate(found):
         _line(axes, line, index, lambda value: as_error(value, metric), interval=True)
     positions = [x for line in found for x in line.along]
     style.positions_axis(axes, positions, key == "train_size" and min(positions) > 0)
-    axes.set(xlabel=f"data.{key}", ylabel=f"test {error(metric)}")
-    style.legend(figure, axes)
+    axes.set(xlabel=WORDS.get(key, style.plain(f"data.{key}")), ylabel=f"test {error(metric)}")
+    style.legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 
-def heatmap(study: Study, x_name: str, y_name: str, grid: Grid) -> Figure:
-    """Mean validation metric by two swept numbers; the best cell is framed."""
-    scale, words = unit(study.metric)
+def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
+    """Mean validation metric by two swept numbers; the best cell, or all that equal it, framed."""
+    scale, words = _unit(metric)
     rows, columns = len(grid.ys), len(grid.xs)
     figure = style.new(max(4.2, 1.6 + 0.55 * min(columns, 12)), max(2.8, 1.2 + 0.36 * min(rows, 12)))
     axes = figure.subplots()
     cells = [[float("nan") if cell is None else scale * cell for cell in row] for row in grid.cells]
-    sign = METRICS[study.metric]
-    values = sorted((value for row in cells for value in row if value == value), key=lambda value: -sign * value)
-    # What diverged would leave one colour for all the rest.
-    worst = values[len(values) // 10]
-    low, high = sorted((worst, values[-1]))
-    colours = "cividis" if sign < 0 else "cividis_r"
-    image = axes.imshow(cells, cmap=colours, origin="lower", aspect="auto", vmin=low, vmax=high)
+    values = [value for row in cells for value in row if value == value]
+    worst = _worst_shown(values, metric)
+    sign = METRICS[metric]
+    bad = max(values, key=lambda value: sign * value) if worst is None else worst
+    low, high = sorted((bad, min(values, key=lambda value: sign * value)))
+    image = axes.imshow(
+        cells, cmap="cividis" if sign < 0 else "cividis_r", origin="lower", aspect="auto", vmin=low, vmax=high
+    )
     axes.grid(False)
-    axes.set_xticks(range(columns), [f"{x:g}" for x in grid.xs], rotation=45 if columns > 5 else 0)
-    axes.set_yticks(range(rows), [f"{y:g}" for y in grid.ys])
-    axes.set(xlabel=x_name, ylabel=y_name)
-    row, column = grid.best(sign)
-    axes.add_patch(_frame(column, row))
+    _ticks(axes, "x", grid.xs)
+    _ticks(axes, "y", grid.ys)
+    axes.set(xlabel=style.plain(x_key, 48), ylabel=style.plain(y_key, 40))
+    for row, column in grid.best(sign):
+        frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=style.COLOURS[1], linewidth=2.2)
+        axes.add_patch(frame)
     if rows * columns <= PRINTED:
         for y, line in enumerate(cells):
             for x, value in enumerate(line):
-                bright = (
-                    (value - low) * (-sign) > 0.55 * (high - low) * (-sign) if sign < 0 else value < (low + high) / 2
-                )
-                form = f"{value:.1f}" if scale == 100 else f"{value:.3g}"
-                text = "–" if value != value else form
-                axes.text(x, y, text, ha="center", va="center", fontsize=7, color="black" if bright else "white")
-    figure.colorbar(image, ax=axes, label=f"validation {words}", extend="min" if sign < 0 else "max")
+                _print(axes, x, y, value, dark=image.norm(value) < 0.5 if sign < 0 else image.norm(value) > 0.5)
+    extend = "neither" if worst is None else "min" if sign < 0 else "max"
+    figure.colorbar(image, ax=axes, label=f"validation {words}", extend=extend)
     return figure
 
 
-def _frame(column: int, row: int):
-    from matplotlib.patches import Rectangle
+def _unit(metric: str) -> tuple[float, str]:
+    """The factor and the name with its unit: accuracy is shown in percent."""
+    return (100, "accuracy, %") if metric == "accuracy" else (1, metric)
 
-    return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=2.2)
 
-
-def _line(axes: Axes, line: Line, index: int, shown, interval: bool = False) -> None:
+def _line(axes: Axes, line: Line, index: int, shown: Callable[[float], float], interval: bool = False) -> None:
     colour, marker = style.COLOURS[index], style.MARKERS[index]
     numbers = {x: [shown(value) for value in values] for x, values in line.along.items()}
     means = [statistics.fmean(values) for values in numbers.values()]
     axes.plot(list(numbers), means, color=colour, marker=marker, markersize=4.5, label=line.label)
     points = [(x, value) for x, values in numbers.items() if len(values) > 1 for value in values]
-    if interval:
+    if interval and points:
         halves = [mean_interval(values)[1] or 0 for values in numbers.values()]
         axes.errorbar(list(numbers), means, halves, color=colour, capsize=3, linewidth=0, elinewidth=1)
     elif points:
         axes.scatter(*zip(*points, strict=True), color=colour, marker=marker, s=9, alpha=0.45, linewidths=0)
+
+
+def _worst_shown(values: Sequence[float], metric: str) -> float | None:
+    """Where `edge` cuts values as they are shown: accuracies in percent, all else as it is."""
+    best = 100 if metric == "accuracy" else 0
+    end = edge([abs(best - value) if metric == "accuracy" else value for value in values])
+    return None if end is None else best - end if metric == "accuracy" else end
+
+
+def _end(axes: Axes, everything: Sequence[tuple[float | None, float, int | None]], metric: str) -> None:
+    scale, sign = _unit(metric)[0], METRICS[metric]
+    values = [scale * value for _, value, _ in everything]
+    worst = _worst_shown(values, metric)
+    if worst is None:
+        return
+    at = end_axis(axes, "y", min(values, key=lambda value: sign * value), worst)
+    marker = "v" if sign < 0 else "^"
+    outside = [
+        (x, index) for (x, _, index), value in zip(everything, values, strict=True) if sign * (value - worst) > 0
+    ]
+    for x, index in set(outside):
+        if index is not None:
+            axes.scatter(x, at, marker=marker, color=style.COLOURS[index], s=26, clip_on=False, zorder=4)
+    beyond(axes, len(outside), max(values, key=lambda value: sign * value), marker)
+
+
+def _ticks(axes: Axes, side: str, positions: Sequence[float]) -> None:
+    every = -(-len(positions) // 24)  # more would overlap
+    places = range(0, len(positions), every)
+    names = [f"{positions[place]:g}" for place in places]
+    axes.set(**{f"{side}ticks": places, f"{side}ticklabels": names})
+    if side == "x" and len(positions) > 5:
+        axes.tick_params(axis="x", labelrotation=45)
+
+
+def _print(axes: Axes, x: int, y: int, value: float, dark: bool) -> None:
+    text = "–" if value != value else f"{value:.3g}"
+    axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if dark and value == value else "black")
