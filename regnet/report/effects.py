@@ -70,8 +70,12 @@ def importance(study: Study) -> dict[str, float]:
         points += [(pairs, value) for value in arm.values("val", study.metric)]
     if not points:
         return {}
+    # What is the same in all runs, and what differs in all, as a number drawn at random, explains nothing.
     common = frozenset.intersection(*(pairs for pairs, _ in points))
-    points = [(pairs - common, value) for pairs, value in points]
+    arms = len({pairs for pairs, _ in points})
+    keys = {key for pairs, _ in points for key, _ in pairs}
+    unique = {key for key in keys if len({dict(pairs).get(key) for pairs, _ in points}) == arms > 2}
+    points = [(frozenset(pair for pair in pairs - common if pair[0] not in unique), value) for pairs, value in points]
     shares = eta_squared(points)
     names = short_keys(key for key in shares if key != SEEDS)
     if len(names) < 2:

@@ -16,7 +16,7 @@ Along = dict[float, list[float]]  # position ─► a number for each run
 
 @dataclass(frozen=True)
 class Line:
-    """Arms that differ in one number only, in its order."""
+    """Arms that differ in one number only, or have one technique, along that number."""
 
     label: str
     along: Along
@@ -163,15 +163,17 @@ def _grid(label: str, cells: Mapping[tuple[float, float], Sequence[float]]) -> G
 def _across(group: Mapping[float, Study]) -> list[Line]:
     name = namer([arm for study in group.values() for arm in study.arms])
     found: dict[str, Along] = {}
+    arms: dict[str, list[Arm]] = {}
     ranks: dict[str, list[int]] = {}
     for at, study in group.items():
         best = {name(arm): arm for arm in reversed(study.arms)}
         for rank, label in enumerate(dict.fromkeys(map(name, study.arms))):
             if values := best[label].measured("test", study.metric):
                 found.setdefault(label, {})[at] = independent(values)
+                arms.setdefault(label, []).append(best[label])
                 ranks.setdefault(label, []).append(rank)
     order = sorted(found, key=lambda label: (-len(found[label]), statistics.fmean(ranks[label])))
-    return [Line(label, found[label]) for label in order if len(found[label]) > 1]
+    return [Line(label, found[label], tuple(arms[label])) for label in order if len(found[label]) > 1]
 
 
 def _data(study: Study) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from .. import effects, history, points, sweep
 from ..compare import find_baseline
-from ..selection import SHOWN, first, namer, part
+from ..selection import first, namer, part
 from ..study import METRICS, Arm, Study, independent
 from . import curves, factors, runs, sweeps
 
@@ -40,12 +40,15 @@ def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:
     Args:
         baseline: the arm to compare with, as for `find_baseline`.
     """
-    found = [(None, captioned) for captioned in _across(compared)]
-    for index, study in enumerate(compared[:STUDIES]):
+    nones = [find_baseline(study, baseline) for study in compared]
+    found = [(None, captioned) for captioned in _across(compared, nones)]
+    for index, (study, none) in enumerate(zip(compared[:STUDIES], nones, strict=False)):
         where = f" Study {index + 1} of {len(compared)}" if len(compared) > 1 else ""
         where += f"; only the first {STUDIES} have figures." if len(compared) > STUDIES else "." if where else ""
+        # Of several studies the loss alone: it shows overfitting better.
+        metrics = ("loss",) if len(compared) > 1 else dict.fromkeys((study.metric, "loss"))
         prefix = f"{index + 1} " if len(compared) > 1 else ""
-        for name, figure, caption in _of(study, find_baseline(study, baseline)):
+        for name, figure, caption in _of(study, none, metrics):
             found.append((index, (prefix + name, figure, caption + where)))
     names = _files(name for _, (name, _, _) in found)
     return [
@@ -53,37 +56,39 @@ def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:
     ]
 
 
-def _across(compared: Sequence[Study]) -> Iterator[Captioned]:
+def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[Captioned]:
     for key, metric, lines in sweep.along_data(compared):
-        caption = f"Test {sweep.error(metric)} by data.{key}, lower is better: means over seeds"
-        caption += " with 95 % intervals." if _repeated(lines) else "; one run each, so no intervals."
-        if len(lines) > SHOWN:
-            caption += f" Shown are {SHOWN} of {len(lines)}, those with the best mean rank on validation."
-        yield f"data {key}", sweeps.by_data(lines[:SHOWN], key, metric), caption
+        shown, own = _lines(lines, nones)
+        caption = f"Test {sweep.error(metric)} by data.{key}, lower is better: "
+        caption += "means over seeds with 95 % intervals." if _repeated(shown) else "one run each, so no intervals."
+        yield (
+            f"data {key}",
+            sweeps.by_data(shown, key, metric),
+            caption + part([line.label for line in lines], own, "lines"),
+        )
 
 
-def _of(study: Study, none: Arm | None) -> Iterator[Captioned]:
+def _of(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Captioned]:
     yield from _sweeps(study, none)
     yield from _grids(study)
     yield from _factors(study)
-    yield from _histories(study, none)
+    yield from _histories(study, none, metrics)
     yield from _points(study, none)
 
 
 def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
     for key, name in sweep.swept(study).items():
-        lines = {line.label: line for line in sweep.lines(study, key)}
+        lines = sweep.lines(study, key)
         if not lines:
             continue
-        own = next((label for label, line in lines.items() if none in line.arms), None)
-        shown = [lines[label] for label in first(list(lines), own)]
+        shown, own = _lines(lines, [none])
         values = independent(none.measured("val", study.metric)) if none and own is None else []
         caption = f"Validation {study.metric} along {key}"
         caption += ": small points are runs, lines their means." if _repeated(shown) else "; one run a point."
         if values:
             caption += f" The dashed line is the baseline, {none.label}."
         drawn = sweeps.along(shown, key, study.metric, (none.label, values) if values else None)
-        yield f"sweep {name}", drawn, caption + part(list(lines), own, "lines")
+        yield f"sweep {name}", drawn, caption + part([line.label for line in lines], own, "lines")
 
 
 def _grids(study: Study) -> Iterator[Captioned]:
@@ -123,7 +128,7 @@ def _factors(study: Study) -> Iterator[Captioned]:
         yield "importance", factors.shares(shares), caption + " Shares overlap where not every combination was run."
 
 
-def _histories(study: Study, none: Arm | None) -> Iterator[Captioned]:
+def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Captioned]:
     arms = [arm for arm in study.arms if arm.completed]
     name = namer(arms)
     best = {name(arm): arm for arm in reversed(arms)}
@@ -132,7 +137,7 @@ def _histories(study: Study, none: Arm | None) -> Iterator[Captioned]:
     histories = {label: history.mean(best[label]) for label in first(names, kept)}
     some = "" if len(names) == len(arms) else " Each technique is at the settings that validation chooses."
     some += part(names, kept, "arms" if len(names) == len(arms) else "techniques")
-    for metric in dict.fromkeys((study.metric, "loss")):
+    for metric in metrics:
         if shown := {label: found for label, h in histories.items() if (found := history.learning(h, metric))}:
             caption = f"Training and validation {metric} by epoch, mean over seeds; the shaded gap is overfitting."
             yield f"curves {metric}", curves.learning(shown, metric), caption + some
@@ -140,9 +145,8 @@ def _histories(study: Study, none: Arm | None) -> Iterator[Captioned]:
         caption = (
             "What the optimizer minimizes, by epoch: the data loss and on top of it each penalty, mean over seeds."
         )
-        if len(shown) < len(histories):
-            caption += " What has no penalty is left out."
-        yield "ledger", curves.losses(shown), caption + some
+        rest = " Those without a penalty are left out." if len(shown) < len(histories) else ""
+        yield "ledger", curves.losses(shown), caption + some + rest
 
 
 def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
@@ -173,6 +177,13 @@ def _coloured(study: Study, none: Arm | None, found: points.Points) -> tuple[poi
     others = [point for label, those in found.items() if label not in shown for point in those]
     what = "arms" if none is None or kept == none.label else "techniques"
     return {label: found[label] for label in shown}, others, part(list(found), kept, what, "In colour")
+
+
+def _lines(found: Sequence[sweep.Line], nones: Sequence[Arm | None]) -> tuple[list[sweep.Line], str | None]:
+    """Those to show, and the label of the one that a baseline is part of."""
+    own = next((line.label for line in found if any(none in line.arms for none in nones)), None)
+    by_label = {line.label: line for line in found}
+    return [by_label[label] for label in first(list(by_label), own)], own
 
 
 def _repeated(lines: Iterable[sweep.Line]) -> bool:

@@ -52,7 +52,7 @@ def new(width: float = 5.2, height: float = 2.9) -> Figure:
 
 def panels(labels: Sequence[str], height: float = 1.9, same_scale: bool = True) -> tuple[Figure, list[Axes]]:
     """One for each label, at most three in a row, with the same epochs and, by default, the same scale."""
-    columns = min(len(labels), 3)
+    columns = 2 if len(labels) == 4 else min(len(labels), 3)
     rows = -(-len(labels) // columns)
     titles = [wrapped(label) for label in labels]
     lines = max(title.count("\n") for title in titles)
@@ -106,7 +106,7 @@ def positions_axis(axes: Axes, positions: Sequence[float], logarithmic: bool) ->
             axes.set_xscale("log")
         numbers(axes.xaxis)
     if len(positions) <= 10:
-        axes.set_xticks(positions, [f"{value:g}" for value in positions], minor=False)
+        axes.set_xticks(positions, [f"{value:.3g}" for value in positions], minor=False)
         if len(positions) > 7:
             axes.tick_params(axis="x", labelrotation=45)
 

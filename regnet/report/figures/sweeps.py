@@ -31,7 +31,7 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     axes = figure.subplots()
     scale, words = _unit(metric)
     for index, line in enumerate(found):
-        _line(axes, line, index, lambda value: scale * value)
+        _line(axes, line, index, scale)
     everything = [(x, value, index) for index, line in enumerate(found) for x, at in line.along.items() for value in at]
     if baseline is not None:
         label, values = baseline
@@ -53,10 +53,12 @@ def by_data(found: Sequence[Line], key: str, metric: str) -> Figure:
     """Test error by the amount of data, or of wrong labels: mean and 95 % interval, a line for each arm."""
     figure = style.new()
     axes = figure.subplots()
-    for index, line in enumerate(found):
-        _line(axes, line, index, lambda value: as_error(value, metric), interval=True)
     positions = [x for line in found for x in line.along]
-    style.positions_axis(axes, positions, key == "train_size" and min(positions) > 0)
+    logarithmic = key == "train_size" and min(positions) > 0
+    for index, line in enumerate(found):
+        shift = 0.01 * (index - (len(found) - 1) / 2)  # of the axis, so that intervals do not hide each other
+        _means(axes, line, index, metric, _beside(positions, shift, logarithmic))
+    style.positions_axis(axes, positions, logarithmic)
     axes.set(xlabel=WORDS.get(key, style.plain(f"data.{key}")), ylabel=f"test {error(metric)}")
     style.legend(figure, *axes.get_legend_handles_labels())
     return figure
@@ -87,7 +89,10 @@ def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
     if rows * columns <= PRINTED:
         for y, line in enumerate(cells):
             for x, value in enumerate(line):
-                _print(axes, x, y, value, dark=image.norm(value) < 0.5 if sign < 0 else image.norm(value) > 0.5)
+                text = "–" if value != value else f"{value:.1f}" if metric == "accuracy" else f"{value:.3g}"
+                dark = image.norm(value) < 0.5 if sign < 0 else image.norm(value) > 0.5
+                colour = "white" if dark else "black"
+                axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
     extend = "neither" if worst is None else "min" if sign < 0 else "max"
     figure.colorbar(image, ax=axes, label=f"validation {words}", extend=extend)
     return figure
@@ -98,17 +103,33 @@ def _unit(metric: str) -> tuple[float, str]:
     return (100, "accuracy, %") if metric == "accuracy" else (1, metric)
 
 
-def _line(axes: Axes, line: Line, index: int, shown: Callable[[float], float], interval: bool = False) -> None:
+def _line(axes: Axes, line: Line, index: int, scale: float) -> None:
     colour, marker = style.COLOURS[index], style.MARKERS[index]
-    numbers = {x: [shown(value) for value in values] for x, values in line.along.items()}
-    means = [statistics.fmean(values) for values in numbers.values()]
-    axes.plot(list(numbers), means, color=colour, marker=marker, markersize=4.5, label=line.label)
-    points = [(x, value) for x, values in numbers.items() if len(values) > 1 for value in values]
-    if interval and points:
-        halves = [mean_interval(values)[1] or 0 for values in numbers.values()]
-        axes.errorbar(list(numbers), means, halves, color=colour, capsize=3, linewidth=0, elinewidth=1)
-    elif points:
+    means = [scale * statistics.fmean(values) for values in line.along.values()]
+    axes.plot(list(line.along), means, color=colour, marker=marker, markersize=4.5, label=line.label)
+    points = [(x, scale * value) for x, values in line.along.items() if len(values) > 1 for value in values]
+    if points:
         axes.scatter(*zip(*points, strict=True), color=colour, marker=marker, s=9, alpha=0.45, linewidths=0)
+
+
+def _means(axes: Axes, line: Line, index: int, metric: str, beside: Callable[[float], float]) -> None:
+    found = [mean_interval([as_error(value, metric) for value in values]) for values in line.along.values()]
+    axes.errorbar(
+        [beside(x) for x in line.along],
+        [mean for mean, _ in found],
+        [float("nan") if half is None else half for _, half in found],
+        color=style.COLOURS[index],
+        marker=style.MARKERS[index],
+        markersize=4.5,
+        elinewidth=0.9,
+        capsize=2,
+        label=line.label,
+    )
+
+
+def _beside(positions: Sequence[float], shift: float, logarithmic: bool) -> Callable[[float], float]:
+    low, high = min(positions), max(positions)
+    return (lambda x: x * (high / low) ** shift) if logarithmic else (lambda x: x + (high - low) * shift)
 
 
 def _worst_shown(values: Sequence[float], metric: str) -> float | None:
@@ -138,12 +159,7 @@ def _end(axes: Axes, everything: Sequence[tuple[float | None, float, int | None]
 def _ticks(axes: Axes, side: str, positions: Sequence[float]) -> None:
     every = -(-len(positions) // 24)  # more would overlap
     places = range(0, len(positions), every)
-    names = [f"{positions[place]:g}" for place in places]
+    names = [f"{positions[place]:.3g}" for place in places]
     axes.set(**{f"{side}ticks": places, f"{side}ticklabels": names})
     if side == "x" and len(positions) > 5:
         axes.tick_params(axis="x", labelrotation=45)
-
-
-def _print(axes: Axes, x: int, y: int, value: float, dark: bool) -> None:
-    text = "–" if value != value else f"{value:.3g}"
-    axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if dark and value == value else "black")
