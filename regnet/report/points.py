@@ -34,7 +34,7 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 
 def _points(study: Study, measured: Callable[[Run], float | None]) -> Points:
-    name = namer(study.arms)
+    name = namer(study.arms, least=1)
     found: Points = {}
     for arm in study.arms:
         for run in arm.completed:

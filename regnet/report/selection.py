@@ -7,11 +7,11 @@ from .study import Arm
 SHOWN = 6  # lines, colours or panels in one figure
 
 
-def namer(arms: Iterable[Arm]) -> Callable[[Arm], str]:
-    """By what to tell arms apart: their labels where those are few, else their techniques where those are several."""
+def namer(arms: Iterable[Arm], least: int = 2) -> Callable[[Arm], str]:
+    """By what to tell arms apart: their labels where those are few, else their techniques if those are `least`."""
     arms = list(arms)
-    few = len({arm.label for arm in arms}) <= SHOWN or len({arm.technique for arm in arms}) == 1
-    return (lambda arm: arm.label) if few else (lambda arm: arm.technique)
+    many = len({arm.label for arm in arms}) > SHOWN and len({arm.technique for arm in arms}) >= least
+    return (lambda arm: arm.technique) if many else (lambda arm: arm.label)
 
 
 def first(names: Sequence[str], kept: str | None = None) -> list[str]:

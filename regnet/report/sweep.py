@@ -79,6 +79,22 @@ def lines(study: Study, key: str) -> list[Line]:
     return sorted((line for line in found if len(line.along) > 1), key=lambda line: line.best(METRICS[study.metric]))
 
 
+def scattered(study: Study) -> dict[str, list[tuple[float, float]]]:
+    """By each swept key along which there are no `lines`, as in a random search, a point (value, mean) for each arm.
+
+    Keys that more arms have come first.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    for key in swept(study):
+        if not lines(study, key):
+            arms = [arm for _, arm in _by_others(study, key)]
+            found[key] = [
+                (number(arm.settings[key]), statistics.fmean(arm.values("val", study.metric))) for arm in arms
+            ]
+    several = {key: points for key, points in found.items() if len({x for x, _ in points}) > 1}
+    return dict(sorted(several.items(), key=lambda item: -len(item[1])))
+
+
 def grids(study: Study) -> Iterator[tuple[str, str, Grid]]:
     """For each pair of swept keys (x, y) the grid of the validation metric, where most of its cells were run.
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from .. import effects, history, points, sweep
 from ..compare import find_baseline
-from ..selection import first, namer, part
+from ..selection import SHOWN, first, namer, part
 from ..study import METRICS, Arm, Study, independent
-from . import curves, factors, runs, sweeps
+from . import curves, factors, heatmaps, runs, sweeps
 
 STUDIES = 6  # that have figures of their own: a report of more would take minutes to read
 GRIDS = 3  # of all pairs of swept keys
@@ -60,7 +60,8 @@ def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[
     for key, metric, lines in sweep.along_data(compared):
         shown, own = _lines(lines, nones)
         caption = f"Test {sweep.error(metric)} by data.{key}, lower is better: "
-        caption += "means over seeds with 95 % intervals." if _repeated(shown) else "one run each, so no intervals."
+        caption += "means over seeds with 95 % intervals" if _repeated(shown) else "one run each, so no intervals"
+        caption += "; lines are moved sideways, so that none hides another." if len(shown) > 1 else "."
         yield (
             f"data {key}",
             sweeps.by_data(shown, key, metric),
@@ -70,6 +71,7 @@ def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[
 
 def _of(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Captioned]:
     yield from _sweeps(study, none)
+    yield from _slices(study)
     yield from _grids(study)
     yield from _factors(study)
     yield from _histories(study, none, metrics)
@@ -91,6 +93,14 @@ def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
         yield f"sweep {name}", drawn, caption + part([line.label for line in lines], own, "lines")
 
 
+def _slices(study: Study) -> Iterator[Captioned]:
+    if found := sweep.scattered(study):
+        caption = f"Validation {study.metric} by each key that was searched, a point an arm, mean over seeds."
+        if len(found) > SHOWN:
+            caption += f" Shown are the {SHOWN} of {len(found)} keys that most arms have."
+        yield "slices", sweeps.slices(dict(list(found.items())[:SHOWN]), study.metric), caption
+
+
 def _grids(study: Study) -> Iterator[Captioned]:
     names = sweep.swept(study)
     grids = list(sweep.grids(study))
@@ -101,7 +111,7 @@ def _grids(study: Study) -> Iterator[Captioned]:
         caption += "; a dash was not run." if any(None in row for row in grid.cells) else "."
         if len(grids) > GRIDS:
             caption += f" One of {GRIDS} that are shown of {len(grids)} pairs of keys."
-        yield f"heatmap {names[x]} {names[y]}", sweeps.heatmap(grid, x, y, study.metric), caption
+        yield f"heatmap {names[x]} {names[y]}", heatmaps.heatmap(grid, x, y, study.metric), caption
 
 
 def _factors(study: Study) -> Iterator[Captioned]:
@@ -171,12 +181,12 @@ def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
 
 def _coloured(study: Study, none: Arm | None, found: points.Points) -> tuple[points.Points, list[points.Point], str]:
     """What gets a colour, the points of all else, and the sentence that says so."""
-    name = namer(study.arms)
+    name = namer(study.arms, least=1)
     kept = None if none is None else name(none)
     shown = first(list(found), kept)
     others = [point for label, those in found.items() if label not in shown for point in those]
-    what = "arms" if none is None or kept == none.label else "techniques"
-    return {label: found[label] for label in shown}, others, part(list(found), kept, what, "In colour")
+    some = part(list(found), kept, "techniques", "In colour")
+    return {label: found[label] for label in shown}, others, some
 
 
 def _lines(found: Sequence[sweep.Line], nones: Sequence[Arm | None]) -> tuple[list[sweep.Line], str | None]:

@@ -16,8 +16,8 @@ Columns = Mapping[str, Sequence[float]]  # "epoch" and others: a number for each
 
 def learning(shown: Mapping[str, Columns], metric: str) -> Figure:
     """`train` and `validation` by epoch, the gap between them shaded, a panel for each label."""
-    scale = 100 if metric == "accuracy" else 1
-    figure, axes = style.panels(list(shown))
+    scale, words = style.unit(metric)
+    figure, axes = style.panels(list(shown), share_x=True, share_y=True)
     for columns, panel in zip(shown.values(), axes, strict=True):
         fitted, held_out = ([scale * value for value in columns[name]] for name in ("train", "validation"))
         epochs = columns["epoch"]
@@ -29,7 +29,7 @@ def learning(shown: Mapping[str, Columns], metric: str) -> Figure:
     if metric != "accuracy" and finite and min(finite) > 0 and decades(finite):
         axes[0].set_yscale("log")
         style.numbers(axes[0].yaxis)
-    _axes(figure, axes, "accuracy, %" if metric == "accuracy" else metric)
+    _axes(figure, axes, words)
     style.legend(figure, *axes[0].get_legend_handles_labels())
     return figure
 
@@ -38,7 +38,7 @@ def losses(shown: Mapping[str, Columns]) -> Figure:
     """The objective by epoch as what it is made of: the data loss and each penalty, stacked, a panel for each label."""
     names = list(dict.fromkeys(name for columns in shown.values() for name in columns if name != "epoch"))
     looks = dict(zip(names, [*style.COLOURS, *[style.GREY] * len(names)], strict=False))
-    figure, axes = style.panels(list(shown), same_scale=False)
+    figure, axes = style.panels(list(shown), share_x=True, share_y=False)
     for columns, panel in zip(shown.values(), axes, strict=True):
         parts = {name: column for name, column in columns.items() if name != "epoch"}
         colours = [looks[name] for name in parts]

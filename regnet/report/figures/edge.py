@@ -22,6 +22,14 @@ def edge(errors: Sequence[float]) -> float | None:
     return max(error for error in errors if error <= end)
 
 
+def worst_shown(values: Sequence[float], metric: str) -> float | None:
+    """`edge` of numbers as figures show them: accuracies in percent, of which 100 is the best; None where all fit."""
+    if metric != "accuracy":
+        return edge(values)
+    end = edge([100 - value for value in values])
+    return None if end is None else 100 - end
+
+
 def end_axis(axes: Axes, side: str, good: float, bad: float) -> float:
     """Limit the axis to `good`, the best value, and `bad`, the worst that is shown, with room for what lies beyond.
 

@@ -46,7 +46,8 @@ def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: 
     for index, (_, effect, colour, marker) in enumerate(reversed(rows)):
         half = None if effect.half_width is None else scale * effect.half_width
         axes.errorbar(scale * effect.mean, index, xerr=half, color=colour, marker=marker, markersize=4.5, capsize=2.5)
-    axes.axhline(2 * len(pairs) - 0.5, color="#c8c8c8", linewidth=0.8)
+    if pairs:
+        axes.axhline(2 * len(pairs) - 0.5, color="#c8c8c8", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [style.plain(name, 48) for name, *_ in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(f"validation {'accuracy gained, percentage points' if metric == 'accuracy' else metric + ' saved'}")

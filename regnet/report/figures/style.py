@@ -50,14 +50,19 @@ def new(width: float = 5.2, height: float = 2.9) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def panels(labels: Sequence[str], height: float = 1.9, same_scale: bool = True) -> tuple[Figure, list[Axes]]:
-    """One for each label, at most three in a row, with the same epochs and, by default, the same scale."""
+def unit(metric: str) -> tuple[float, str]:
+    """The factor and the name with its unit: accuracy is shown in percent."""
+    return (100, "accuracy, %") if metric == "accuracy" else (1, metric)
+
+
+def panels(labels: Sequence[str], share_x: bool, share_y: bool) -> tuple[Figure, list[Axes]]:
+    """One for each label, at most three in a row."""
     columns = 2 if len(labels) == 4 else min(len(labels), 3)
     rows = -(-len(labels) // columns)
     titles = [wrapped(label) for label in labels]
     lines = max(title.count("\n") for title in titles)
-    figure = new(max(5.2, 2.4 * columns), 0.4 + (height + 0.15 * lines) * rows)
-    axes = list(figure.subplots(rows, columns, sharex=True, sharey=same_scale, squeeze=False).flat)
+    figure = new(max(5.2, 2.4 * columns), 0.4 + (1.9 + 0.15 * lines) * rows)
+    axes = list(figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).flat)
     for unused in axes[len(labels) :]:
         unused.remove()
     for above in axes[max(0, len(labels) - columns) : len(labels)]:
