@@ -57,7 +57,13 @@ def _scatter(axes: Axes, shown: Mapping[str, Sequence[Point]], others: Sequence[
         inside = [(x, y) for x, y in points if x <= right and y <= top]
         size = 10 if points is others else 22
         axes.scatter(
-            [x for x, _ in inside], [y for _, y in inside], marker=marker, s=size, alpha=0.85, label=label, **look
+            [x for x, _ in inside],
+            [y for _, y in inside],
+            marker=marker,
+            s=size,
+            alpha=0.85,
+            label=style.named(label),
+            **look,
         )
         for x, y in set(points) - set(inside):
             mark = "^" if y > top else ">"

@@ -85,6 +85,11 @@ def legend(figure: Figure, handles: Sequence, labels: Iterable[str]) -> None:
     figure.legend(handles, labels, loc="outside upper left", ncols=columns)
 
 
+def named(label: str) -> str:
+    """The label of what is drawn: one that began with _ would not be in the legend."""
+    return f" {label}"
+
+
 def plain(label: str, width: int = 64) -> str:
     """In one line of at most so many letters, the middle left out, and without letters that the font lacks."""
     known = _letters()

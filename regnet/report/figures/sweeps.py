@@ -80,7 +80,7 @@ def by_data(found: Sequence[Line], key: str, metric: str) -> Figure:
 def _line(axes: Axes, line: Line, index: int, scale: float) -> None:
     colour, marker = style.COLOURS[index], style.MARKERS[index]
     means = [scale * statistics.fmean(values) for values in line.along.values()]
-    axes.plot(list(line.along), means, color=colour, marker=marker, markersize=4.5, label=line.label)
+    axes.plot(list(line.along), means, color=colour, marker=marker, markersize=4.5, label=style.named(line.label))
     points = [(x, scale * value) for x, values in line.along.items() if len(values) > 1 for value in values]
     if points:
         axes.scatter(*zip(*points, strict=True), color=colour, marker=marker, s=9, alpha=0.45, linewidths=0)
@@ -97,7 +97,7 @@ def _means(axes: Axes, line: Line, index: int, metric: str, beside: Callable[[fl
         markersize=4.5,
         elinewidth=0.9,
         capsize=2,
-        label=line.label,
+        label=style.named(line.label),
     )
 
 
