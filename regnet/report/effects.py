@@ -63,19 +63,20 @@ def eta_squared(points: Sequence[Point]) -> dict[str, float]:
 
 
 def importance(study: Study) -> dict[str, float]:
-    """`eta_squared` of the validation metric by the keys that vary in the study; empty if fewer than two do."""
+    """`eta_squared` of the validation metric by the keys of a study that take several values, each in
+    several arms; empty if those are fewer than two."""
     points = []
     for arm in study.arms:
         pairs = frozenset({"regularizer": "", **arm.settings}.items())
         points += [(pairs, value) for value in arm.values("val", study.metric)]
     if not points:
         return {}
-    # What is the same in all runs, and what differs in all, as a number drawn at random, explains nothing.
+    # What is the same in all runs explains nothing; what differs in nearly all, as a number drawn at random, anything.
     common = frozenset.intersection(*(pairs for pairs, _ in points))
-    arms = len({pairs for pairs, _ in points})
-    keys = {key for pairs, _ in points for key, _ in pairs}
-    unique = {key for key in keys if len({dict(pairs).get(key) for pairs, _ in points}) == arms > 2}
-    points = [(frozenset(pair for pair in pairs - common if pair[0] not in unique), value) for pairs, value in points]
+    arms = [dict(pairs) for pairs in {pairs for pairs, _ in points}]
+    keys = {key for own in arms for key in own}
+    several = {key for key in keys if 2 * len({own.get(key) for own in arms}) <= len(arms)}
+    points = [(frozenset(pair for pair in pairs - common if pair[0] in several), value) for pairs, value in points]
     shares = eta_squared(points)
     names = short_keys(key for key in shares if key != SEEDS)
     if len(names) < 2:

@@ -80,15 +80,15 @@ def lines(study: Study, key: str) -> list[Line]:
 
 
 def scattered(study: Study) -> dict[str, list[tuple[float, float]]]:
-    """By each swept key along which there are no `lines`, as in a random search, a point (value, mean) for each arm.
+    """By each swept key (its short name) without `lines`, as in a random search, a point (value, mean) for each arm.
 
     Keys that more arms have come first.
     """
     found: dict[str, list[tuple[float, float]]] = {}
-    for key in swept(study):
+    for key, name in swept(study).items():
         if not lines(study, key):
             arms = [arm for _, arm in _by_others(study, key)]
-            found[key] = [
+            found[name] = [
                 (number(arm.settings[key]), statistics.fmean(arm.values("val", study.metric))) for arm in arms
             ]
     several = {key: points for key, points in found.items() if len({x for x, _ in points}) > 1}

@@ -231,7 +231,7 @@ def test_a_random_search_has_a_panel_for_each_key(tmp_path):
     found = drawn(tmp_path)
     assert set(found) == {"slices", "gap"}
     axes = found["slices"].figure.axes
-    assert [panel.get_title() for panel in axes] == ["optimizer.lr", "regularizer.l2.strength"]
+    assert [panel.get_title() for panel in axes] == ["lr", "strength"]
     assert [0.2, 91] in axes[0].collections[0].get_offsets().tolist()
     assert [panel.get_xscale() for panel in axes] == ["linear", "log"]
 
@@ -310,7 +310,7 @@ def test_contributions_have_main_effects_above_and_what_interacts_below():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a, with b", "a, without b", "a"]
     placed = [tuple(container.lines[0].get_xydata()[0]) for container in axes.containers]
     assert placed == [(1, 0), (3, 1), (2, 2)]
-    assert axes.get_xlabel() == "validation accuracy gained, percentage points"
+    assert axes.get_xlabel() == "validation accuracy gained, points"
 
 
 def test_of_many_interactions_the_strongest_are_shown():

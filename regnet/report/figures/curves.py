@@ -44,7 +44,7 @@ def losses(shown: Mapping[str, Columns]) -> Figure:
         colours = [looks[name] for name in parts]
         panel.stackplot(columns["epoch"], *parts.values(), colors=colours, edgecolor="white", linewidth=0.4)
         panel.set_ylim(bottom=0)
-    _axes(figure, axes, "objective, mean of the epoch")
+    _axes(figure, axes, "training objective")
     style.legend(figure, [Patch(color=looks[name]) for name in names], names)
     return figure
 

@@ -45,7 +45,7 @@ def end_axis(axes: Axes, side: str, good: float, bad: float) -> float:
     return bad + 0.12 * width
 
 
-def beyond(axes: Axes, count: int, worst: float, marker: str) -> None:
-    """Say in the legend how many runs lie beyond the axis."""
-    words = f"{count} {'run' if count == 1 else 'runs'} beyond the axis, to {worst:.3g}"
+def beyond(axes: Axes, count: int, what: str, worst: float, marker: str) -> None:
+    """Say in the legend how many lie beyond the axis, `what` being one of them."""
+    words = f"{count} {what}{'s' * (count > 1)} beyond the axis, to {worst:.3g}"
     axes.scatter([], [], marker=marker, color=style.GREY, s=22, label=words)

@@ -19,10 +19,10 @@ def shares(found: Mapping[str, float]) -> Figure:
     axes = figure.subplots()
     colours = [style.GREY if key == SEEDS else style.COLOURS[0] for key, _ in bars]
     drawn = axes.barh(range(len(bars)), [100 * share for _, share in bars], color=colours, height=0.65)
-    axes.set_yticks(range(len(bars)), [style.plain(key, 40) for key, _ in bars])
+    axes.set_yticks(range(len(bars)), [style.plain(key, 32) for key, _ in bars])
     axes.bar_label(drawn, fmt="%.0f", padding=3, fontsize=8)
     axes.grid(False, axis="y")
-    axes.set(xlabel="variance of the validation metric explained, %", xlim=(0, 108))
+    axes.set(xlabel="variance explained, %", xlim=(0, 108))
     return figure
 
 
@@ -40,7 +40,7 @@ def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: 
         rows.append((f"{pair.first}, without {pair.second}", pair.off, style.COLOURS[2], "^"))
         rows.append((f"{pair.first}, with {pair.second}", pair.on, style.COLOURS[1], "s"))
     scale = 100 if metric == "accuracy" else 1
-    figure = style.new(5.6, 0.6 + 0.21 * len(rows))
+    figure = style.new(6.0, 0.6 + 0.21 * len(rows))
     axes = figure.subplots()
     axes.axvline(0, color=style.GREY, linewidth=1)
     for index, (_, effect, colour, marker) in enumerate(reversed(rows)):
@@ -48,7 +48,7 @@ def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: 
         axes.errorbar(scale * effect.mean, index, xerr=half, color=colour, marker=marker, markersize=4.5, capsize=2.5)
     if pairs:
         axes.axhline(2 * len(pairs) - 0.5, color="#c8c8c8", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [style.plain(name, 48) for name, *_ in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [style.plain(name, 44) for name, *_ in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel(f"validation {'accuracy gained, percentage points' if metric == 'accuracy' else metric + ' saved'}")
+    axes.set_xlabel(f"validation {'accuracy gained, points' if metric == 'accuracy' else metric + ' saved'}")
     return figure

@@ -65,9 +65,9 @@ def _scatter(axes: Axes, shown: Mapping[str, Sequence[Point]], others: Sequence[
             label=style.named(label),
             **look,
         )
-        for x, y in set(points) - set(inside):
+        for x, y in (point for point in points if point not in inside):
             mark = "^" if y > top else ">"
             axes.scatter(min(x, at.get("x", x)), min(y, at.get("y", y)), marker=mark, s=22, clip_on=False, **look)
     for side, end in ends.items():
-        beyond(axes, sum(value > end for value in values[side]), max(values[side]), {"x": ">", "y": "^"}[side])
+        beyond(axes, sum(value > end for value in values[side]), "run", max(values[side]), {"x": ">", "y": "^"}[side])
     return everything

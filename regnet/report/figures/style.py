@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from matplotlib.ticker import NullLocator
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#6b6b6b"
+TICKS = 14  # that have room on an axis
 FONT = "DejaVu Sans"  # comes with matplotlib
 RC = {
     "font.family": FONT,
@@ -97,7 +99,7 @@ def plain(label: str, width: int = 64) -> str:
         letter if ord(letter) in known else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(label.split())
     )
     half = width // 2 - 1
-    return label if len(label) <= width else f"{label[:half]} … {label[-half + 1 :]}"
+    return label if len(label) <= width else f"{label[:half].rstrip()} … {label[-half + 1 :].lstrip()}"
 
 
 def wrapped(label: str, width: int = 28, lines: int = 3) -> str:
@@ -105,20 +107,26 @@ def wrapped(label: str, width: int = 28, lines: int = 3) -> str:
     return textwrap.fill(plain(label, (width - 4) * lines), width, max_lines=lines, placeholder=" …")
 
 
-def positions_axis(axes: Axes, positions: Sequence[float], logarithmic: bool) -> None:
-    """Ticks where the runs are; logarithmic with room for 0 at its left."""
+def positions_axis(axes: Axes, positions: Sequence[float], decades: bool) -> None:
+    """Ticks where the runs are, if there is room for them."""
+    if decades:
+        logarithmic(axes, positions)
     positions = sorted(set(positions))
-    if logarithmic:
-        smallest = min(value for value in positions if value > 0)
-        if positions[0] == 0:
-            axes.set_xscale("symlog", linthresh=smallest, linscale=0.6)
-        else:
-            axes.set_xscale("log")
-        numbers(axes.xaxis)
-    if len(positions) <= 10:
+    places = axes.xaxis.get_transform().transform(positions)
+    if min(right - left for left, right in pairwise(places)) * TICKS >= places[-1] - places[0]:
         axes.set_xticks(positions, [f"{value:.3g}" for value in positions], minor=False)
+        axes.set_xticks([], minor=True)
         if len(positions) > 7:
             axes.tick_params(axis="x", labelrotation=45)
+
+
+def logarithmic(axes: Axes, positions: Sequence[float]) -> None:
+    """With room for 0 at its left if that is one of the positions."""
+    if min(positions) > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=min(value for value in positions if value > 0), linscale=0.6)
+    numbers(axes.xaxis)
 
 
 def numbers(axis: Axis) -> None:

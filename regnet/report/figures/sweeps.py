@@ -16,6 +16,7 @@ WORDS = {
     "train_size": "training samples (data.train_size)",
     "label_noise": "share of wrong training labels (data.label_noise)",
 }
+Shown = tuple[Axes, float | None, float, str]  # where, position (None: everywhere), metric, colour
 
 
 def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Sequence[float]] | None) -> Figure:
@@ -30,19 +31,24 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     scale, words = style.unit(metric)
     for index, line in enumerate(found):
         _line(axes, line, index, scale)
-    everything = [(x, value, index) for index, line in enumerate(found) for x, at in line.along.items() for value in at]
+    everything: list[Shown] = [
+        (axes, x, value, colour)
+        for line, colour in zip(found, style.COLOURS, strict=False)
+        for x, values in line.along.items()
+        for value in values
+    ]
     if baseline is not None:
         label, values = baseline
         mean, half = mean_interval([scale * value for value in values])
-        text = f"baseline {style.plain(label, 40)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
+        text = f"baseline {style.plain(label, 28)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
         axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=text)
         if half is not None:
             axes.axhspan(mean - half, mean + half, color=style.GREY, alpha=0.12, linewidth=0)
-        everything += [(None, value, None) for value in values]
+        everything += [(axes, None, value, style.GREY) for value in values]
     _end(axes, everything, metric)
     positions = [x for line in found for x in line.along]
     style.positions_axis(axes, positions, decades(positions))
-    axes.set(xlabel=style.plain(key), ylabel=f"validation {words}")
+    axes.set(xlabel=style.plain(key, 48), ylabel=f"validation {words}")
     style.legend(figure, *axes.get_legend_handles_labels())
     return figure
 
@@ -55,8 +61,11 @@ def slices(found: Mapping[str, Sequence[tuple[float, float]]], metric: str) -> F
         xs = [x for x, _ in points]
         panel.scatter(xs, [scale * y for _, y in points], color=style.COLOURS[0], s=14, alpha=0.7, linewidths=0)
         if decades(xs):
-            style.positions_axis(panel, xs, True)
-    _end(axes[0], [(None, y, None) for points in found.values() for _, y in points], metric)
+            style.logarithmic(panel, xs)
+    everything = [
+        (panel, x, y, style.COLOURS[0]) for points, panel in zip(found.values(), axes, strict=True) for x, y in points
+    ]
+    _end(axes[0], everything, metric, "point")
     figure.supylabel(f"validation {words}", fontsize=9)
     style.legend(figure, *axes[0].get_legend_handles_labels())
     return figure
@@ -72,7 +81,7 @@ def by_data(found: Sequence[Line], key: str, metric: str) -> Figure:
         shift = 0.01 * (index - (len(found) - 1) / 2)  # of the axis, so that intervals do not hide each other
         _means(axes, line, index, metric, _beside(positions, shift, logarithmic))
     style.positions_axis(axes, positions, logarithmic)
-    axes.set(xlabel=WORDS.get(key, style.plain(f"data.{key}")), ylabel=f"test {error(metric)}")
+    axes.set(xlabel=WORDS.get(key, style.plain(f"data.{key}", 48)), ylabel=f"test {error(metric)}")
     style.legend(figure, *axes.get_legend_handles_labels())
     return figure
 
@@ -106,18 +115,16 @@ def _beside(positions: Sequence[float], shift: float, logarithmic: bool) -> Call
     return (lambda x: x * (high / low) ** shift) if logarithmic else (lambda x: x + (high - low) * shift)
 
 
-def _end(axes: Axes, everything: Sequence[tuple[float | None, float, int | None]], metric: str) -> None:
+def _end(axes: Axes, everything: Sequence[Shown], metric: str, what: str = "run") -> None:
+    """End the axis before what collapsed, and mark where that lies; of panels, `axes` is the one with the legend."""
     scale, sign = style.unit(metric)[0], METRICS[metric]
-    values = [scale * value for _, value, _ in everything]
+    values = [scale * value for _, _, value, _ in everything]
     worst = worst_shown(values, metric)
     if worst is None:
         return
     at = end_axis(axes, "y", min(values, key=lambda value: sign * value), worst)
     marker = "v" if sign < 0 else "^"
-    outside = [
-        (x, index) for (x, _, index), value in zip(everything, values, strict=True) if sign * (value - worst) > 0
-    ]
-    for x, index in set(outside):
-        if index is not None:
-            axes.scatter(x, at, marker=marker, color=style.COLOURS[index], s=26, clip_on=False, zorder=4)
-    beyond(axes, len(outside), max(values, key=lambda value: sign * value), marker)
+    outside = [each for each, value in zip(everything, values, strict=True) if sign * (value - worst) > 0]
+    for panel, x, colour in dict.fromkeys((panel, x, colour) for panel, x, _, colour in outside if x is not None):
+        panel.scatter(x, at, marker=marker, color=colour, s=26, clip_on=False, zorder=4)
+    beyond(axes, len(outside), what, max(values, key=lambda value: sign * value), marker)
