@@ -301,6 +301,27 @@ def test_shares_end_with_that_of_the_seeds():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["seeds", "norm", "rate"]
 
 
+def test_the_captions_of_factors_say_whether_there_are_intervals_and_a_share_of_seeds(tmp_path):
+    for seeds in (1, 2):
+        for (name, norm), seed in itertools.product(itertools.product(("none", "l2"), ("none", "batch")), range(seeds)):
+            overrides = [f"regularizer={name}", f"model.norm={norm}", f"seed={seed}"]
+            add_run(tmp_path / str(seeds), overrides, classification(0.9 + 0.01 * (name == "l2") + 0.001 * seed))
+    one, two = drawn(tmp_path / "1"), drawn(tmp_path / "2")
+    assert "intervals" not in one["effects"].caption
+    assert "95 % intervals" in two["effects"].caption
+    assert "no settings were run twice" in one["importance"].caption
+    assert "seeds: what no key explains" in two["importance"].caption
+    assert "seeds" not in [label.get_text() for label in one["importance"].figure.axes[0].get_yticklabels()]
+
+
+def test_an_arm_without_metrics_csv_has_no_curves_and_the_caption_says_so(tmp_path):
+    add_history(add_run(tmp_path, ["regularizer=l2"], classification(0.9)))
+    add_run(tmp_path, ["regularizer=l1"], classification(0.9))
+    one = drawn(tmp_path)["curves_loss"]
+    assert [axes.get_title() for axes in one.figure.axes] == ["l2"]
+    assert "without metrics.csv" in one.caption
+
+
 def test_contributions_have_main_effects_above_and_what_interacts_below():
     one = Effect("a", 0.02, 0.01, 3)
     pair = Interaction(

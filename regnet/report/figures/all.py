@@ -108,7 +108,7 @@ def _grids(study: Study) -> Iterator[Captioned]:
         best = len(grid.best(METRICS[study.metric]))
         caption = f"Validation {study.metric} by {x} and {y}, means over seeds, for {grid.label}; "
         caption += "the frame marks the best cell" if best == 1 else f"the frames mark the {best} cells that are best"
-        caption += "; a dash was not run." if any(None in row for row in grid.cells) else "."
+        caption += "; a dash has no result." if any(None in row for row in grid.cells) else "."
         if len(grids) > GRIDS:
             caption += f" One of {GRIDS} that are shown of {len(grids)} pairs of keys."
         yield f"heatmap {names[x]} {names[y]}", heatmaps.heatmap(grid, x, y, study.metric), caption
@@ -119,7 +119,7 @@ def _factors(study: Study) -> Iterator[Captioned]:
         pairs = effects.interactions(study)
         strongest = factors.strongest(pairs)
         caption = "What each factor gains, on average over all else (circles): right of zero is better"
-        caption += "." if any(effect.half_width is None for effect in main) else ", with 95 % intervals over seeds."
+        caption += "." if all(effect.half_width is None for effect in main) else ", with 95 % intervals over seeds."
         if pairs:
             caption += (
                 " Below the line what the first gains without (triangles) and with the second (squares): where those "
@@ -129,13 +129,20 @@ def _factors(study: Study) -> Iterator[Captioned]:
             caption += f" Shown are the {len(strongest)} strongest of {len(pairs)} interactions."
         yield "effects", factors.contributions(main, strongest, study.metric), caption
     if shares := effects.importance(study):
-        caption = "How much of the variance of the validation metric each swept key explains by itself (η²)"
-        caption += (
-            "; seeds: what no key explains. The rest up to 100 % are interactions."
-            if effects.SEEDS in shares
-            else ". The rest up to 100 % are interactions and chance, which one run for each setting cannot tell apart."
+        seeds = effects.SEEDS in shares
+        keys = len(shares) - seeds
+        caption = (
+            "How much of the variance of the validation metric each key explains by itself (η²), of those that have "
         )
-        yield "importance", factors.shares(shares), caption + " Shares overlap where not every combination was run."
+        caption += "equal values in several arms"
+        caption += "; seeds: what no key explains. " if seeds else ". "
+        caption += (
+            f"The rest up to 100 % are interactions{'' if seeds else ' and chance: no settings were run twice'}. "
+        )
+        caption += "Shares overlap where not every combination was run."
+        if keys > factors.NAMED:
+            caption += f" Shown are the first {factors.NAMED} of {keys} keys."
+        yield "importance", factors.shares(shares), caption
 
 
 def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Captioned]:
@@ -150,7 +157,8 @@ def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterat
     for metric in metrics:
         if shown := {label: found for label, h in histories.items() if (found := history.learning(h, metric))}:
             caption = f"Training and validation {metric} by epoch, mean over seeds; the shaded gap is overfitting."
-            yield f"curves {metric}", curves.learning(shown, metric), caption + some
+            rest = " Those without metrics.csv are left out." if len(shown) < len(histories) else ""
+            yield f"curves {metric}", curves.learning(shown, metric), caption + some + rest
     if shown := {label: found for label, h in histories.items() if (found := history.ledger(h))}:
         caption = (
             "What the optimizer minimizes, by epoch: the data loss and on top of it each penalty, mean over seeds."
