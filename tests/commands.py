@@ -35,6 +35,10 @@ class Done:
 
 
 def train(*arguments: str, cwd: Path) -> Done:
+    """A study's page takes seconds, so it is made only where the arguments ask for it."""
+    if "-m" in arguments:
+        place = arguments.index("-m") + 1
+        arguments = (*arguments[:place], "hydra.callbacks.study_report.page=false", *arguments[place:])
     return _call(regnet.train.main, "regnet-train", arguments, cwd)
 
 

@@ -1,12 +1,14 @@
 """What a study says, in words: which is best, by how much, what is as good, and what to try next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from .compare import ALPHA, Comparison, compare
 from .statistics import seeds_needed
 from .study import Arm, Study, short_keys
 
-LISTED = 4  # arms named one by one
+LISTED = 200  # letters of the names of arms in one sentence
 MOST = 200  # seeds; a difference that needs more of them is called none
 CHEAPER = 0.9  # of the best arm's seconds
 
@@ -83,9 +85,7 @@ def sentences(found: Answer) -> list[str]:
             chance = f"a run of it beats one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
             lines.append(f"Effect size (Hedges' g of the pairs) {found.gain.effect:+.1f}; {chance}.")
     if found.alike:
-        names = [arm.label for arm in found.alike]
-        listed = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if names[LISTED:] else "")
-        lines.append(f"Not distinguishable from it on test: {listed}.")
+        lines.append(f"Not distinguishable from it on test: {_listed([arm.label for arm in found.alike])}.")
         lines += _choice(found)
     elif len(study.arms) > 1 and all(pair.p is not None for pair in compare(study, best)):
         lines.append("All others are distinguishable from it on test.")
@@ -95,28 +95,33 @@ def sentences(found: Answer) -> list[str]:
     if alone:
         lines.append("One seed only: no interval and no test. Add 'seed=range(5)' to tell luck from effect.")
     elif found.rival is not None:
-        lines.append(_more_seeds(found.rival, found.seeds))
+        lines.append(_more_seeds(found, found.rival))
     return lines
 
 
 def edges(study: Study, best: Arm) -> tuple[Edge, ...]:
-    """The swept numeric keys of which the best arm has an outermost value, among the arms of its technique.
+    """The swept numeric keys of which the best arm has an outermost value, among arms that differ in that key only.
 
-    Zero is no edge downwards: strengths and rates end there.
+    Zero is no edge downwards: strengths and rates end there. The draws of a search differ in every key, and so have
+    no edges.
     """
-    alike = [arm for arm in study.arms if arm.technique == best.technique and arm.values("val", study.metric)]
     found = []
-    varying = [key for key in best.settings if len({arm.settings.get(key) for arm in study.arms}) > 1]
-    names = short_keys(varying)
-    for key in varying:
-        numbers = {number for arm in alike if (number := _number(arm.settings.get(key))) is not None}
+    names = short_keys(key for key in best.settings if len({arm.settings.get(key) for arm in study.arms}) > 1)
+    for key, name in names.items():
+        others = [arm for arm in study.arms if _without(arm, key) == _without(best, key)]
+        known = (_number(arm.settings.get(key)) for arm in others if arm.values("val", study.metric))
+        numbers = {number for number in known if number is not None}
         own = _number(best.settings[key])
         if own is None or len(numbers) < 2 or own not in (min(numbers), max(numbers)):
             continue
         side = "smallest" if own == min(numbers) else "largest"
         if not (side == "smallest" and own == 0):
-            found.append(Edge(names[key], best.settings[key], side))
+            found.append(Edge(name, best.settings[key], side))
     return tuple(found)
+
+
+def _without(arm: Arm, key: str) -> dict[str, str]:
+    return {name: value for name, value in arm.settings.items() if name != key}
 
 
 def _unclear(pair: Comparison) -> bool:
@@ -137,6 +142,13 @@ def _gained(gain: Comparison) -> str:
     return f"{amount} {over} (95 % interval {low} to {high}, n = {gain.n}, corrected p {_p(gain.p)}){verdict}."
 
 
+def _listed(names: Sequence[str]) -> str:
+    """The first, and as many more as a sentence can hold."""
+    lengths = accumulate(len(name) + 2 for name in names)
+    shown = max(1, sum(length <= LISTED for length in lengths))
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if names[shown:] else "")
+
+
 def _choice(found: Answer) -> list[str]:
     lines = []
     simplest, cheapest, best = found.simplest, found.cheapest, found.best
@@ -148,14 +160,14 @@ def _choice(found: Answer) -> list[str]:
     return lines
 
 
-def _more_seeds(rival: Comparison, seeds: int | None) -> str:
-    # A rival that is the gain's has the best as its arm; any other has it as its baseline.
-    pair = f"{rival.arm.label} from {rival.baseline.label}"
+def _more_seeds(found: Answer, rival: Comparison) -> str:
+    other = rival.baseline if rival.arm is found.best else rival.arm
+    pair = f"the best from {other.label}"
     if rival.effect is None:
         return f"To tell {pair}, add seeds: {rival.n} say too little of the spread."
-    if seeds is None:
+    if found.seeds is None:
         return f"To tell {pair} would take more than {MOST} seeds: take them for equal."
-    more = max(1, seeds - rival.n)
+    more = max(1, found.seeds - rival.n)
     return f"To tell {pair}, about {more} more seeds would do, if the difference is what it seems (power 80 %)."
 
 

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from .command import load, report
+from .command import load, show
 
 # In the environment, as it reaches the processes of other launchers and of DDP too.
 STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
@@ -26,10 +26,16 @@ BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class StudyReport(Callback):
-    """Tells the runs how many they are, and prints the study's table when the last has ended.
+    """Tells the runs how many they are, and makes the study's report when the last has ended.
 
     Does nothing in the further processes of a DDP run.
+
+    Args:
+        page: with report.html and its figures, which take seconds; without it the report is printed only.
     """
+
+    def __init__(self, page: bool = True) -> None:
+        self.page = page
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Put the study's name, the number of runs and the keys by which they differ into the environment."""
@@ -45,7 +51,7 @@ class StudyReport(Callback):
             os.environ[STUDY_SWEPT] = ",".join(sizes)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Print the report; exit with code 1 if a run failed or none is found. Divergence is a result."""
+        """Make the report; exit with code 1 if a run failed or none is found. Divergence is a result."""
         if not _leads():
             return
         folder = Path(config.hydra.sweep.dir)
@@ -53,14 +59,20 @@ class StudyReport(Callback):
             os.environ.pop(name, None)
         # Hydra turns an exception of a callback into a bare warning, so that the study would end in silence.
         try:
-            runs = load([folder])
-            report(runs)
+            from .content import content  # with scipy, which no start of a run shall wait for
+            from .publish import publish
+
+            told = content(load([folder]))
+            show(told)
+            page = [f"The page: {publish(told, folder)}"] if self.page else []
+            # A long table has pushed the answer out of sight.
+            print("", *told.headlines, *page, sep="\n")
         except Exception as error:
             print(f"The study's report could not be made: {error}", file=sys.stderr)
             sys.exit(1)
         quoted = shlex.quote(str(folder))
-        print(f"\nThe study is in {folder}\n  regnet-report {quoted}\n  tensorboard --logdir {quoted}")
-        if any(run.status == "failed" for run in runs):
+        print(f"The study is in {folder}\n  regnet-report {quoted}\n  tensorboard --logdir {quoted}")
+        if any(run.status == "failed" for run in told.runs):
             sys.exit(1)
 
 

@@ -1,13 +1,18 @@
-"""`regnet-report`: tables of the runs that lie in folders."""
+"""`regnet-report`: the report of the runs that lie in folders."""
 
+# What is slow to import waits until it is needed: --help must answer at once.
 import argparse
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..runs import Run, find_runs
+
+if TYPE_CHECKING:
+    from .content import Content
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,22 +30,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--baseline", metavar="NAME", help="the row to compare with; without it, `none`")
     arguments = parser.parse_args(argv)
     try:
-        runs = load(arguments.folders)
+        from .content import content
+
+        told = content(load(arguments.folders), arguments.baseline)
         if arguments.csv:  # before the report, which ends the program where its reader has gone: `| head -3`
             from .export import write_csv
 
-            write_csv(runs, arguments.csv)
+            write_csv(told.runs, arguments.csv)
         if arguments.latex:
             from .latex import write_latex
 
-            write_latex(runs, arguments.latex, arguments.baseline)
-        report(runs, arguments.svg, arguments.baseline)
+            write_latex(told, arguments.latex)
+        show(told, arguments.svg)
         sys.stdout.flush()
         if not arguments.no_page:
             from .publish import publish
 
-            page = publish(runs, arguments.out or arguments.folders[0], arguments.baseline)
-            print(f"\nThe page: {page}")
+            print(f"\nThe page: {publish(told, arguments.out or arguments.folders[0])}")
     except UserError as error:
         print(f"regnet-report: {error}", file=sys.stderr)
         sys.exit(1)
@@ -63,22 +69,21 @@ def load(folders: Sequence[Path]) -> list[Run]:
     return list(runs.values())
 
 
-def report(runs: Sequence[Run], picture: Path | None = None, baseline: str | None = None) -> None:
-    """Print the answers and tables of `runs` to standard output, 100 columns wide where that is not a terminal.
+def show(told: "Content", picture: Path | None = None) -> None:
+    """Print the answers and tables to standard output, 100 columns wide where that is not a terminal.
 
     Raises:
-        UserError: the picture cannot be written, or the baseline is not among the runs.
+        UserError: the picture cannot be written.
     """
-    # Imported here because --help must answer at once.
     from rich.console import Console
 
     from .table import print_report
 
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, record=picture is not None)
-    print_report(runs, console, baseline)
+    print_report(told, console)
     if picture is not None:
         try:
-            svg = console.export_svg(title=f"regnet-report {runs[0].folder.parent}")
+            svg = console.export_svg(title=f"regnet-report {told.runs[0].folder.parent}")
             # without rich's web fonts: a picture asks no host for anything
             picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
         except OSError as error:

@@ -1,15 +1,12 @@
 """The tables of a report for a paper: LaTeX with booktabs."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..runs import Run
-from .compare import check_baseline, compare, find_baseline
-from .statistics import mean_interval
-from .study import METRICS, Arm, Study, independent, studies
-from .table import number
+from .columns import Cell, columns
+from .content import Content
+from .study import METRICS, Arm, Study
 
 ESCAPED = {char: "\\" + char for char in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -21,18 +18,14 @@ ESCAPED = {char: "\\" + char for char in "&%$#_{}"} | {
 }
 
 
-def write_latex(runs: Sequence[Run], path: Path, baseline: str | None = None) -> None:
+def write_latex(told: Content, path: Path) -> None:
     """One table for each study: arm, runs, validation, test, gain over the baseline; ± as in the terminal.
 
     Raises:
-        UserError: the file cannot be written, or the baseline is not among the runs.
+        UserError: the file cannot be written.
     """
-    compared = studies(runs)
-    if baseline is not None:
-        check_baseline(compared, baseline)
-    text = "% needs \\usepackage{booktabs}\n" + "\n".join(
-        latex(study, find_baseline(study, baseline)) for study in compared
-    )
+    tables = (latex(section.study, section.baseline, section.title) for section in told.sections)
+    text = "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -41,39 +34,33 @@ def write_latex(runs: Sequence[Run], path: Path, baseline: str | None = None) ->
         ) from error
 
 
-def latex(study: Study, baseline: Arm | None = None) -> str:
+def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
     """The study as a `tabular`; the best mean of each split is bold, * marks a gain that differs."""
-    percent, decimals = (100, 2) if study.metric == "accuracy" else (1, 4)
-    reference = baseline or study.best()
-    gains = {pair.arm.label: pair for pair in compare(study, reference)} if reference else {}
+    every = columns(study, baseline)
+    sign = METRICS[study.metric]
 
-    def interval(values: Sequence[float], sign: str = "") -> str:
-        if not values:
+    def best(key: str) -> float | None:
+        values = (cell.value for cell in every[key].cells if cell.value is not None)
+        return min(values, key=lambda value: sign * value, default=None)
+
+    def math(cell: Cell, best: float | None = None) -> str:
+        if cell.value is None:
             return "--"
-        mean, half = mean_interval([percent * value for value in values])
-        text = number(mean, half, decimals)
-        return f"${sign if mean >= 0 else ''}{text}$".replace("±", r"\pm")
+        text = f"${cell.text.rstrip('*')}$".replace("±", r"\pm") + "*" * cell.text.endswith("*")
+        return rf"\boldmath{text}" if cell.value == best else text
 
-    def top(split: str) -> float | None:
-        means = (mean_interval(values)[0] for arm in study.arms if (values := _samples(arm, split, study.metric)))
-        return min(means, key=lambda mean: METRICS[study.metric] * mean, default=None)
-
-    tops = {split: top(split) for split in ("val", "test")}
+    tops = {key: best(key) for key in ("validation", "test")}
     rows = []
-    for arm in study.arms:
+    for index, arm in enumerate(study.arms):
         cells = [escape(arm.label), str(len(arm.completed))]
-        for split, best in tops.items():
-            values = _samples(arm, split, study.metric)
-            cell = interval(values)
-            bold = values and mean_interval(values)[0] == best
-            cells.append(rf"\boldmath{cell}" if bold else cell)
-        pair = gains.get(arm.label)
-        cells.append((interval(pair.gains, "+") + ("*" if pair.distinguishable else "")) if pair else "")
+        cells += [math(every[key].cells[index], tops.get(key)) for key in ("validation", "test", "gain")]
         rows.append(" & ".join(cells) + r" \\")
     unit = r" (\%)" if study.metric == "accuracy" else ""
+    reference = baseline or study.best()
     against = f"gain over {escape(reference.label)}" if reference else "gain"
     return "\n".join(
         [
+            *([f"% {title}"] if title else []),
             r"\begin{tabular}{lrrrr}",
             r"\toprule",
             f"technique & runs & validation {study.metric}{unit} & test {study.metric}{unit} & {against} \\\\",
@@ -90,7 +77,3 @@ def latex(study: Study, baseline: Arm | None = None) -> str:
 def escape(text: str) -> str:
     """`text` as LaTeX prints it."""
     return re.sub("|".join(map(re.escape, ESCAPED)), lambda match: ESCAPED[match.group()], text)
-
-
-def _samples(arm: Arm, split: str, metric: str) -> list[float]:
-    return independent(arm.measured(split, metric))

@@ -11,7 +11,7 @@ function sort(head) {
   for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
   const rows = [...body.rows].map((row) => [key(row, head.cellIndex), row]);
-  const missing = (value) => value === "–";
+  const missing = (value) => value === "–" || value === "";
   rows.sort(([a], [b]) => {
     if (missing(a) || missing(b)) return missing(a) - missing(b);
     const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));

@@ -2,50 +2,49 @@
 
 import base64
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from statistics import fmean
 
 from ..runs import Run
+from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
+from .content import Content, Section
 from .effects import interactions, main_effects
-from .statistics import mean_interval
-from .study import Study, settings, studies
+from .study import Arm, Study, settings
 from .sweep import as_error
-from .table import left_out, legend, number
+from .table import left_out, legend
 
-NOTHING = "–"
 HERE = Path(__file__).parent
+INCH = 100  # CSS pixels: 9 points read well, and two figures of a column's width stand side by side
+MISSING = ("", NOTHING.text)
 
 
-def html(
-    runs: Sequence[Run], pictures: Sequence[tuple[str, str, bytes]], title: str, answer: Sequence[str] = ()
-) -> str:
-    """The whole page.
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page shows it: PNG, of one study (by its place) or, with None, of all."""
 
-    Args:
-        runs: all that were found, those without a result too.
-        pictures: name, caption and SVG or PNG file of each figure.
-        title: names the study.
-        answer: what the study says, a sentence or two each.
-    """
-    compared = studies(runs)
-    parts = [f"<h1>{escape(title)}</h1>"]
-    if answer:
-        parts += ['<section class="answer">', *(f"<p>{escape(line)}</p>" for line in answer), "</section>"]
-    for study in compared:
-        if study.common:
-            parts.append(f'<p class="dim">all runs: {escape(" ".join(study.common))}</p>')
-        parts.append(_table(*_arms(study)))
-        parts += _effects(study)
-    lost = left_out(runs, compared)
-    if pictures:
-        parts += ["<h2>Figures</h2>", *(_figure(*picture) for picture in pictures)]
-    parts += [f"<details><summary>All {len(runs)} runs</summary>", _table(*_runs(runs)), "</details>"]
-    if lost:
+    name: str
+    caption: str
+    png: bytes
+    width: float  # in inches, as in a paper
+    study: int | None = None
+
+
+def html(told: Content, pictures: Sequence[Picture], title: str) -> str:
+    """The whole page: the answer, the tables, the figures, every run."""
+    parts = [f"<h1>{escape(title)}</h1>", _counts(told.runs)]
+    if len(told.sections) > 1:
+        parts += _answer([*told.headlines, *([told.ranking.sentence()] if told.ranking else [])], "answer all")
+    parts += _figures([picture for picture in pictures if picture.study is None])
+    for index, section in enumerate(told.sections):
+        parts += _section(section, [picture for picture in pictures if picture.study == index])
+    if lost := left_out(told.runs, told.studies):
         parts += ["<h2>Without a result</h2>", *(f"<p>{escape(line)}</p>" for line in lost)]
-    if compared:
-        parts += ["<h2>How the numbers are made</h2>", f"<p>{escape(legend(compared))}</p>"]
+    parts += _folded(f"All {len(told.runs)} runs", [_table(*_runs(told.runs))])
+    if told.sections:
+        parts += ["<h2>How the numbers are made</h2>", f"<p>{escape(legend(told.studies))}</p>"]
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -67,68 +66,72 @@ def write(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-Cell = tuple[str, float | None]  # what is read, and what it is sorted by if that is a number
+def _counts(runs: Sequence[Run]) -> str:
+    counts = Counter(run.status for run in runs)
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    return f'<p class="dim">{len(runs)} runs: {told}</p>'
 
 
-def _arms(study: Study) -> tuple[list[str], list[list[Cell]]]:
-    percent, decimals = (100, 2) if study.metric == "accuracy" else (1, 4)
-    unit = "acc %" if study.metric == "accuracy" else study.metric
-    best = study.best()
+def _section(section: Section, pictures: Sequence[Picture]) -> Iterator[str]:
+    study, baseline, tuned = section.study, section.baseline, section.tuned
+    if section.title:
+        yield f"<h2>{escape(section.title)}</h2>"
+    yield from _answer(section.sentences)
+    if study.common:
+        yield f'<p class="dim">all runs: {escape(" ".join(study.common))}</p>'
+    if tuned:
+        yield '<p class="dim">each technique with the settings that validation chose</p>'
+        yield _table(*_arms(tuned, baseline))
+    arms = _table(*_arms(study, baseline))
+    yield from _folded(f"All {len(study.arms)} settings", [arms]) if tuned else [arms]
+    yield from _effects(study)
+    yield from _figures(pictures)
 
-    def interval(values: Sequence[float]) -> Cell:
-        if not values:
-            return NOTHING, None
-        mean, half = mean_interval(values)
-        return number(mean, half, most=decimals), mean
 
-    def plain(values: Sequence[float], form: str) -> Cell:
-        return (format(fmean(values), form), fmean(values)) if values else (NOTHING, None)
+def _answer(sentences: Sequence[str], kind: str = "answer") -> list[str]:
+    if not sentences:
+        return []
+    return [f'<section class="{kind}">', *(f"<p>{escape(line)}</p>" for line in sentences), "</section>"]
 
-    rows: list[list[Cell]] = []
-    for arm in study.arms:
-        seconds = [run.seconds for run in arm.completed if run.seconds is not None]
-        zeros = arm.values("zeros") or arm.values("sparsity")
-        rows.append(
-            [
-                (("★ " if arm is best else "") + arm.label, None),
-                (f"{len(arm.completed)}/{len(arm.runs)}", len(arm.completed)),
-                interval([percent * value for value in arm.values("val", study.metric)]),
-                interval([percent * value for value in arm.values("test", study.metric)]),
-                plain(arm.values("gap", "loss"), ".3f"),
-                plain([100 * value for value in zeros], ".1f"),
-                plain(seconds, ".1f"),
-            ]
-        )
-    headers = ["technique", "runs", f"validation {unit}", f"test {unit}", "gap loss", "zeros %", "seconds"]
+
+def _folded(summary: str, parts: Sequence[str]) -> list[str]:
+    return [f"<details><summary>{escape(summary)}</summary>", *parts, "</details>"]
+
+
+def _arms(study: Study, baseline: Arm | None) -> tuple[list[str], list[list[Cell]]]:
+    every = columns(study, baseline)
+    headers = [f"{column.name}\n{column.unit}".strip() for column in every.values()]
+    rows = [list(row) for row in zip(*(column.cells for column in every.values()), strict=True)]
+    for row, mark in zip(rows, marks(study, baseline), strict=True):
+        row[0] = Cell(f"{mark} {row[0].text}".strip())
     return headers, rows
 
 
-def _effects(study: Study) -> Iterable[str]:
+def _effects(study: Study) -> list[str]:
     main, pairs = main_effects(study), interactions(study)
     if not main:
         return []
-    percent, decimals = (100, 2) if study.metric == "accuracy" else (1, 4)
+    factor, decimals = scale(study.metric)
 
     def cell(mean: float, half: float | None) -> Cell:
-        shown = number(percent * mean, None if half is None else percent * half, most=decimals)
-        return ("" if mean < 0 else "+") + shown, mean
+        return Cell(signed(factor * mean, None if half is None else factor * half, decimals), mean)
 
-    rows = [[(effect.name, None), cell(effect.mean, effect.half_width), ("", None), ("", None)] for effect in main]
+    rows = [[Cell(effect.name), cell(effect.mean, effect.half_width), NOTHING, NOTHING] for effect in main]
     for pair in pairs:
         parts = (pair.difference, pair.off, pair.on)
-        rows.append([(pair.difference.name, None), *(cell(part.mean, part.half_width) for part in parts)])
+        rows.append([Cell(pair.difference.name), *(cell(part.mean, part.half_width) for part in parts)])
     unit = "points of validation accuracy" if study.metric == "accuracy" else f"validation {study.metric} saved"
     note = (
         f"Effects in {unit}, more is better, with 95 % intervals over seeds. An interaction (×): what the first gains "
         "where the second is on, less what it gains where that is off: below 0, they help less together."
     )
     headers = ["factor", "effect", "second off", "second on"]
-    return ["<h2>Effects and interactions</h2>", _table(headers, rows), f'<p class="dim">{escape(note)}</p>']
+    return ["<h3>Effects and interactions</h3>", _table(headers, rows), f'<p class="dim">{escape(note)}</p>']
 
 
 def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
     def cell(value: float | None, form: str = ".4f") -> Cell:
-        return (NOTHING, None) if value is None else (format(value, form), value)
+        return NOTHING if value is None else Cell(format(value, form), value)
 
     rows: list[list[Cell]] = []
     for run in runs:
@@ -137,9 +140,9 @@ def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
         errors = [run.metric(split, metric) for split in ("val", "test")]
         rows.append(
             [
-                (what, None),
+                Cell(what),
                 cell(run.seed, "d"),
-                (run.status + (f": {run.reason}" if run.reason else ""), None),
+                Cell(run.status + (f": {run.reason}" if run.reason else "")),
                 *(cell(None if value is None else as_error(value, metric), ".2f") for value in errors),
                 cell(run.metric("gap", "loss"), ".3f"),
                 cell(run.best_epoch, "d"),
@@ -151,23 +154,34 @@ def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
-    body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    # The first column names the row; another one holds words where a cell has text and no number.
+    words = {0, *(i for row in rows for i, cell in enumerate(row) if cell.value is None and cell.text not in MISSING)}
+    kinds = ["words" if index in words else "number" for index in range(len(headers))]
+    head = "".join(
+        f'<th scope="col" class="{kind}">{escape(name)}</th>' for name, kind in zip(headers, kinds, strict=True)
+    )
+    body = "\n".join(f"<tr{_marked(row)}>{''.join(map(_cell, row, kinds))}</tr>" for row in rows)
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     return f'<div class="scroll" tabindex="0">{table}</div>'
 
 
-def _cell(cell: Cell) -> str:
-    shown, value = cell
-    if value is None:
-        return f'<td class="{"number" if shown == NOTHING else "words"}">{escape(shown)}</td>'
-    return f'<td class="number" data-value="{value:.10g}">{escape(shown)}</td>'
+def _marked(row: Sequence[Cell]) -> str:
+    return ' class="best"' if row[0].text.startswith(BEST) else ""
 
 
-def _figure(name: str, caption: str, picture: bytes) -> str:
-    kind = "png" if picture.startswith(b"\x89PNG") else "svg+xml"
-    source = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+def _cell(cell: Cell, kind: str) -> str:
+    value = "" if cell.value is None else f' data-value="{cell.value:.10g}"'
+    return f'<td class="{kind}"{value}>{escape(cell.text)}</td>'
+
+
+def _figures(pictures: Sequence[Picture]) -> list[str]:
+    return ['<div class="figures">', *map(_figure, pictures), "</div>"] if pictures else []
+
+
+def _figure(picture: Picture) -> str:
+    name, caption = escape(picture.name), escape(picture.caption)
+    source = f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
     return (
-        f'<figure><img src="{source}" alt="{escape(name)}: {escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<figure id="{name}" style="max-width: {picture.width * INCH:.0f}px">'
+        f'<img src="{source}" alt="{name}: {caption}"><figcaption>{caption}</figcaption></figure>'
     )

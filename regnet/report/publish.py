@@ -1,21 +1,22 @@
 """report.html and the files of its figures, written beside the study."""
 
+import gc
 import io
-from collections.abc import Sequence
+import re
 from pathlib import Path
 
 from ..errors import UserError
-from ..runs import Run
-from .answer import answer, sentences
-from .compare import find_baseline
-from .page import html, write
-from .study import studies
+from .content import Content
+from .page import Picture, html, write
 
 PAGE, FIGURES = "report.html", "figures"
+FILES = ("png", "pdf")
 
 
-def publish(runs: Sequence[Run], folder: Path, baseline: str | None = None) -> Path:
+def publish(told: Content, folder: Path) -> Path:
     """Write `folder/report.html` and `folder/figures/*.pdf` and `*.png`, in place of earlier ones.
+
+    Figures that the earlier page had and this one has not are deleted; other files are left alone.
 
     Returns:
         The path of the page.
@@ -23,38 +24,53 @@ def publish(runs: Sequence[Run], folder: Path, baseline: str | None = None) -> P
     Raises:
         UserError: the folder cannot be written.
     """
+    page, figures = folder / PAGE, folder / FIGURES
+    try:
+        figures.mkdir(parents=True, exist_ok=True)
+        before = _figures_of(page)
+        pictures = _drawn(told, figures)
+        write(page, html(told, pictures, f"Study {folder.resolve().name}"))
+        for name in before - {picture.name for picture in pictures}:
+            for kind in FILES:
+                (figures / f"{name}.{kind}").unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{page} cannot be written ({error.strerror}): --out DIR writes elsewhere.") from error
+    return page
+
+
+def _drawn(told: Content, folder: Path) -> list[Picture]:
+    """Draw and write the figures."""
     # Imported here because matplotlib takes half a second.
     from .figures import draw
     from .figures.style import styled
 
+    pictures = []
+    gc.disable()  # a sixth of the time, with all the objects that a figure is made of
     try:
-        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-        pictures = []
         with styled():
-            for drawn in draw(studies(runs)):
+            for drawn in draw(told.studies):
                 # The layout is found once and not again for each format.
                 drawn.figure.draw_without_rendering()
                 drawn.figure.set_layout_engine("none")
-                files = {kind: _saved(drawn.figure, kind) for kind in ("svg", "png", "pdf")}
-                for kind in ("png", "pdf"):
-                    write(folder / FIGURES / f"{drawn.name}.{kind}", files[kind])
-                # A picture of thousands of points is smaller as pixels.
-                smaller = "png" if len(files["svg"]) > 3 * len(files["png"]) else "svg"
-                pictures.append((drawn.name, drawn.caption, files[smaller]))
-        write(folder / PAGE, html(runs, pictures, f"Study {folder.resolve().name}", _answers(runs, baseline)))
-    except OSError as error:
-        raise UserError(f"{folder / PAGE} cannot be written ({error.strerror}): --out DIR writes elsewhere.") from error
-    return folder / PAGE
+                files = {kind: _saved(drawn.figure, kind) for kind in FILES}
+                for kind, content in files.items():
+                    write(folder / f"{drawn.name}.{kind}", content)
+                width = drawn.figure.get_figwidth()
+                pictures.append(Picture(drawn.name, drawn.caption, files["png"], width, drawn.study))
+    finally:
+        gc.enable()
+    return pictures
 
 
-def _answers(runs: Sequence[Run], baseline: str | None) -> list[str]:
-    """What each study says, in one paragraph."""
-    found = [answer(study, find_baseline(study, baseline)) for study in studies(runs)]
-    return [" ".join(sentences(one)) for one in found if one]
+def _figures_of(page: Path) -> set[str]:
+    """The names of the figures that an earlier page shows."""
+    try:
+        return set(re.findall(r'<figure id="([\w.-]+)"', page.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return set()
 
 
 def _saved(figure, kind: str) -> bytes:
     file = io.BytesIO()
-    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
-    figure.savefig(file, format=kind, metadata=dates[kind])
+    figure.savefig(file, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
     return file.getvalue()

@@ -75,10 +75,11 @@ class Study:
 
         Accuracy: higher is better; rmse and loss: lower. Equal means are parted by the lower mean
         validation loss. An arm of which some runs did not complete comes after all that did as a whole: the
-        mean of those that survived is too good. The test split plays no part: it would then no longer be a test.
+        mean of those that survived is too good. So does one with at most half of the runs of the arm that has most,
+        as a search leaves them that gives up on a trial after its first seed: the best of many single runs is lucky.
+        The test split plays no part: it would then no longer be a test.
         """
-        candidates = [arm for arm in self.arms if arm.values("val", self.metric)]
-        return min(candidates, key=_by_validation(self.metric), default=None)
+        return next((arm for arm in self.arms if arm.values("val", self.metric)), None)
 
     def tuned(self, *kept: Arm) -> "Study":
         """Of each technique the arm that validation chooses, as `best` does among all; and those in `kept`.
@@ -178,18 +179,21 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
         words = [arm.technique, *(f"{names[key]}={own[key]}" for key in varying if key in own)]
         return replace(arm, label=" ".join(words))
 
-    arms = sorted(map(arm, groups.values()), key=_by_validation(metric))
+    arms = list(map(arm, groups.values()))
+    most = max(len(arm.values("val", metric)) for arm in arms)
+    arms.sort(key=_by_validation(metric, most))
     shared = [f"{key}={value}" for key, value in settings(runs[0]).items() if (key, value) in common]
     return Study(tuple(shared), metric, tuple(arms))
 
 
-def _by_validation(metric: str) -> Callable[[Arm], tuple[bool, float, float]]:
+def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, float, float]]:
     def mean(values: Sequence[float], sign: int = 1) -> float:
         return sign * statistics.fmean(values) if values else float("inf")
 
     def key(arm: Arm) -> tuple[bool, float, float]:
         scores = arm.values("val", metric)
-        return len(scores) < len(arm.runs), mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
+        partial = len(scores) < len(arm.runs) or most >= 2 * len(scores)
+        return partial, mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
 
     return key
 

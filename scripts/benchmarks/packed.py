@@ -32,7 +32,13 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-TRAIN = [sys.executable, str(Path(__file__).parents[1] / "train.py"), "-m", "study=benchmark"]
+TRAIN = [
+    sys.executable,
+    str(Path(__file__).parents[1] / "train.py"),
+    "-m",
+    "study=benchmark",
+    "hydra.callbacks.study_report.page=false",
+]
 RATES = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 STRENGTHS = [0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
 LAUNCHERS = {

@@ -23,6 +23,7 @@ hydra:
   callbacks:
     study_report:
       _target_: regnet.report.callback.StudyReport
+      page: false
   output_subdir: .hydra
 """
 
@@ -73,6 +74,7 @@ def program(tmp_path):
             timeout=120,
         )
 
+    run.folder = tmp_path
     return run
 
 
@@ -95,11 +97,28 @@ def test_runs_are_told_how_many_they_are(program, overrides, count):
 
 
 def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
-    done = program("-m", "regularizer=none,[dropout,l2]", "seed=0,1", "hydra.sweep.dir=study")
+    done = program(
+        "-m",
+        "regularizer=none,[dropout,l2]",
+        "seed=0,1",
+        "hydra.sweep.dir=study",
+        "hydra.callbacks.study_report.page=true",
+    )
     assert done.returncode == 0, done.stderr
     assert "dropout + l2" in done.stdout
     assert "2/2" in done.stdout
-    assert "  regnet-report study\n  tensorboard --logdir study\n" in done.stdout
+    assert "Best by validation: none (accuracy 90.00 %)." in done.stdout.splitlines()[-5]
+    assert done.stdout.endswith(
+        "The page: study/report.html\nThe study is in study\n  regnet-report study\n  tensorboard --logdir study\n"
+    )
+    assert (program.folder / "study" / "report.html").exists()
+
+
+def test_a_study_without_a_page_has_its_table(program):
+    done = program("-m", "seed=0,1", "hydra.sweep.dir=study")
+    assert done.returncode == 0, done.stderr
+    assert "2/2" in done.stdout
+    assert not (program.folder / "study" / "report.html").exists()
 
 
 @pytest.mark.parametrize(("seeds", "code"), [("0,9", 1), ("0,8", 0), ("0,7", 0)])

@@ -123,3 +123,15 @@ def test_a_baseline_that_is_not_among_the_runs_is_one_sentence(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("regnet-report: --baseline l3 is not among the runs; did you mean l2? There are: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_page_lies_in_the_first_folder_or_where_it_is_told(tmp_path):
+    for study in "ab":
+        add_run(tmp_path / study, ["regularizer=l2", "seed=0"], classification(0.96))
+    assert "The page" not in command(tmp_path / "a", "--no-page").stdout
+    assert not (tmp_path / "a" / "report.html").exists()
+    done = command(tmp_path / "b", tmp_path / "a", "--out", tmp_path / "new" / "place")
+    assert done.stdout.endswith(f"\nThe page: {tmp_path / 'new' / 'place' / 'report.html'}\n")
+    assert not (tmp_path / "b" / "report.html").exists()
+    assert command(tmp_path / "b", tmp_path / "a").stdout.endswith(f"The page: {tmp_path / 'b' / 'report.html'}\n")
+    assert (tmp_path / "b" / "report.html").exists()

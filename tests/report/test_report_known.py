@@ -58,7 +58,7 @@ def test_the_answer_of_techniques():
     assert lines[3:] == [
         "Not distinguishable from it on test: dropout.",
         "The cheapest is dropout (1.5 s a run instead of 2 s).",
-        "To tell dropout from l2 would take more than 200 seeds: take them for equal.",
+        "To tell the best from dropout would take more than 200 seeds: take them for equal.",
     ]
 
 
@@ -135,7 +135,7 @@ def test_what_is_alike_is_weighed_by_simplicity_and_by_seeds(tmp_path):
     assert "corrected p = 0.23): not distinguishable." in said
     assert "The simplest of these is none." in said
     # g = 0.798 · 0.632 = 0.505: 33 pairs by the t test's power
-    assert "To tell dropout + l2 from none, about 28 more seeds would do" in said
+    assert "To tell the best from none, about 28 more seeds would do" in said
 
 
 def test_the_baseline_is_the_best_tuned_one_and_can_be_named(tmp_path):
@@ -169,6 +169,23 @@ def test_the_baseline_can_be_the_best(tmp_path):
     said = text(tmp_path)
     assert "It is the baseline: validation chose nothing that was tried against it." in said
     assert "All others" not in said  # l1 shares no seed
+
+
+def test_the_draws_of_a_search_have_no_edges(tmp_path):
+    for rate, lr, score in ((0.1, 0.01, 0.9), (0.3, 0.02, 0.8), (0.4, 0.005, 0.7)):
+        overrides = ["regularizer=dropout", f"regularizer.dropout.rate={rate}", f"optimizer.lr={lr}"]
+        add_run(tmp_path, overrides, classification(score))
+    assert answered(tmp_path).edges == ()
+
+
+def test_long_names_are_not_all_listed(tmp_path):
+    for seed in range(3):
+        for arm in range(6):
+            key = f"++regularizer.l2.a_rather_long_name_of_a_setting_that_is_swept={arm}"
+            add_run(tmp_path, ["regularizer=l2", key, f"seed={seed}"], classification(0.9 - arm / 100, 0.9))
+    said = next(line for line in text(tmp_path).splitlines() if line.startswith("Not distinguishable"))
+    assert len(said) < 300
+    assert said.endswith(" and 2 more.")
 
 
 def test_zero_is_no_edge(tmp_path):

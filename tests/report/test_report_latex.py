@@ -1,13 +1,14 @@
 import pytest
 
 from regnet.errors import UserError
+from regnet.report.content import content
 from regnet.report.latex import escape, write_latex
 from regnet.runs import find_runs
 from tests.report.test_report_known import KNOWN
 
 
 def test_the_best_is_bold_and_what_differs_has_a_mark(tmp_path):
-    write_latex(list(find_runs(KNOWN / "techniques")), tmp_path / "table.tex")
+    write_latex(content(list(find_runs(KNOWN / "techniques"))), tmp_path / "table.tex")
     text = (tmp_path / "table.tex").read_text(encoding="utf-8")
     assert r"& gain over none \\" in text
     assert r"max\_norm & 5 & $90.1 \pm 2.0$ & $90.0 \pm 1.9$ & $+0.00 \pm 0.20$ \\" in text
@@ -22,4 +23,4 @@ def test_text_is_escaped():
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"--latex .* cannot be written"):
-        write_latex(list(find_runs(KNOWN / "one_seed")), tmp_path / "nowhere" / "table.tex")
+        write_latex(content(list(find_runs(KNOWN / "one_seed"))), tmp_path / "nowhere" / "table.tex")

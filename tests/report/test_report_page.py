@@ -1,12 +1,16 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from regnet.errors import UserError
+from regnet.report.content import content
+from regnet.report.page import html
 from regnet.report.publish import publish
 from regnet.runs import find_runs
 from tests.report.records import add_run, classification
+from tests.report.test_report_known import KNOWN
 
 VOID = {"meta", "img"}
 
@@ -38,7 +42,7 @@ def sweep(tmp_path):
 
 def test_the_page_is_one_well_formed_file_that_asks_no_host_and_escapes(sweep, tmp_path):
     add_run(sweep, ["regularizer=none", "seed=0"], None, "failed", reason="<script>alert(1)</script>")
-    path = publish(list(find_runs(sweep)), sweep)
+    path = publish(content(list(find_runs(sweep))), sweep)
     text = path.read_text()
     parser = Balanced()
     parser.feed(text)
@@ -52,13 +56,60 @@ def test_the_page_is_one_well_formed_file_that_asks_no_host_and_escapes(sweep, t
     assert not [file for file in sweep.rglob(".*") if "report" in file.name]
 
 
+def test_the_answer_comes_first_and_each_arm_has_its_comparison():
+    told = content(list(find_runs(KNOWN / "techniques")))
+    page = html(told, [], "Study")
+    assert page.index("On test it gains 3.00 percentage points over none") < page.index("<table>")
+    row = re.search(r"<tr[^>]*><td[^>]*>★ l2</td>.*", page)[0]
+    assert re.findall(r">([^<>]+)</td>", row)[:7] == [
+        "★ l2", "5/5", "93.0 ± 2.0", "93.0 ± 2.1", "+3.00 ± 0.20*", "+15.1", "0.88"
+    ]  # fmt: skip
+    assert 'data-value="3"' in row  # by which scripts sort
+    assert page.index("mixup_4: RuntimeError: out of memory") > page.index("Without a result")
+
+
+def test_several_studies_have_their_headlines_above_all(tmp_path):
+    for size in (100, 200):
+        for name in ("none", "l2"):
+            add_run(tmp_path, [f"regularizer={name}", f"data.train_size={size}"], classification(0.9))
+    page = html(content(list(find_runs(tmp_path))), [], "Study")
+    for size in (100, 200):
+        headline = page.index(f"<p>data.train_size={size}: Best by validation: ")
+        assert headline < page.index("<h2>data.train_size=100</h2>")
+
+
+def test_what_is_no_longer_drawn_is_deleted_and_nothing_else(sweep):
+    publish(content(list(find_runs(sweep))), sweep)
+    mine = sweep / "figures" / "mine.png"
+    mine.write_text("")
+    assert (sweep / "figures" / "sweep_strength.pdf").exists()
+    left = [run for run in find_runs(sweep) if "regularizer.l2.strength=0" in run.overrides]
+    publish(content(left), sweep)
+    assert not list((sweep / "figures").glob("sweep_strength.*"))
+    assert mine.exists()
+
+
+def test_an_earlier_page_outlives_a_write_that_fails(sweep, monkeypatch):
+    page = publish(content(list(find_runs(sweep))), sweep)
+    before = page.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match=r"report.html cannot be written \(No space left on device\): --out DIR"):
+        publish(content(list(find_runs(sweep))), sweep)
+    assert page.read_bytes() == before
+    assert not list(sweep.glob(".report*"))
+
+
 def test_a_single_run_has_a_page_without_figures(tmp_path):
     add_run(tmp_path, ["regularizer=l2"], classification(0.9))
-    assert "<img" not in publish(list(find_runs(tmp_path)), tmp_path).read_text()
+    assert "<img" not in publish(content(list(find_runs(tmp_path))), tmp_path).read_text()
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(sweep):
     file = sweep / "file"
     file.write_text("")
     with pytest.raises(UserError, match="cannot be written"):
-        publish(list(find_runs(sweep)), file)
+        publish(content(list(find_runs(sweep))), file)

@@ -173,6 +173,15 @@ def test_best_is_the_best_mean_and_not_the_best_run(tmp_path):
     assert studies(find_runs(tmp_path))[0].best().label == "steady"
 
 
+def test_a_lucky_single_seed_is_not_chosen_before_means_over_several(tmp_path):
+    add_run(tmp_path, ["regularizer=l1", "seed=0"], classification(0.99))
+    for name, seeds in {"l2": 4, "dropout": 3, "mixup": 2}.items():
+        for seed in range(seeds):
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(1 - seeds / 100))
+    order = [arm.label for arm in studies(find_runs(tmp_path))[0].arms]
+    assert order == ["dropout", "l2", "l1", "mixup"]  # mixup's two are half of l2's four
+
+
 def test_lower_rmse_is_better(tmp_path):
     add_run(tmp_path, ["regularizer=l1", "seed=0"], regression(60.0))
     add_run(tmp_path, ["regularizer=l2", "seed=0"], regression(50.0))

@@ -1,9 +1,9 @@
 import io
 
-import pytest
 from rich.console import Console
 
-from regnet.report.table import number, print_report
+from regnet.report.content import content
+from regnet.report.table import print_report
 from regnet.runs import find_runs
 from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
 from tests.report.test_report_known import KNOWN
@@ -11,28 +11,12 @@ from tests.report.test_report_known import KNOWN
 
 def printed(folder, width=100):
     output = io.StringIO()
-    print_report(list(find_runs(folder)), Console(file=output, width=width))
+    print_report(content(list(find_runs(folder))), Console(file=output, width=width))
     return output.getvalue()
 
 
 def row(text, label):
     return next(line for line in text.partition("────\n")[2].splitlines() if label in line)
-
-
-@pytest.mark.parametrize(
-    ("mean", "half_width", "most", "expected"),
-    [
-        (97.2222, 0.3456, 2, "97.22 ± 0.35"),
-        (97.2222, 0.0123, 2, "97.22 ± 0.01"),
-        (97.2222, 3.456, 2, "97.2 ± 3.5"),
-        (57.2222, 34.56, 4, "57 ± 35"),
-        (54.1234, 0.4321, 4, "54.12 ± 0.43"),
-        (97.2222, 0.0, 2, "97.22 ± 0.00"),
-        (97.2222, None, 2, "97.22"),
-    ],
-)
-def test_digits_follow_the_interval(mean, half_width, most, expected):
-    assert number(mean, half_width, most) == expected
 
 
 def test_a_row_holds_the_means_over_the_completed_seeds(tmp_path):
@@ -130,6 +114,17 @@ def test_a_technique_with_several_settings_has_a_table_of_techniques_first():
 
 def test_a_baseline_can_be_chosen():
     output = io.StringIO()
-    print_report(list(find_runs(KNOWN / "techniques")), Console(file=output, width=100), "max_norm")
+    print_report(content(list(find_runs(KNOWN / "techniques")), "max_norm"), Console(file=output, width=100))
     assert "over max_norm" in output.getvalue()
     assert row(output.getvalue(), "max_norm").startswith("○")
+
+
+def test_of_many_rows_the_best_are_shown_with_the_baseline(tmp_path):
+    for rate in range(60):
+        add_run(tmp_path, ["regularizer=dropout", f"++regularizer.dropout.rate={rate}"], classification(1 - rate / 100))
+    add_run(tmp_path, ["regularizer=none"], classification(0.1))
+    text = printed(tmp_path).partition("all settings")[2]
+    assert "rate=39 " in text
+    assert "rate=40 " not in text
+    assert row(text, "none").startswith("○ none")
+    assert "the best 40 of 61; all are on the page and in --csv" in text

@@ -31,7 +31,7 @@ class Drawn:
     name: str
     figure: Figure
     caption: str
-    study: int | None
+    study: int | None = None
 
 
 def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:

@@ -37,8 +37,8 @@ RC = {
     "lines.linewidth": 1.5,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # letters stay letters, as journals ask
-    "figure.dpi": 160,
-    "savefig.dpi": 160,
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
 }
 
 

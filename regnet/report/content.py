@@ -1,0 +1,82 @@
+"""What a report says, before any form is given to it: each study with its baseline and its answer, and the ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..runs import Run
+from .answer import Answer, answer, sentences
+from .compare import check_baseline, find_baseline
+from .ranking import Ranking, rank
+from .study import Arm, Study, studies
+
+
+@dataclass(frozen=True)
+class Section:
+    """One study. Its title is what parts it from the others of the report, empty where there are none."""
+
+    title: str
+    study: Study
+    baseline: Arm | None
+    answer: Answer | None
+
+    @property
+    def sentences(self) -> list[str]:
+        """The answer in words, the most important first; none where no run has a result."""
+        return sentences(self.answer) if self.answer else []
+
+    @property
+    def tuned(self) -> Study | None:
+        """Each technique at the settings that validation chose; None where that is all arms, or a single one."""
+        tuned = self.study.tuned(*[self.baseline] if self.baseline else [])
+        return tuned if 1 < len(tuned.arms) < len(self.study.arms) else None
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report tells."""
+
+    runs: tuple[Run, ...]
+    sections: tuple[Section, ...]
+    ranking: Ranking | None
+
+    @property
+    def studies(self) -> list[Study]:
+        return [section.study for section in self.sections]
+
+    @property
+    def headlines(self) -> list[str]:
+        """Of each study what is best and what it gains, in a line."""
+        told = [(section.title, " ".join(section.sentences[:2])) for section in self.sections if section.answer]
+        return [f"{title}: {text}" if title else text for title, text in told]
+
+
+def content(runs: Sequence[Run], baseline: str | None = None) -> Content:
+    """Group, compare and answer.
+
+    Args:
+        runs: all that were found, those without a result too.
+        baseline: the arm to compare with, see `find_baseline`.
+
+    Raises:
+        UserError: the baseline is not among the runs.
+    """
+    compared = studies(runs)
+    if baseline is not None:
+        check_baseline(compared, baseline)
+    sections = []
+    for title, study in zip(titles(compared), compared, strict=True):
+        reference = find_baseline(study, baseline)
+        sections.append(Section(title, study, reference, answer(study, reference)))
+    return Content(tuple(runs), tuple(sections), rank(compared))
+
+
+def titles(compared: Sequence[Study]) -> list[str]:
+    """For each study the settings that it does not share with all others, or else its number."""
+    if len(compared) < 2:
+        return [""] * len(compared)
+    shared = set.intersection(*(set(study.common) for study in compared))
+    own = [" ".join(text for text in study.common if text not in shared) for study in compared]
+    return [
+        text if text and own.count(text) == 1 else f"study {number}{text and ': ' + text}"
+        for number, text in enumerate(own, 1)
+    ]
