@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ..runs import Run
 from .statistics import mean_interval
-from .study import METRICS, Study, settings, short_keys, technique
+from .study import METRICS, Arm, Pairing, Study, independent, short_keys
 
 Setting = Mapping[str, str]
 Point = tuple[frozenset[tuple[str, str]], float]  # the settings of a run, its number
@@ -18,7 +17,8 @@ SEEDS = "seeds"  # the share that no setting explains
 class Effect:
     """How much better the validation metric gets, in its unit: more is better, for losses too.
 
-    `half_width` is that of the 95 % Student t interval over `seeds` seeds; None with one seed.
+    `half_width` is that of the 95 % Student t interval over `seeds` independent runs (see `study.independent`);
+    None with one.
     """
 
     name: str
@@ -43,7 +43,8 @@ def eta_squared(points: Sequence[Point]) -> dict[str, float]:
 
     SS_between groups the numbers by the value of that key alone. In a full grid the shares and the
     interactions add up to 1; where some combinations are missing, shares of keys overlap. A key that
-    some runs lack has "absent" as one more value.
+    some runs lack has "absent" as one more value. No share is given to seeds where no settings were run twice:
+    chance is then part of the interactions.
 
     Args:
         points: the settings of each run, as pairs, and its number.
@@ -57,24 +58,29 @@ def eta_squared(points: Sequence[Point]) -> dict[str, float]:
         return {}
     shares = {key: _between([(dict(pairs).get(key), value) for pairs, value in points]) / total for key in keys}
     ordered = dict(sorted(shares.items(), key=lambda share: -share[1]))
-    return ordered | {SEEDS: 1 - _between(points) / total}
+    repeated = len({pairs for pairs, _ in points}) < len(points)
+    return ordered | ({SEEDS: 1 - _between(points) / total} if repeated else {})
 
 
 def importance(study: Study) -> dict[str, float]:
-    """`eta_squared` of the validation metric by the keys that vary in the study; empty if fewer than two do."""
+    """`eta_squared` of the validation metric by the keys of a study that take several values, each in
+    several arms; empty if those are fewer than two."""
     points = []
     for arm in study.arms:
-        own = settings(arm.runs[0])
-        pairs = frozenset({"regularizer": "", **own}.items())
+        pairs = frozenset({"regularizer": "", **arm.settings}.items())
         points += [(pairs, value) for value in arm.values("val", study.metric)]
     if not points:
         return {}
+    # What is the same in all runs explains nothing; what differs in nearly all, as a number drawn at random, anything.
     common = frozenset.intersection(*(pairs for pairs, _ in points))
-    points = [(pairs - common, value) for pairs, value in points]
+    arms = [dict(pairs) for pairs in {pairs for pairs, _ in points}]
+    keys = {key for own in arms for key in own}
+    several = {key for key in keys if 2 * len({own.get(key) for own in arms}) <= len(arms)}
+    points = [(frozenset(pair for pair in pairs - common if pair[0] in several), value) for pairs, value in points]
     shares = eta_squared(points)
-    if len(shares) < 3:
-        return {}
     names = short_keys(key for key in shares if key != SEEDS)
+    if len(names) < 2:
+        return {}
     return {names.get(key, key): share for key, share in shares.items()}
 
 
@@ -83,8 +89,12 @@ def main_effects(study: Study) -> list[Effect]:
     cells, factors = _design(study)
     if len(factors) < 2:  # the difference of two arms is in the table already
         return []
-    found = ((factor, _contrast(cells, [factor], study.metric)) for factor in factors)
-    return [_effect(factor, by_seed) for factor, by_seed in found if by_seed]
+    found = {factor: _squares_of(cells, [factor]) for factor in factors}
+    return [
+        _effect(factor, _differences(squares, shared, study.metric))
+        for factor, squares in found.items()
+        if (shared := _shared(squares))
+    ]
 
 
 def interactions(study: Study) -> list[Interaction]:
@@ -96,28 +106,33 @@ def interactions(study: Study) -> list[Interaction]:
     cells, factors = _design(study)
     found = []
     for first, second in combinations(factors, 2):
-        quads = _contrast(cells, [first, second], study.metric)
-        if not quads:
+        squares = _squares_of(cells, [first, second])
+        shared = _shared(squares)
+        if not shared:
             continue
-        off, on = _simple(cells, first, second, study.metric)
-        found.append(
-            Interaction(first, second, _effect(first, off), _effect(first, on), _effect(f"{first} × {second}", quads))
-        )
+        on = [[(+1, both), (-1, without)] for (_, both), _, (_, without), _ in squares]
+        off = [[(+1, alone), (-1, neither)] for _, (_, alone), _, (_, neither) in squares]
+        parts = [_differences(contrasts, shared, study.metric) for contrasts in (off, on, squares)]
+        names = (first, first, f"{first} × {second}")
+        found.append(Interaction(first, second, *map(_effect, names, parts)))
     return found
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """An arm as a point of the design: which factors are on, and what else is set."""
+    """An arm as a point of the design: which factors are on, what else is set, and the metric of its runs."""
 
     on: frozenset[str]
     rest: frozenset[tuple[str, str]]
-    by_seed: Mapping[int | None, Run]
+    values: Mapping[Pairing, float]
+
+
+Contrast = Sequence[tuple[int, _Cell]]  # signed corners
 
 
 def _design(study: Study) -> tuple[list[_Cell], list[str]]:
-    own = [settings(arm.runs[0]) for arm in study.arms]
-    techniques = [_techniques(arm.runs[0]) for arm in study.arms]
+    own = [arm.settings for arm in study.arms]
+    techniques = [_techniques(arm) for arm in study.arms]
     shared = frozenset.intersection(*techniques)
     levels: dict[str, list[str]] = {}
     for key in dict.fromkeys(key for setting in own for key in setting):
@@ -129,33 +144,18 @@ def _design(study: Study) -> tuple[list[_Cell], list[str]]:
     for arm, setting, chosen in zip(study.arms, own, techniques, strict=True):
         switched = {names[key] for key, (_, high) in levels.items() if setting[key] == high}
         rest = {(key, value) for key, value in setting.items() if key not in levels and key != "regularizer"}
-        by_seed = {run.seed: run for run in arm.completed if run.metric("val", study.metric) is not None}
-        cells.append(_Cell((chosen - shared) | switched, frozenset(rest), by_seed))
+        # An arm without a result is as one that was not run.
+        if values := arm.measured("val", study.metric):
+            cells.append(_Cell((chosen - shared) | switched, frozenset(rest), values))
     factors = sorted(frozenset.union(*techniques) - shared) + list(names.values())
     return cells, factors
 
 
-def _techniques(run: Run) -> frozenset[str]:
-    words = technique(settings(run).get("regularizer"), run.config)
-    return frozenset() if words in ("none", "(default)") else frozenset(words.split(" + "))
+def _techniques(arm: Arm) -> frozenset[str]:
+    return frozenset() if arm.technique in ("none", "(default)") else frozenset(arm.technique.split(" + "))
 
 
-def _contrast(cells: Sequence[_Cell], factors: Sequence[str], metric: str) -> dict[int | None, float]:
-    """For each seed, the difference over one factor, or the difference of differences over two."""
-    return _by_seed(_squares_of(cells, factors), metric)
-
-
-def _simple(
-    cells: Sequence[_Cell], first: str, second: str, metric: str
-) -> tuple[dict[int | None, float], dict[int | None, float]]:
-    """The effect of `first` by seed where `second` is off and on, over the same quadruples as the interaction."""
-    corners = [[cell for _, cell in square] for square in _squares_of(cells, [first, second])]
-    off = [[(+1, alone), (-1, neither)] for _, alone, _, neither in corners]
-    on = [[(+1, both), (-1, without)] for both, _, without, _ in corners]
-    return _by_seed(off, metric), _by_seed(on, metric)
-
-
-def _squares_of(cells: Sequence[_Cell], factors: Sequence[str]) -> list[list[tuple[int, _Cell]]]:
+def _squares_of(cells: Sequence[_Cell], factors: Sequence[str]) -> list[Contrast]:
     """For every arm with all factors on: the signed corners of its square, if all were run.
 
     In the order all on, the last factor off, the one before it off, both off.
@@ -178,21 +178,24 @@ def _matches(other: _Cell, cell: _Cell) -> bool:
     return other.rest <= cell.rest and all(key.startswith("regularizer.") for key, _ in cell.rest - other.rest)
 
 
-def _by_seed(contrasts: Iterable[Sequence[tuple[int, _Cell]]], metric: str) -> dict[int | None, float]:
-    contrasts = list(contrasts)
-    if not contrasts:
-        return {}
+def _shared(contrasts: Sequence[Contrast]) -> set[Pairing]:
+    """The seeds and splits with which all their corners were run."""
+    found = [set(cell.values) for contrast in contrasts for _, cell in contrast]
+    return set.intersection(*found) if found else set()
+
+
+def _differences(contrasts: Sequence[Contrast], shared: Iterable[Pairing], metric: str) -> dict[Pairing, float]:
+    """For each shared seed and split the mean, over all contrasts, of the signed sum of their corners."""
     better = -METRICS[metric]
-    seeds = set.intersection(*(set(cell.by_seed) for contrast in contrasts for _, cell in contrast))
-
-    def difference(contrast: Sequence[tuple[int, _Cell]], seed: int | None) -> float:
-        return sum(sign * better * (cell.by_seed[seed].metric("val", metric) or 0.0) for sign, cell in contrast)
-
-    return {seed: statistics.fmean(difference(contrast, seed) for contrast in contrasts) for seed in seeds}
+    return {
+        key: better * statistics.fmean(sum(sign * cell.values[key] for sign, cell in corners) for corners in contrasts)
+        for key in shared
+    }
 
 
-def _effect(name: str, by_seed: Mapping[int | None, float]) -> Effect:
-    return Effect(name, *mean_interval(list(by_seed.values())), len(by_seed))
+def _effect(name: str, differences: Mapping[Pairing, float]) -> Effect:
+    values = independent(differences)
+    return Effect(name, *mean_interval(values), len(values))
 
 
 def _off_first(value: str) -> tuple[bool, float | str]:

@@ -11,15 +11,19 @@ from .study import Arm
 METRICS_CSV = "metrics.csv"
 PENALTY = "train/penalty/"
 
+History = Mapping[str, Sequence[float]]  # column ─► a number for each epoch
+
 
 def read(folder: Path) -> dict[str, list[float]]:
     """The columns of `folder/metrics.csv`; none where there is no such file. A line that was cut off is left out."""
     try:
         with (folder / METRICS_CSV).open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        return {name: [float(row[i]) for row in rows if len(row) == len(header)] for i, name in enumerate(header)}
-    except (OSError, ValueError):
+            # A number that was cut off can look whole, but its line has no end.
+            header, *rows = csv.reader(line for line in file if line.endswith("\n"))
+        numbers = [list(map(float, row)) for row in rows if len(row) == len(header)]
+    except (OSError, ValueError, csv.Error):
         return {}
+    return {name: [row[i] for row in numbers] for i, name in enumerate(header)}
 
 
 def mean(arm: Arm) -> dict[str, list[float]]:
@@ -34,13 +38,25 @@ def mean(arm: Arm) -> dict[str, list[float]]:
     }
 
 
-def ledger(history: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
-    """Data loss and each penalty that is not zero throughout, `{"data loss": ..., "l2": ...}`; empty without any."""
+def learning(history: History, metric: str) -> dict[str, Sequence[float]]:
+    """`epoch` (from 1), `train` and `validation`, both measured in evaluation mode; empty without them."""
+    columns = {"train": f"train_eval/{metric}", "validation": f"val/{metric}"}
+    if not all(history.get(column) for column in columns.values()):
+        return {}
+    return {"epoch": _epochs(history)} | {name: history[column] for name, column in columns.items()}
+
+
+def ledger(history: History) -> dict[str, Sequence[float]]:
+    """`epoch` (from 1), `data loss` and each penalty that is not zero throughout, `l2`; empty without penalties."""
     penalties = {
         name.removeprefix(PENALTY): column
         for name, column in history.items()
-        if name.startswith(PENALTY) and any(map(math.isfinite, column)) and any(column)
+        if name.startswith(PENALTY) and any(math.isfinite(value) and value for value in column)
     }
     if not penalties or "train/loss" not in history:
         return {}
-    return {"data loss": history["train/loss"], **penalties}
+    return {"epoch": _epochs(history), "data loss": history["train/loss"], **penalties}
+
+
+def _epochs(history: History) -> list[float]:
+    return [epoch + 1 for epoch in history.get("epoch", range(len(next(iter(history.values())))))]

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from .study import FEEDING, FILLED_IN, METRICS, Arm, Study, settings, short_keys, technique
+from .selection import namer
+from .study import FEEDING, FILLED_IN, METRICS, Arm, Study, independent, short_keys
 
-Along = dict[float, list[float]]  # position ─► a number for each seed
+Along = dict[float, list[float]]  # position ─► a number for each run
 
 
 @dataclass(frozen=True)
 class Line:
-    """Arms that differ in one swept number only, in its order."""
+    """Arms that differ in one number only, or have one technique, along that number."""
 
     label: str
     along: Along
+    arms: tuple[Arm, ...] = ()
 
     def best(self, sign: int) -> float:
         """The best of its means, as something to minimize."""
@@ -27,19 +29,26 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """The mean over everything but two swept numbers; `cells[y][x]` is None where nothing was run."""
+    """Means over seeds by two swept numbers, with all other settings as `label` says.
 
+    `cells[y][x]` is None where nothing was run.
+    """
+
+    label: str
     xs: tuple[float, ...]
     ys: tuple[float, ...]
     cells: tuple[tuple[float | None, ...], ...]
 
-    def best(self, sign: int) -> tuple[int, int]:
-        """Row and column of the best cell."""
-        filled = [(row, col) for row in range(len(self.ys)) for col in range(len(self.xs)) if self._at(row, col)]
-        return min(filled, key=lambda at: sign * self.cells[at[0]][at[1]])
-
-    def _at(self, row: int, col: int) -> bool:
-        return self.cells[row][col] is not None
+    def best(self, sign: int) -> list[tuple[int, int]]:
+        """Row and column of the best cell, and of those that equal it to rounding."""
+        costs = {
+            (row, column): sign * value
+            for row, values in enumerate(self.cells)
+            for column, value in enumerate(values)
+            if value is not None
+        }
+        least = min(costs.values())
+        return [at for at, cost in costs.items() if math.isclose(cost, least, rel_tol=1e-9, abs_tol=1e-12)]
 
 
 def error(metric: str) -> str:
@@ -54,7 +63,7 @@ def as_error(value: float, metric: str) -> float:
 
 def swept(study: Study) -> dict[str, str]:
     """The keys that take at least two numbers in the study, each with its short name."""
-    own = [settings(arm.runs[0]) for arm in study.arms]
+    own = [arm.settings for arm in study.arms]
     varying = dict.fromkeys(key for setting in own for key in setting if len({s.get(key) for s in own}) > 1)
     names = short_keys(key for key in varying if key != "regularizer")
     numbers = {key: {number(setting[key]) for setting in own if key in setting} for key in names}
@@ -62,51 +71,53 @@ def swept(study: Study) -> dict[str, str]:
 
 
 def lines(study: Study, key: str) -> list[Line]:
-    """The validation metric along `key`, a line for each other setting, the best line first."""
-    groups: dict[str, Along] = {}
-    names = short_keys(dict.fromkeys(k for arm in study.arms for k in settings(arm.runs[0]) if k != "regularizer"))
-    common = dict(text.partition("=")[::2] for text in study.common)
-    for arm in study.arms:
-        own = settings(arm.runs[0])
-        values = arm.values("val", study.metric)
-        if key not in own or not values:
-            continue
-        words = [technique(own.get("regularizer"), arm.runs[0].config)]
-        words += [f"{names[k]}={v}" for k, v in own.items() if k not in (key, "regularizer", *common)]
-        groups.setdefault(" ".join(words), {}).setdefault(number(own[key]), []).extend(values)
-    found = [Line(label, dict(sorted(along.items()))) for label, along in groups.items() if len(along) > 1]
-    return sorted(found, key=lambda line: line.best(METRICS[study.metric]))
+    """The validation metric along `key`, a line for each choice of all other settings, the best line first."""
+    groups: dict[str, list[Arm]] = {}
+    for label, arm in _by_others(study, key):
+        groups.setdefault(label, []).append(arm)
+    found = [Line(label, _along(arms, key, study.metric), tuple(arms)) for label, arms in groups.items()]
+    return sorted((line for line in found if len(line.along) > 1), key=lambda line: line.best(METRICS[study.metric]))
 
 
-def baseline(study: Study) -> Arm | None:
-    """The arm without any technique, the best of them; None where every arm has one."""
-    for arm in study.arms:
-        own = settings(arm.runs[0])
-        if technique(own.get("regularizer"), arm.runs[0].config) == "none" and arm.values("val", study.metric):
-            return arm
-    return None
+def scattered(study: Study) -> dict[str, list[tuple[float, float]]]:
+    """By each swept key (its short name) without `lines`, as in a random search, a point (value, mean) for each arm.
+
+    Keys that more arms have come first.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    for key, name in swept(study).items():
+        if not lines(study, key):
+            arms = [arm for _, arm in _by_others(study, key)]
+            found[name] = [
+                (number(arm.settings[key]), statistics.fmean(arm.values("val", study.metric))) for arm in arms
+            ]
+    several = {key: points for key, points in found.items() if len({x for x, _ in points}) > 1}
+    return dict(sorted(several.items(), key=lambda item: -len(item[1])))
 
 
 def grids(study: Study) -> Iterator[tuple[str, str, Grid]]:
-    """For each pair of swept numbers the short names (x, y) and the grid, where most of its cells were run."""
-    names = swept(study)
-    for x_key, y_key in combinations(names, 2):
-        cells: dict[tuple[float, float], list[float]] = {}
-        for arm in study.arms:
-            own = settings(arm.runs[0])
-            if x_key in own and y_key in own and (values := arm.values("val", study.metric)):
-                cells.setdefault((number(own[x_key]), number(own[y_key])), []).extend(values)
-        xs, ys = (tuple(sorted({cell[axis] for cell in cells})) for axis in (0, 1))
-        if len(xs) > 1 and len(ys) > 1 and 2 * len(cells) > len(xs) * len(ys):
-            means = {cell: statistics.fmean(values) for cell, values in cells.items()}
-            rows = tuple(tuple(means.get((x, y)) for x in xs) for y in ys)
-            yield names[x_key], names[y_key], Grid(xs, ys, rows)
+    """For each pair of swept keys (x, y) the grid of the validation metric, where most of its cells were run.
+
+    Of several grids, each for one choice of all other settings, it is the one with the best cell: a mean over the
+    other settings would mix good ones with bad ones.
+    """
+    sign = METRICS[study.metric]
+    for x, y in combinations(swept(study), 2):
+        groups: dict[str, dict[tuple[float, float], list[float]]] = {}
+        for label, arm in _by_others(study, x, y):
+            at = (number(arm.settings[x]), number(arm.settings[y]))
+            groups.setdefault(label, {}).setdefault(at, []).extend(arm.values("val", study.metric))
+        found = [grid for label, cells in groups.items() if (grid := _grid(label, cells))]
+        if found:
+            yield x, y, min(found, key=lambda grid: min(sign * c for row in grid.cells for c in row if c is not None))
 
 
 def along_data(studies: Sequence[Study]) -> Iterator[tuple[str, str, list[Line]]]:
     """The test metric along each number in which the data of several studies differ: key, metric, a line an arm.
 
-    Arms are found again in another study by their label, the best one of the first study first.
+    A line holds one number for each independent run (see `study.independent`). Arms are found again in another study
+    by their label. Where those are many, a line is a technique instead, in each study at the settings that validation
+    chooses there. The line with the best mean rank on validation is the first.
     """
     data = [(study, found) for study in studies if (found := _data(study))]
     keys = dict.fromkeys(key for _, found in data for key in found)
@@ -118,33 +129,14 @@ def along_data(studies: Sequence[Study]) -> Iterator[tuple[str, str, list[Line]]
                 rest = json.dumps([study.metric, {k: v for k, v in found.items() if k != key}], sort_keys=True)
                 groups.setdefault(rest, {})[at] = study
         for group in groups.values():
-            if len(group) > 1:
-                metric = next(iter(group.values())).metric
-                yield key, metric, _across(dict(sorted(group.items())), metric)
-
-
-def _across(group: Mapping[float, Study], metric: str) -> list[Line]:
-    found: dict[str, Along] = {}
-    for at, study in group.items():
-        for arm in study.arms:
-            if values := arm.values("test", metric):
-                found.setdefault(arm.label, {})[at] = values
-    return [Line(label, along) for label, along in found.items() if len(along) > 1]
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points than which none is sparser (x, more is better) with no more error (y), by x."""
-    front: list[tuple[float, float]] = []
-    for x, y in sorted(set(points), key=lambda point: (-point[0], point[1])):
-        if not front or y < front[-1][1]:
-            front.append((x, y))
-    return front[::-1]
+            if len(group) > 1 and (found := _across(dict(sorted(group.items())))):
+                yield key, next(iter(group.values())).metric, found
 
 
 def decades(values: Sequence[float]) -> bool:
-    """Whether the positive ones span more than a decade and a half."""
+    """Whether the positive ones span more than a decade and a half, and none is below zero."""
     positive = [value for value in values if value > 0]
-    return min(values) >= 0 and len(positive) > 1 and max(positive) / min(positive) > 10**1.5
+    return len(positive) > 1 and min(values) >= 0 and max(positive) / min(positive) > 10**1.5
 
 
 def number(value: Any) -> float | None:
@@ -156,6 +148,48 @@ def number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return found if math.isfinite(found) else None
+
+
+def _by_others(study: Study, *keys: str) -> Iterator[tuple[str, Arm]]:
+    """Arms with a result that set all `keys`, each with all else that it does not share with the whole study."""
+    names = short_keys(dict.fromkeys(key for arm in study.arms for key in arm.settings if key != "regularizer"))
+    common = {text.partition("=")[0] for text in study.common}
+    for arm in study.arms:
+        own = arm.settings
+        if all(key in own for key in keys) and arm.values("val", study.metric):
+            rest = [key for key in own if key not in {*keys, "regularizer", *common}]
+            yield " ".join([arm.technique, *(f"{names[key]}={own[key]}" for key in rest)]), arm
+
+
+def _along(arms: Sequence[Arm], key: str, metric: str) -> Along:
+    found: Along = {}
+    for arm in arms:
+        found.setdefault(number(arm.settings[key]), []).extend(arm.values("val", metric))
+    return dict(sorted(found.items()))
+
+
+def _grid(label: str, cells: Mapping[tuple[float, float], Sequence[float]]) -> Grid | None:
+    xs, ys = (tuple(sorted({cell[axis] for cell in cells})) for axis in (0, 1))
+    if len(xs) < 2 or len(ys) < 2 or 2 * len(cells) <= len(xs) * len(ys):
+        return None
+    means = {cell: statistics.fmean(values) for cell, values in cells.items()}
+    return Grid(label, xs, ys, tuple(tuple(means.get((x, y)) for x in xs) for y in ys))
+
+
+def _across(group: Mapping[float, Study]) -> list[Line]:
+    name = namer([arm for study in group.values() for arm in study.arms])
+    found: dict[str, Along] = {}
+    arms: dict[str, list[Arm]] = {}
+    ranks: dict[str, list[int]] = {}
+    for at, study in group.items():
+        best = {name(arm): arm for arm in reversed(study.arms)}
+        for rank, label in enumerate(dict.fromkeys(map(name, study.arms))):
+            if values := best[label].measured("test", study.metric):
+                found.setdefault(label, {})[at] = independent(values)
+                arms.setdefault(label, []).append(best[label])
+                ranks.setdefault(label, []).append(rank)
+    order = sorted(found, key=lambda label: (-len(found[label]), statistics.fmean(ranks[label])))
+    return [Line(label, found[label], tuple(arms[label])) for label in order if len(found[label]) > 1]
 
 
 def _data(study: Study) -> dict[str, Any] | None:

@@ -2,9 +2,8 @@ import itertools
 
 import pytest
 
-from regnet.report.effects import SEEDS, eta_squared, interactions, main_effects
+from regnet.report.effects import SEEDS, eta_squared, importance, interactions, main_effects
 from regnet.report.study import studies
-from regnet.report.sweep import pareto
 from regnet.runs import find_runs
 from tests.report.records import add_run, classification
 
@@ -49,5 +48,60 @@ def test_eta_squared_of_a_full_grid_adds_up_to_one():
     assert list(shares) == ["a", "b", SEEDS]
 
 
-def test_the_pareto_front_has_no_point_that_another_beats():
-    assert pareto([(0, 3), (10, 4), (5, 5), (20, 6), (10, 3.5)]) == [(0, 3), (10, 3.5), (20, 6)]
+def test_runs_that_share_a_seed_are_one_number(tmp_path):
+    for name, seed, split in itertools.product(("none", "dropout", "l2"), range(3), range(2)):
+        accuracy = 0.8 + 0.05 * (name == "dropout") + 0.01 * seed * (name == "dropout") + 0.1 * split
+        add_run(tmp_path, [f"regularizer={name}", f"seed={seed}", f"data.split_seed={split}"], classification(accuracy))
+    (found,) = studies(find_runs(tmp_path))
+    effect = {effect.name: effect for effect in main_effects(found)}["dropout"]
+    assert (effect.mean, effect.seeds) == (pytest.approx(0.06), 3)
+    assert effect.half_width == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)
+
+
+def test_an_arm_without_a_result_leaves_the_effects_of_the_others(tmp_path):
+    for dropout, l2, norm in itertools.product((0, 1), (0, 1), ("none", "batch")):
+        chosen = ",".join(["dropout"] * dropout + ["l2"] * l2)
+        failed = (dropout, l2, norm) == (1, 1, "batch")
+        metrics = None if failed else classification(0.8 + 0.05 * dropout)
+        add_run(
+            tmp_path,
+            [f"regularizer=[{chosen}]" if chosen else "regularizer=none", f"model.norm={norm}", "seed=0"],
+            metrics,
+            "failed" if failed else "completed",
+        )
+    (found,) = studies(find_runs(tmp_path))
+    assert {e.name: e.mean for e in main_effects(found)} == pytest.approx({"dropout": 0.05, "l2": 0, "norm=batch": 0})
+    assert [(pair.first, pair.second) for pair in interactions(found)] == [
+        ("dropout", "l2"),
+        ("dropout", "norm=batch"),
+        ("l2", "norm=batch"),
+    ]
+
+
+def test_without_repeated_settings_seeds_have_no_share():
+    points = [(frozenset({("a", str(a)), ("b", str(b))}), float(a)) for a, b in itertools.product((0, 1), (0, 1))]
+    assert eta_squared(points) == pytest.approx({"a": 1, "b": 0})
+    assert eta_squared([(pairs, 1.0) for pairs, _ in points]) == {}
+
+
+def test_importance_names_the_keys_that_vary(tmp_path):
+    found = importance(study(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout))
+    assert list(found) == ["regularizer", "norm", SEEDS]
+    assert found["regularizer"] > 0.99
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_a_key_with_a_value_of_its_own_for_each_arm_explains_nothing(tmp_path):
+    for index, (name, norm) in enumerate(itertools.product(("dropout", "l2"), ("none", "batch"))):
+        keys = [f"regularizer={name}", f"model.norm={norm}", f"optimizer.lr=0.{index + 1}"]
+        add_run(tmp_path, keys, classification(0.9 + index / 100))
+    (found,) = studies(find_runs(tmp_path))
+    assert list(importance(found)) == ["regularizer", "norm"]
+
+
+def test_one_varying_key_has_no_importance(tmp_path):
+    for rate, seed in itertools.product((0.1, 0.2), (0, 1)):
+        overrides = ["regularizer=dropout", f"regularizer.dropout.rate={rate}", f"seed={seed}"]
+        add_run(tmp_path, overrides, classification(rate + seed / 100))
+    (found,) = studies(find_runs(tmp_path))
+    assert importance(found) == {}

@@ -8,8 +8,6 @@ from regnet.errors import UserError
 from regnet.report.content import content
 from regnet.report.page import html
 from regnet.report.publish import publish
-from regnet.report.study import studies
-from regnet.report.sweep import along_data, grids, lines, swept
 from regnet.runs import find_runs
 from tests.report.records import add_run, classification
 from tests.report.test_report_known import KNOWN
@@ -40,36 +38,6 @@ def sweep(tmp_path):
             head = "epoch,train_eval/loss,val/loss,train/loss"
             (folder / "metrics.csv").write_text("\n".join([head, *rows]))
     return tmp_path
-
-
-def test_the_line_of_a_sweep_has_all_seeds_in_the_order_of_the_strengths(sweep):
-    (study,) = studies(find_runs(sweep))
-    assert swept(study) == {"regularizer.l2.strength": "strength"}
-    (line,) = lines(study, "regularizer.l2.strength")
-    assert list(line.along) == [0, 0.001, 0.1]
-    assert line.along[0.001] == pytest.approx([0.95, 0.96])
-
-
-def test_a_grid_has_its_means_and_its_best_cell(tmp_path):
-    for rate in (0.1, 0.2):
-        for strength in (1, 2):
-            keys = [f"regularizer.dropout.rate={rate}", f"regularizer.l2.strength={strength}"]
-            add_run(tmp_path, ["regularizer=[dropout,l2]", *keys], classification(rate + strength / 10))
-    ((x, y, grid),) = grids(studies(find_runs(tmp_path))[0])
-    assert (x, y) == ("rate", "strength")
-    assert grid.cells[1] == pytest.approx([0.3, 0.4])
-    assert grid.best(-1) == (1, 1)
-
-
-def test_studies_that_differ_in_the_amount_of_data_are_one_figure(tmp_path):
-    for size in (100, 200):
-        for name in ("none", "dropout"):
-            add_run(tmp_path, [f"regularizer={name}", f"data.train_size={size}"], classification(0.9, test=size / 1000))
-    ((key, metric, found),) = along_data(studies(find_runs(tmp_path)))
-    assert (key, metric) == ("train_size", "accuracy")
-    assert {line.label: line.along for line in found} == {
-        name: {100: [0.1], 200: [0.2]} for name in ("none", "dropout")
-    }
 
 
 def test_the_page_is_one_well_formed_file_that_asks_no_host_and_escapes(sweep, tmp_path):

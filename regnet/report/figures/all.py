@@ -1,22 +1,32 @@
-"""Which figures a report has, and the sentence under each."""
+"""Which figures a report has, and the sentences under each."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count as count_from
 
 from matplotlib.figure import Figure
 
-from .. import effects, history, sweep
-from ..study import Arm, Study
-from . import curves, factors, runs, style, sweeps
+from .. import effects, history, points, sweep
+from ..compare import find_baseline
+from ..selection import SHOWN, first, namer, part
+from ..study import METRICS, Arm, Study, independent
+from . import curves, factors, heatmaps, runs, sweeps
 
-STUDIES = 2  # of a merge over many data sets, those with figures of their own
+STUDIES = 6  # that have figures of their own: a report of more would take minutes to read
 GRIDS = 3  # of all pairs of swept keys
+FEW = 3  # points that are not yet a picture, or fewer
+SPARSER = 1  # percentage point of zeros: less is nothing to choose by
+
+Captioned = tuple[str, Figure, str]  # name, figure, caption
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure, the name of its file and the sentence that says how to read it."""
+    """A figure, the name of its file, the sentences that say how to read it, and which study it is about.
+
+    `study` is its index; None for a figure across studies.
+    """
 
     name: str
     figure: Figure
@@ -24,64 +34,188 @@ class Drawn:
     study: int | None = None
 
 
-def draw(compared: Sequence[Study]) -> list[Drawn]:
-    """All figures that these studies have something to show for."""
-    found = []
+def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:
+    """All figures that these studies have something to show for; of many studies, those of the first six.
+
+    Args:
+        baseline: the arm to compare with, as for `find_baseline`.
+    """
+    nones = [find_baseline(study, baseline) for study in compared]
+    found = [(None, captioned) for captioned in _across(compared, nones)]
+    for index, (study, none) in enumerate(zip(compared[:STUDIES], nones, strict=False)):
+        where = f" Study {index + 1} of {len(compared)}" if len(compared) > 1 else ""
+        where += f"; only the first {STUDIES} have figures." if len(compared) > STUDIES else "." if where else ""
+        # Of several studies the loss alone: it shows overfitting better.
+        metrics = ("loss",) if len(compared) > 1 else dict.fromkeys((study.metric, "loss"))
+        prefix = f"{index + 1} " if len(compared) > 1 else ""
+        for name, figure, caption in _of(study, none, metrics):
+            found.append((index, (prefix + name, figure, caption + where)))
+    names = _files(name for _, (name, _, _) in found)
+    return [
+        Drawn(name, figure, caption, study) for name, (study, (_, figure, caption)) in zip(names, found, strict=True)
+    ]
+
+
+def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[Captioned]:
     for key, metric, lines in sweep.along_data(compared):
-        caption = f"Test {sweep.error(metric)} by data.{key}: means over seeds with 95 % intervals, lower is better."
-        found.append(("data " + key, sweeps.by_data(lines, key, metric), caption + _best(len(lines), "lines"), None))
-    for index, study in enumerate(compared[:STUDIES]):
-        prefix, where = (f"{index + 1} ", f" Study {index + 1}.") if len(compared) > 1 else ("", "")
-        found += [(prefix + name, figure, caption + where, index) for name, figure, caption in _of(study)]
-    return [Drawn(_file(name), figure, caption, index) for name, figure, caption, index in found if figure is not None]
+        shown, own = _lines(lines, nones)
+        caption = f"Test {sweep.error(metric)} by data.{key}, lower is better: "
+        caption += "means over seeds with 95 % intervals" if _repeated(shown) else "one run each, so no intervals"
+        caption += "; lines are moved sideways, so that none hides another." if len(shown) > 1 else "."
+        yield (
+            f"data {key}",
+            sweeps.by_data(shown, key, metric),
+            caption + part([line.label for line in lines], own, "lines"),
+        )
 
 
-def _of(study: Study) -> Iterator[tuple[str, Figure | None, str]]:
+def _of(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Captioned]:
+    yield from _sweeps(study, none)
+    yield from _slices(study)
+    yield from _grids(study)
+    yield from _factors(study)
+    yield from _histories(study, none, metrics)
+    yield from _points(study, none)
+
+
+def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
     for key, name in sweep.swept(study).items():
         lines = sweep.lines(study, key)
+        if not lines:
+            continue
+        shown, own = _lines(lines, [none])
+        values = independent(none.measured("val", study.metric)) if none and own is None else []
+        caption = f"Validation {study.metric} along {key}"
+        caption += ": small points are runs, lines their means." if _repeated(shown) else "; one run a point."
+        if values:
+            caption += f" The dashed line is the baseline, {none.label}."
+        drawn = sweeps.along(shown, key, study.metric, (none.label, values) if values else None)
+        yield f"sweep {name}", drawn, caption + part([line.label for line in lines], own, "lines")
+
+
+def _slices(study: Study) -> Iterator[Captioned]:
+    if found := sweep.scattered(study):
+        caption = f"Validation {study.metric} by each key that was searched, a point an arm, mean over seeds."
+        if len(found) > SHOWN:
+            caption += f" Shown are the {SHOWN} of {len(found)} keys that most arms have."
+        yield "slices", sweeps.slices(dict(list(found.items())[:SHOWN]), study.metric), caption
+
+
+def _grids(study: Study) -> Iterator[Captioned]:
+    names = sweep.swept(study)
+    grids = list(sweep.grids(study))
+    for x, y, grid in grids[:GRIDS]:
+        best = len(grid.best(METRICS[study.metric]))
+        caption = f"Validation {study.metric} by {x} and {y}, means over seeds, for {grid.label}; "
+        caption += "the frame marks the best cell" if best == 1 else f"the frames mark the {best} cells that are best"
+        caption += "; a dash has no result." if any(None in row for row in grid.cells) else "."
+        if len(grids) > GRIDS:
+            caption += f" One of {GRIDS} that are shown of {len(grids)} pairs of keys."
+        yield f"heatmap {names[x]} {names[y]}", heatmaps.heatmap(grid, x, y, study.metric), caption
+
+
+def _factors(study: Study) -> Iterator[Captioned]:
+    if main := effects.main_effects(study):
+        pairs = effects.interactions(study)
+        strongest = factors.strongest(pairs)
+        caption = "What each factor gains, on average over all else (circles): right of zero is better"
+        caption += "." if all(effect.half_width is None for effect in main) else ", with 95 % intervals over seeds."
+        if pairs:
+            caption += (
+                " Below the line what the first gains without (triangles) and with the second (squares): where those "
+                "two differ, the factors interact."
+            )
+        if len(strongest) < len(pairs):
+            caption += f" Shown are the {len(strongest)} strongest of {len(pairs)} interactions."
+        yield "effects", factors.contributions(main, strongest, study.metric), caption
+    if shares := effects.importance(study):
+        seeds = effects.SEEDS in shares
+        keys = len(shares) - seeds
         caption = (
-            f"Validation {study.metric} along {name}: small points are seeds, the line is their mean, "
-            "a dashed line the runs without regularization."
+            "How much of the variance of the validation metric each key explains by itself (η²), of those that have "
         )
-        yield "sweep " + name, sweeps.along(study, lines, name), caption + _best(len(lines), "lines")
-    for _, (x, y, grid) in zip(range(GRIDS), sweep.grids(study), strict=False):
-        caption = f"Mean validation {study.metric} by {x} and {y}; the frame marks the best cell, a dash no result."
-        yield f"heatmap {x} {y}", sweeps.heatmap(study, x, y, grid), caption
-    main, pairs = effects.main_effects(study), effects.interactions(study)
-    caption = (
-        "What each factor gains, right of zero is better, with 95 % intervals over seeds: on average over all else "
-        "(blue), and alone (green) and beside another (orange); where those two differ, the factors interact."
-    )
-    yield "effects", factors.contributions(main, pairs, study.metric), caption
-    caption = (
-        "How much of the variance of the validation metric each swept key explains by itself (η²); seeds: what no key "
-        "explains; the rest up to 100 % are interactions. Shares overlap where not every combination was run."
-    )
-    yield "importance", factors.shares(effects.importance(study)), caption
-    arms = _chosen(study)
-    histories = {arm.label: history.mean(arm) for arm in arms}
-    some = _best(len(study.arms), "arms")
-    for metric in dict.fromkeys((study.metric, "loss")):
-        caption = f"Training and validation {metric} by epoch, mean over seeds; the shaded gap is overfitting."
-        yield f"curves {metric}", curves.learning(histories, metric), caption + some
-    caption = "What the optimizer minimizes, by epoch and mean over seeds: the data loss and on top of it each penalty."
-    yield "ledger", curves.losses(histories), caption + some
-    caption = "Test error against generalization gap, a point a run: low and left is good."
-    yield "gap", runs.gap_and_error(study), caption + _best(len(study.arms), "arms in colour")
-    caption = "Test error against sparsity, a point a run: no run is below and right of the dashed Pareto front."
-    yield "sparsity", runs.sparsity_and_error(study), caption + _best(len(study.arms), "arms in colour")
+        caption += "equal values in several arms"
+        caption += "; seeds: what no key explains. " if seeds else ". "
+        caption += (
+            f"The rest up to 100 % are interactions{'' if seeds else ' and chance: no settings were run twice'}. "
+        )
+        caption += "Shares overlap where not every combination was run."
+        if keys > factors.NAMED:
+            caption += f" Shown are the first {factors.NAMED} of {keys} keys."
+        yield "importance", factors.shares(shares), caption
 
 
-def _chosen(study: Study) -> Sequence[Arm]:
-    """The best arms, the last of them the baseline if it is not among them."""
-    arms = [arm for arm in study.arms if arm.completed][: style.SHOWN]
-    none = sweep.baseline(study)
-    return arms if none is None or none in arms else [*arms[:-1], none]
+def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Captioned]:
+    arms = [arm for arm in study.arms if arm.completed]
+    name = namer(arms)
+    best = {name(arm): arm for arm in reversed(arms)}
+    names = list(dict.fromkeys(map(name, arms)))
+    kept = name(none) if none in arms else None
+    histories = {label: history.mean(best[label]) for label in first(names, kept)}
+    some = "" if len(names) == len(arms) else " Each technique is at the settings that validation chooses."
+    some += part(names, kept, "arms" if len(names) == len(arms) else "techniques")
+    for metric in metrics:
+        if shown := {label: found for label, h in histories.items() if (found := history.learning(h, metric))}:
+            caption = f"Training and validation {metric} by epoch, mean over seeds; the shaded gap is overfitting."
+            rest = " Those without metrics.csv are left out." if len(shown) < len(histories) else ""
+            yield f"curves {metric}", curves.learning(shown, metric), caption + some + rest
+    if shown := {label: found for label, h in histories.items() if (found := history.ledger(h))}:
+        caption = (
+            "What the optimizer minimizes, by epoch: the data loss and on top of it each penalty, mean over seeds."
+        )
+        rest = " Those without a penalty are left out." if len(shown) < len(histories) else ""
+        yield "ledger", curves.losses(shown), caption + some + rest
 
 
-def _best(count: int, what: str) -> str:
-    return f" The best {style.SHOWN} of {count} {what} by validation." if count > style.SHOWN else ""
+def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
+    gap, (zeros, sparsity) = points.gap(study), points.sparsity(study)
+    test = f"test {sweep.error(study.metric)}"
+    if sum(map(len, gap.values())) >= FEW:
+        unit = "accuracy, percentage points" if study.metric == "accuracy" else study.metric
+        shown, others, some = _coloured(study, none, gap)
+        caption = "Test error against generalization gap, a point a run: low and left is good."
+        yield (
+            "gap",
+            runs.gap_and_error(shown, others, f"gap: validation worse than train, {unit}", test),
+            caption + some,
+        )
+    rates = [rate for found in sparsity.values() for rate, _ in found]
+    if len(rates) >= FEW and max(rates) - min(rates) >= SPARSER:
+        what = "weights that are zero, %" if zeros == "zeros" else "weights near zero (< 0.1 % of the largest), %"
+        shown, others, some = _coloured(study, none, sparsity)
+        caption = "Test error against sparsity, a point a run: no run is below and right of the dashed Pareto front."
+        yield "sparsity", runs.sparsity_and_error(shown, others, what, test), caption + some
 
 
-def _file(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
+def _coloured(study: Study, none: Arm | None, found: points.Points) -> tuple[points.Points, list[points.Point], str]:
+    """What gets a colour, the points of all else, and the sentence that says so."""
+    name = namer(study.arms, least=1)
+    kept = None if none is None else name(none)
+    shown = first(list(found), kept)
+    others = [point for label, those in found.items() if label not in shown for point in those]
+    some = part(list(found), kept, "techniques", "In colour")
+    return {label: found[label] for label in shown}, others, some
+
+
+def _lines(found: Sequence[sweep.Line], nones: Sequence[Arm | None]) -> tuple[list[sweep.Line], str | None]:
+    """Those to show, and the label of the one that a baseline is part of."""
+    own = next((line.label for line in found if any(none in line.arms for none in nones)), None)
+    by_label = {line.label: line for line in found}
+    return [by_label[label] for label in first(list(by_label), own)], own
+
+
+def _repeated(lines: Iterable[sweep.Line]) -> bool:
+    return any(len(values) > 1 for line in lines for values in line.along.values())
+
+
+def _files(names: Iterable[str]) -> list[str]:
+    """As names of files, safe and different on every system: not all tell A from a."""
+    found: dict[str, str] = {}
+    for name in names:
+        safe = unique = re.sub(r"[^A-Za-z0-9.-]+", "_", name)[:80]
+        for count in count_from(2):
+            if unique.lower() not in found:
+                break
+            unique = f"{safe}_{count}"
+        found[unique.lower()] = unique
+    return list(found.values())

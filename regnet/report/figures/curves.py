@@ -1,59 +1,55 @@
 """What happened in training, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from ..history import ledger
 from ..sweep import decades
 from . import style
 
-Histories = Mapping[str, Mapping[str, Sequence[float]]]  # label of the arm ─► column ─► a number an epoch
+Columns = Mapping[str, Sequence[float]]  # "epoch" and others: a number for each epoch
 
 
-def learning(histories: Histories, metric: str) -> Figure | None:
-    """Train and validation by epoch, both measured in evaluation mode, the gap between them shaded."""
-    train, val = f"train_eval/{metric}", f"val/{metric}"
-    shown = {label: history for label, history in histories.items() if history.get(train) and history.get(val)}
-    if not shown:
-        return None
-    scale = 100 if metric == "accuracy" else 1
-    figure, axes = style.panels(len(shown))
-    for (label, history), panel in zip(shown.items(), axes, strict=True):
-        fitted, held_out = ([scale * value for value in history[name]] for name in (train, val))
-        epochs = range(1, len(fitted) + 1)
+def learning(shown: Mapping[str, Columns], metric: str) -> Figure:
+    """`train` and `validation` by epoch, the gap between them shaded, a panel for each label."""
+    scale, words = style.unit(metric)
+    figure, axes = style.panels(list(shown), share_x=True, share_y=True)
+    for columns, panel in zip(shown.values(), axes, strict=True):
+        fitted, held_out = ([scale * value for value in columns[name]] for name in ("train", "validation"))
+        epochs = columns["epoch"]
         panel.fill_between(epochs, fitted, held_out, color=style.COLOURS[1], alpha=0.15, linewidth=0, label="gap")
         panel.plot(epochs, held_out, color=style.COLOURS[1], label="validation")
         panel.plot(epochs, fitted, color=style.COLOURS[0], linestyle="--", label="train")
-        panel.set_title(style.wrapped(label))
-        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    everything = [value for history in shown.values() for name in (train, val) for value in history[name]]
-    if metric != "accuracy" and min(everything) > 0 and decades(everything):
+    everything = [value for columns in shown.values() for name in ("train", "validation") for value in columns[name]]
+    finite = [value for value in everything if isfinite(value)]
+    if metric != "accuracy" and finite and min(finite) > 0 and decades(finite):
         axes[0].set_yscale("log")
-        axes[0].yaxis.set_minor_locator(NullLocator())
-    figure.supxlabel("epoch", fontsize=9)
-    figure.supylabel("accuracy, %" if metric == "accuracy" else metric, fontsize=9)
-    style.legend(figure, axes[0])
+        style.numbers(axes[0].yaxis)
+    _axes(figure, axes, words)
+    style.legend(figure, *axes[0].get_legend_handles_labels())
     return figure
 
 
-def losses(histories: Histories) -> Figure | None:
-    """The objective by epoch as what it is made of: the data loss and each penalty, stacked."""
-    shown = {label: found for label, history in histories.items() if (found := ledger(history))}
-    if not shown:
-        return None
-    names = list(dict.fromkeys(name for found in shown.values() for name in found))
+def losses(shown: Mapping[str, Columns]) -> Figure:
+    """The objective by epoch as what it is made of: the data loss and each penalty, stacked, a panel for each label."""
+    names = list(dict.fromkeys(name for columns in shown.values() for name in columns if name != "epoch"))
     looks = dict(zip(names, [*style.COLOURS, *[style.GREY] * len(names)], strict=False))
-    figure, axes = style.panels(len(shown), same_scale=False)
-    drawn = {}
-    for (label, found), panel in zip(shown.items(), axes, strict=True):
-        epochs = range(1, len(found["data loss"]) + 1)
-        areas = panel.stackplot(epochs, *found.values(), colors=[looks[name] for name in found], linewidth=0, alpha=0.8)
-        drawn |= dict(zip(found, areas, strict=True))
-        panel.set_title(style.wrapped(label))
-        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    figure.supxlabel("epoch", fontsize=9)
-    figure.supylabel("train loss", fontsize=9)
-    figure.legend([drawn[name] for name in names], names, loc="outside upper left", ncols=4)
+    figure, axes = style.panels(list(shown), share_x=True, share_y=False)
+    for columns, panel in zip(shown.values(), axes, strict=True):
+        parts = {name: column for name, column in columns.items() if name != "epoch"}
+        colours = [looks[name] for name in parts]
+        panel.stackplot(columns["epoch"], *parts.values(), colors=colours, edgecolor="white", linewidth=0.4)
+        panel.set_ylim(bottom=0)
+    _axes(figure, axes, "training objective")
+    style.legend(figure, [Patch(color=looks[name]) for name in names], names)
     return figure
+
+
+def _axes(figure: Figure, axes: Sequence[Axes], name: str) -> None:
+    axes[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))  # shared by all
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel(name, fontsize=9)

@@ -7,41 +7,48 @@ from matplotlib.figure import Figure
 from ..effects import SEEDS, Effect, Interaction
 from . import style
 
-NAMED = 12  # bars or rows
+NAMED = 12  # bars, or pairs
 
 
-def shares(found: Mapping[str, float]) -> Figure | None:
-    """How much of the variance of the validation metric each key explains."""
-    if not found:
-        return None
-    keys = [(key, share) for key, share in found.items() if key != SEEDS][:NAMED]
-    bars = [(SEEDS, found[SEEDS]), *reversed(keys)]
-    figure = style.new(5.2, 0.9 + 0.28 * len(bars))
+def shares(found: Mapping[str, float]) -> Figure:
+    """How much of the variance of the validation metric each key explains, the largest first."""
+    seeds = {key: share for key, share in found.items() if key == SEEDS}
+    keys = dict([(key, share) for key, share in found.items() if key != SEEDS][:NAMED])
+    bars = list((keys | seeds).items())[::-1]
+    figure = style.new(5.2, 0.7 + 0.26 * len(bars))
     axes = figure.subplots()
-    colours = [style.GREY] + [style.COLOURS[0]] * len(keys)
-    drawn = axes.barh([name for name, _ in bars], [100 * share for _, share in bars], color=colours, height=0.65)
+    colours = [style.GREY if key == SEEDS else style.COLOURS[0] for key, _ in bars]
+    drawn = axes.barh(range(len(bars)), [100 * share for _, share in bars], color=colours, height=0.65)
+    axes.set_yticks(range(len(bars)), [style.plain(key, 32) for key, _ in bars])
     axes.bar_label(drawn, fmt="%.0f", padding=3, fontsize=8)
     axes.grid(False, axis="y")
-    axes.set(xlabel="variance of the validation metric explained, %", xlim=(0, 108))
+    axes.set(xlabel="variance explained, %", xlim=(0, 108))
     return figure
 
 
-def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: str) -> Figure | None:
-    """Each factor's effect over all else, then alone and beside each other factor, with 95 % intervals."""
-    if not main:
-        return None
-    rows: list[tuple[str, Effect, str]] = [(effect.name, effect, style.COLOURS[0]) for effect in main]
-    for pair in pairs[:NAMED]:
-        rows.append((f"{pair.first}, without {pair.second}", pair.off, style.COLOURS[2]))
-        rows.append((f"{pair.first}, with {pair.second}", pair.on, style.COLOURS[1]))
+def strongest(pairs: Sequence[Interaction]) -> list[Interaction]:
+    """As many as are shown, those that interact most."""
+    if len(pairs) <= NAMED:
+        return list(pairs)
+    return sorted(pairs, key=lambda pair: -abs(pair.difference.mean))[:NAMED]
+
+
+def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: str) -> Figure:
+    """Each factor's effect over all else, then without and with each other factor, with 95 % intervals."""
+    rows: list[tuple[str, Effect, str, str]] = [(effect.name, effect, style.COLOURS[0], "o") for effect in main]
+    for pair in pairs:
+        rows.append((f"{pair.first}, without {pair.second}", pair.off, style.COLOURS[2], "^"))
+        rows.append((f"{pair.first}, with {pair.second}", pair.on, style.COLOURS[1], "s"))
     scale = 100 if metric == "accuracy" else 1
-    figure = style.new(5.6, 0.8 + 0.27 * len(rows))
+    figure = style.new(6.0, 0.6 + 0.21 * len(rows))
     axes = figure.subplots()
     axes.axvline(0, color=style.GREY, linewidth=1)
-    for index, (_, effect, colour) in enumerate(reversed(rows)):
+    for index, (_, effect, colour, marker) in enumerate(reversed(rows)):
         half = None if effect.half_width is None else scale * effect.half_width
-        axes.errorbar(scale * effect.mean, index, xerr=half, color=colour, marker="o", markersize=5, capsize=3)
-    axes.set_yticks(range(len(rows)), [name for name, _, _ in reversed(rows)])
+        axes.errorbar(scale * effect.mean, index, xerr=half, color=colour, marker=marker, markersize=4.5, capsize=2.5)
+    if pairs:
+        axes.axhline(2 * len(pairs) - 0.5, color="#c8c8c8", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [style.plain(name, 44) for name, *_ in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(f"validation {'accuracy gained, points' if metric == 'accuracy' else metric + ' saved'}")
     return figure

@@ -1,79 +1,73 @@
 """A point for each run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...runs import Run
-from ..study import Study
-from ..sweep import as_error, error, pareto
+from ..points import Point, pareto
 from . import style
-
-Point = tuple[float, float]
-
-
-def gap_and_error(study: Study) -> Figure | None:
-    """Test error by generalization gap."""
-    return _scatter(study, gap_points(study), f"gap: {_unit(study.metric)} worse on validation than on train")
+from .edge import beyond, edge, end_axis
 
 
-def sparsity_and_error(study: Study) -> Figure | None:
-    """Test error by sparsity, with the runs that no other beats in both (Pareto front)."""
-    found = sparsity_points(study)
-    points = [point for points in found for point in points]
-    if max((x for x, _ in points), default=0) <= 0:
-        return None
-    figure = _scatter(study, found, "weights that are exactly zero, %")
-    front = pareto(points)
-    if figure is not None:
-        figure.axes[0].step(*zip(*front, strict=True), where="pre", color=style.GREY, linewidth=1, linestyle="--")
-    return figure
-
-
-def gap_points(study: Study) -> list[list[Point]]:
-    """Gap and test error of every completed run, by arm."""
-    scale = 100 if study.metric == "accuracy" else 1
-
-    def point(run: Run) -> tuple[float | None, float | None]:
-        gap, test = run.metric("gap", study.metric), run.metric("test", study.metric)
-        return None if gap is None else scale * gap, None if test is None else as_error(test, study.metric)
-
-    return _points(study, point)
-
-
-def sparsity_points(study: Study) -> list[list[Point]]:
-    """Exact zeros in percent (in older records: weights near zero) and test error of every completed run, by arm."""
-
-    def point(run: Run) -> tuple[float | None, float | None]:
-        zeros, test = run.metric("zeros"), run.metric("test", study.metric)
-        zeros = run.metric("sparsity") if zeros is None else zeros
-        return None if zeros is None else 100 * zeros, None if test is None else as_error(test, study.metric)
-
-    return _points(study, point)
-
-
-def _points(study: Study, point) -> list[list[Point]]:
-    every = [[point(run) for run in arm.completed] for arm in study.arms]
-    return [[(x, y) for x, y in arm if x is not None and y is not None] for arm in every]
-
-
-def _scatter(study: Study, found: Sequence[Sequence[Point]], name: str) -> Figure | None:
-    if sum(map(len, found)) < 3:
-        return None
+def gap_and_error(shown: Mapping[str, Sequence[Point]], others: Sequence[Point], x_name: str, y_name: str) -> Figure:
+    """Test error by generalization gap: a colour for each label, all others in grey; less is better in both."""
     figure = style.new()
     axes = figure.subplots()
-    rest = [point for points in found[style.SHOWN :] for point in points]
-    if rest:
-        axes.scatter(*zip(*rest, strict=True), color="#bdbdbd", s=10, linewidths=0, label="other arms", rasterized=True)
-    coloured = list(zip(study.arms, found, style.COLOURS, style.MARKERS, strict=False))
-    for arm, points, colour, marker in reversed(coloured):
-        if points:
-            x, y = zip(*points, strict=True)
-            axes.scatter(x, y, color=colour, marker=marker, s=22, alpha=0.85, linewidths=0, label=arm.label)
-    axes.set(xlabel=name, ylabel=f"test {error(study.metric)}")
-    style.legend(figure, axes)
+    _scatter(axes, shown, others, sides="xy")
+    axes.set(xlabel=x_name, ylabel=y_name)
+    style.legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 
-def _unit(metric: str) -> str:
-    return "accuracy, points" if metric == "accuracy" else metric
+def sparsity_and_error(
+    shown: Mapping[str, Sequence[Point]], others: Sequence[Point], x_name: str, y_name: str
+) -> Figure:
+    """Test error by sparsity, with the front of the runs that no other beats in both (Pareto)."""
+    figure = style.new()
+    axes = figure.subplots()
+    everything = _scatter(axes, shown, others, sides="y")
+    axes.step(
+        *zip(*pareto(everything), strict=True),
+        where="pre",
+        color=style.GREY,
+        linewidth=1,
+        linestyle="--",
+        zorder=2,
+        label="Pareto front",
+    )
+    axes.set(xlabel=x_name, ylabel=y_name)
+    style.legend(figure, *axes.get_legend_handles_labels())
+    return figure
+
+
+def _scatter(axes: Axes, shown: Mapping[str, Sequence[Point]], others: Sequence[Point], sides: str) -> list[Point]:
+    """All points; those beyond the end of an axis of `sides` as marks at its end."""
+    everything = [*(point for points in shown.values() for point in points), *others]
+    values = dict(zip("xy", zip(*everything, strict=True), strict=True))
+    ends = {side: end for side in sides if (end := edge(values[side])) is not None}
+    at = {side: end_axis(axes, side, min(values[side]), end) for side, end in ends.items()}
+    right, top = ends.get("x", inf), ends.get("y", inf)
+    groups = [*zip(shown.items(), style.COLOURS, style.MARKERS, strict=False), (("others", others), "#a8a8a8", "o")]
+    for order, ((label, points), colour, marker) in enumerate(groups):
+        if not points:
+            continue
+        look = {"color": colour, "linewidths": 0, "zorder": 4 - order / 10}  # the best on top
+        inside = [(x, y) for x, y in points if x <= right and y <= top]
+        size = 10 if points is others else 22
+        axes.scatter(
+            [x for x, _ in inside],
+            [y for _, y in inside],
+            marker=marker,
+            s=size,
+            alpha=0.85,
+            label=style.named(label),
+            **look,
+        )
+        for x, y in (point for point in points if point not in inside):
+            mark = "^" if y > top else ">"
+            axes.scatter(min(x, at.get("x", x)), min(y, at.get("y", y)), marker=mark, s=22, clip_on=False, **look)
+    for side, end in ends.items():
+        beyond(axes, sum(value > end for value in values[side]), "run", max(values[side]), {"x": ">", "y": "^"}[side])
+    return everything

@@ -1,24 +1,33 @@
 """One look for every figure: readable at the width of a paper's column and without colours."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import pairwise
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.ticker import NullLocator
 
 # Okabe and Ito (2008), "Color Universal Design": told apart with every kind of colour vision. Its yellow is too pale.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#6b6b6b"
-SHOWN = len(COLOURS)  # lines or panels in one figure
+TICKS = 14  # that have room on an axis
+FONT = "DejaVu Sans"  # comes with matplotlib
 RC = {
+    "font.family": FONT,
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
     "legend.fontsize": 8,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
+    "text.parse_math": False,  # a $ in a label is a $
+    "axes.formatter.useoffset": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -28,7 +37,7 @@ RC = {
     "lines.linewidth": 1.5,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # letters stay letters, as journals ask
-    "svg.hashsalt": "regnet",  # the same runs make the same file
+    "figure.dpi": 200,
     "savefig.dpi": 200,
 }
 
@@ -38,49 +47,94 @@ def styled() -> rc_context:
     return rc_context(RC)
 
 
-def new(width: float = 5.2, height: float = 3.2) -> Figure:
+def new(width: float = 5.2, height: float = 2.9) -> Figure:
     """An empty figure, in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def panels(count: int, height: float = 2.2, same_scale: bool = True) -> tuple[Figure, list[Axes]]:
-    """At most three in a row, with the same epochs and, by default, the same scale."""
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    figure = new(max(5.2, 2.4 * columns), 0.5 + height * rows)
-    axes = list(figure.subplots(rows, columns, sharex=True, sharey=same_scale, squeeze=False).flat)
-    for unused in axes[count:]:
+def unit(metric: str) -> tuple[float, str]:
+    """The factor and the name with its unit: accuracy is shown in percent."""
+    return (100, "accuracy, %") if metric == "accuracy" else (1, metric)
+
+
+def panels(labels: Sequence[str], share_x: bool, share_y: bool) -> tuple[Figure, list[Axes]]:
+    """One for each label, at most three in a row."""
+    columns = 2 if len(labels) == 4 else min(len(labels), 3)
+    rows = -(-len(labels) // columns)
+    titles = [wrapped(label) for label in labels]
+    lines = max(title.count("\n") for title in titles)
+    figure = new(max(5.2, 2.4 * columns), 0.4 + (1.9 + 0.15 * lines) * rows)
+    axes = list(figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).flat)
+    for unused in axes[len(labels) :]:
         unused.remove()
-    for above in axes[max(0, count - columns) : count]:
+    for above in axes[max(0, len(labels) - columns) : len(labels)]:
         above.tick_params(labelbottom=True)  # where the panel below it is missing
-    return figure, axes[:count]
+    for panel, title in zip(axes, titles, strict=False):
+        panel.set_title(title)
+    return figure, axes[: len(labels)]
 
 
-def legend(figure: Figure, axes: Axes) -> None:
-    """Above the axes, where it covers no data."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        labels = [textwrap.shorten(label, 60, placeholder=" …") for label in labels]
-        columns = 1 if max(map(len, labels)) > 34 else 2 if max(map(len, labels)) > 18 else 3
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+def legend(figure: Figure, handles: Sequence, labels: Iterable[str]) -> None:
+    """Above the axes, where it covers no data; the figure grows by it."""
+    labels = [plain(label, 64) for label in labels]
+    if not labels:
+        return
+    longest = max(map(len, labels))
+    columns = 1 if longest > 36 else 2 if longest > 20 else 3
+    rows = -(-len(labels) // columns)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.17 * rows)
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns)
 
 
-def wrapped(label: str, width: int = 28) -> str:
+def named(label: str) -> str:
+    """The label of what is drawn: one that began with _ would not be in the legend."""
+    return f" {label}"
+
+
+def plain(label: str, width: int = 64) -> str:
+    """In one line of at most so many letters, the middle left out, and without letters that the font lacks."""
+    known = _letters()
+    label = "".join(
+        letter if ord(letter) in known else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(label.split())
+    )
+    half = width // 2 - 1
+    return label if len(label) <= width else f"{label[:half].rstrip()} … {label[-half + 1 :].lstrip()}"
+
+
+def wrapped(label: str, width: int = 28, lines: int = 3) -> str:
     """In lines short enough for the title of a panel."""
-    return textwrap.fill(label, width, max_lines=3, placeholder=" …")
+    return textwrap.fill(plain(label, (width - 4) * lines), width, max_lines=lines, placeholder=" …")
 
 
-def positions_axis(axes: Axes, positions: Sequence[float], logarithmic: bool) -> None:
-    """Ticks where the runs are; logarithmic with room for 0 at its left."""
+def positions_axis(axes: Axes, positions: Sequence[float], decades: bool) -> None:
+    """Ticks where the runs are, if there is room for them."""
+    if decades:
+        logarithmic(axes, positions)
     positions = sorted(set(positions))
-    if logarithmic:
-        smallest = min(value for value in positions if value > 0)
-        if positions[0] == 0:
-            axes.set_xscale("symlog", linthresh=smallest, linscale=0.6)
-        else:
-            axes.set_xscale("log")
-    if len(positions) <= 10:
-        axes.set_xticks(positions, [f"{value:g}" for value in positions], minor=False)
+    places = axes.xaxis.get_transform().transform(positions)
+    if min(right - left for left, right in pairwise(places)) * TICKS >= places[-1] - places[0]:
+        axes.set_xticks(positions, [f"{value:.3g}" for value in positions], minor=False)
         axes.set_xticks([], minor=True)
         if len(positions) > 7:
             axes.tick_params(axis="x", labelrotation=45)
+
+
+def logarithmic(axes: Axes, positions: Sequence[float]) -> None:
+    """With room for 0 at its left if that is one of the positions."""
+    if min(positions) > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=min(value for value in positions if value > 0), linscale=0.6)
+    numbers(axes.xaxis)
+
+
+def numbers(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as 0.01 and without those between decades: powers of ten would have to be typeset."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_locator(NullLocator())
+
+
+@cache
+def _letters() -> frozenset[int]:
+    return frozenset(get_font(findfont(FONT)).get_charmap())

@@ -1,0 +1,18 @@
+"""A figure as files for a page and for a paper."""
+
+import io
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
+
+
+def saved(figure: Figure) -> dict[str, bytes]:
+    """The figure as "png" and "pdf", within `styled`; the same figure gives the same bytes."""
+    # savefig would find the layout again for each format, and draw everything twice to do so.
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")
+    png, pdf = io.BytesIO(), io.BytesIO()
+    FigureCanvasAgg(figure).print_png(png)
+    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
+    return {"png": png.getvalue(), "pdf": pdf.getvalue()}
