@@ -33,11 +33,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report tells."""
+    """All that a report tells; `baseline` is the name that was asked for."""
 
     runs: tuple[Run, ...]
     sections: tuple[Section, ...]
     ranking: Ranking | None
+    baseline: str | None = None
 
     @property
     def studies(self) -> list[Study]:
@@ -67,7 +68,7 @@ def content(runs: Sequence[Run], baseline: str | None = None) -> Content:
     for title, study in zip(titles(compared), compared, strict=True):
         reference = find_baseline(study, baseline)
         sections.append(Section(title, study, reference, answer(study, reference)))
-    return Content(tuple(runs), tuple(sections), rank(compared))
+    return Content(tuple(runs), tuple(sections), rank(compared), baseline)
 
 
 def titles(compared: Sequence[Study]) -> list[str]:

@@ -1,7 +1,6 @@
 """report.html and the files of its figures, written beside the study."""
 
 import gc
-import io
 import re
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from .content import Content
 from .page import Picture, html, write
 
 PAGE, FIGURES = "report.html", "figures"
-FILES = ("png", "pdf")
 
 
 def publish(told: Content, folder: Path) -> Path:
@@ -31,8 +29,8 @@ def publish(told: Content, folder: Path) -> Path:
         pictures = _drawn(told, figures)
         write(page, html(told, pictures, f"Study {folder.resolve().name}"))
         for name in before - {picture.name for picture in pictures}:
-            for kind in FILES:
-                (figures / f"{name}.{kind}").unlink(missing_ok=True)
+            for file in (figures / f"{name}.png", figures / f"{name}.pdf"):
+                file.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{page} cannot be written ({error.strerror}): --out DIR writes elsewhere.") from error
     return page
@@ -41,18 +39,15 @@ def publish(told: Content, folder: Path) -> Path:
 def _drawn(told: Content, folder: Path) -> list[Picture]:
     """Draw and write the figures."""
     # Imported here because matplotlib takes half a second.
-    from .figures import draw
+    from .figures import draw, saved
     from .figures.style import styled
 
     pictures = []
     gc.disable()  # a sixth of the time, with all the objects that a figure is made of
     try:
         with styled():
-            for drawn in draw(told.studies):
-                # The layout is found once and not again for each format.
-                drawn.figure.draw_without_rendering()
-                drawn.figure.set_layout_engine("none")
-                files = {kind: _saved(drawn.figure, kind) for kind in FILES}
+            for drawn in draw(told.studies, told.baseline):
+                files = saved(drawn.figure)
                 for kind, content in files.items():
                     write(folder / f"{drawn.name}.{kind}", content)
                 width = drawn.figure.get_figwidth()
@@ -68,9 +63,3 @@ def _figures_of(page: Path) -> set[str]:
         return set(re.findall(r'<figure id="([\w.-]+)"', page.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return set()
-
-
-def _saved(figure, kind: str) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
-    return file.getvalue()
