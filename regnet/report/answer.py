@@ -191,7 +191,7 @@ def _p(p: float | None) -> str:
 
 
 def _regularizers(arm: Arm) -> int:
-    return 0 if arm.technique == "none" else arm.technique.count(" + ") + 1
+    return len(arm.techniques)
 
 
 def _seconds(arm: Arm) -> float:

@@ -1,5 +1,6 @@
 """Arms of a study against one of them, on the test split, by paired differences."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,15 +73,22 @@ def find_baseline(study: Study, name: str | None = None) -> Arm | None:
     """The arm called `name`, by its label or its technique; without a name, the unregularized one.
 
     Where several arms are meant, as `none` with several learning rates, it is the one that validation chooses:
-    a gain over a badly tuned baseline is none. None if the study has no such arm. Without a name, an arm
-    of which nothing differs but other settings is no baseline, so a study of `none` alone has none.
+    a gain over a badly tuned baseline is none. Where no arm is unregularized, the one of which every swept rate and
+    strength is 0. None if the study has no such arm. Without a name, an arm of which nothing differs but other
+    settings is no baseline, so a study of `none` alone has none.
     """
-    if name is None:
-        plain = [arm for arm in study.arms if arm.technique == "none"]
-        return plain[0] if plain and len(plain) < len(study.arms) else None
-    wanted = technique(name, None)
-    labelled = [arm for arm in study.arms if arm.label == name]
-    return next(iter(labelled or [arm for arm in study.arms if arm.technique == wanted]), None)
+    if name is not None:
+        wanted = technique(name, None)
+        labelled = [arm for arm in study.arms if arm.label == name]
+        return next(iter(labelled or [arm for arm in study.arms if arm.technique == wanted]), None)
+    plain = [arm for arm in study.arms if not arm.techniques] or list(filter(_switched_off, study.arms))
+    return plain[0] if plain and len(plain) < len(study.arms) else None
+
+
+def _switched_off(arm: Arm) -> bool:
+    own = arm.settings.items()
+    swept = [value for key, value in own if re.fullmatch(r"regularizer\..*\.(rate|strength)", key)]
+    return bool(swept) and all(re.fullmatch(r"0+(\.0*)?", value) for value in swept)
 
 
 def check_baseline(compared: Sequence[Study], name: str) -> None:

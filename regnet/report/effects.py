@@ -1,4 +1,4 @@
-"""What each swept key and each technique contributes: shares of variance, main effects, interactions."""
+"""What each technique and each two-valued key contributes: main effects and interactions of a factorial."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from .statistics import mean_interval
-from .study import METRICS, Arm, Pairing, Study, independent, short_keys
-
-Setting = Mapping[str, str]
-Point = tuple[frozenset[tuple[str, str]], float]  # the settings of a run, its number
-SEEDS = "seeds"  # the share that no setting explains
+from .study import METRICS, Pairing, Study, independent, short_keys
 
 
 @dataclass(frozen=True)
@@ -38,62 +34,21 @@ class Interaction:
     difference: Effect
 
 
-def eta_squared(points: Sequence[Point]) -> dict[str, float]:
-    """η² = SS_between(key) / SS_total for every key, the largest first; `seeds`: SS within equal settings.
-
-    SS_between groups the numbers by the value of that key alone. In a full grid the shares and the
-    interactions add up to 1; where some combinations are missing, shares of keys overlap. A key that
-    some runs lack has "absent" as one more value. No share is given to seeds where no settings were run twice:
-    chance is then part of the interactions.
-
-    Args:
-        points: the settings of each run, as pairs, and its number.
-
-    Source: Fisher (1925), Statistical Methods for Research Workers, chapter 7 (correlation ratio η²).
-    """
-    values = [value for _, value in points]
-    total = _squares(values)
-    keys = dict.fromkeys(key for pairs, _ in points for key, _ in sorted(pairs))
-    if not total:
-        return {}
-    shares = {key: _between([(dict(pairs).get(key), value) for pairs, value in points]) / total for key in keys}
-    ordered = dict(sorted(shares.items(), key=lambda share: -share[1]))
-    repeated = len({pairs for pairs, _ in points}) < len(points)
-    return ordered | ({SEEDS: 1 - _between(points) / total} if repeated else {})
-
-
-def importance(study: Study) -> dict[str, float]:
-    """`eta_squared` of the validation metric by the keys of a study that take several values, each in
-    several arms; empty if those are fewer than two."""
-    points = []
-    for arm in study.arms:
-        pairs = frozenset({"regularizer": "", **arm.settings}.items())
-        points += [(pairs, value) for value in arm.values("val", study.metric)]
-    if not points:
-        return {}
-    # What is the same in all runs explains nothing; what differs in nearly all, as a number drawn at random, anything.
-    common = frozenset.intersection(*(pairs for pairs, _ in points))
-    arms = [dict(pairs) for pairs in {pairs for pairs, _ in points}]
-    keys = {key for own in arms for key in own}
-    several = {key for key in keys if 2 * len({own.get(key) for own in arms}) <= len(arms)}
-    points = [(frozenset(pair for pair in pairs - common if pair[0] in several), value) for pairs, value in points]
-    shares = eta_squared(points)
-    names = short_keys(key for key in shares if key != SEEDS)
-    if len(names) < 2:
-        return {}
-    return {names.get(key, key): share for key, share in shares.items()}
-
-
 def main_effects(study: Study) -> list[Effect]:
-    """Mean difference on − off of every technique and two-valued key over all other combinations run both ways."""
+    """Mean difference on − off of every technique and two-valued key over all other combinations run both ways.
+
+    None where no arm has two factors on: what one alone brings is in the table. A factor is left out if fewer than
+    half of the arms that have it on were also run without it, as among the draws of a search: those few say little
+    of the others.
+    """
     cells, factors = _design(study)
-    if len(factors) < 2:  # the difference of two arms is in the table already
+    if all(len(cell.on) < 2 for cell in cells):
         return []
     found = {factor: _squares_of(cells, [factor]) for factor in factors}
     return [
         _effect(factor, _differences(squares, shared, study.metric))
         for factor, squares in found.items()
-        if (shared := _shared(squares))
+        if 2 * len(squares) >= sum(factor in cell.on for cell in cells) and (shared := _shared(squares))
     ]
 
 
@@ -108,7 +63,7 @@ def interactions(study: Study) -> list[Interaction]:
     for first, second in combinations(factors, 2):
         squares = _squares_of(cells, [first, second])
         shared = _shared(squares)
-        if not shared:
+        if not shared or 2 * len(squares) < sum({first, second} <= cell.on for cell in cells):
             continue
         on = [[(+1, both), (-1, without)] for (_, both), _, (_, without), _ in squares]
         off = [[(+1, alone), (-1, neither)] for _, (_, alone), _, (_, neither) in squares]
@@ -132,7 +87,7 @@ Contrast = Sequence[tuple[int, _Cell]]  # signed corners
 
 def _design(study: Study) -> tuple[list[_Cell], list[str]]:
     own = [arm.settings for arm in study.arms]
-    techniques = [_techniques(arm) for arm in study.arms]
+    techniques = [arm.techniques for arm in study.arms]
     shared = frozenset.intersection(*techniques)
     levels: dict[str, list[str]] = {}
     for key in dict.fromkeys(key for setting in own for key in setting):
@@ -149,10 +104,6 @@ def _design(study: Study) -> tuple[list[_Cell], list[str]]:
             cells.append(_Cell((chosen - shared) | switched, frozenset(rest), values))
     factors = sorted(frozenset.union(*techniques) - shared) + list(names.values())
     return cells, factors
-
-
-def _techniques(arm: Arm) -> frozenset[str]:
-    return frozenset() if arm.technique in ("none", "(default)") else frozenset(arm.technique.split(" + "))
 
 
 def _squares_of(cells: Sequence[_Cell], factors: Sequence[str]) -> list[Contrast]:
@@ -201,16 +152,3 @@ def _effect(name: str, differences: Mapping[Pairing, float]) -> Effect:
 def _off_first(value: str) -> tuple[bool, float | str]:
     off = value.lower() in ("none", "null", "false", "0", "identity", "off")
     return not off, value
-
-
-def _between(points: Iterable[tuple[object, float]]) -> float:
-    groups: dict[object, list[float]] = {}
-    for level, value in points:
-        groups.setdefault(level, []).append(value)
-    everything = [value for group in groups.values() for value in group]
-    return _squares(everything) - sum(map(_squares, groups.values()))
-
-
-def _squares(values: Sequence[float]) -> float:
-    mean = statistics.fmean(values)
-    return sum((value - mean) ** 2 for value in values)

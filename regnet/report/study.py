@@ -56,6 +56,11 @@ class Arm:
         return technique(self.settings.get("regularizer"), config)
 
     @property
+    def techniques(self) -> frozenset[str]:
+        """The same one by one; none for the unregularized."""
+        return frozenset(() if self.technique in ("none", "(default)") else self.technique.split(" + "))
+
+    @property
     def seconds(self) -> float | None:
         """Mean wall-clock time of a completed run."""
         known = [run.seconds for run in self.completed if run.seconds is not None]

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from regnet.report.effects import SEEDS, eta_squared, importance, interactions, main_effects
+from regnet.report.effects import interactions, main_effects
 from regnet.report.study import studies
 from regnet.runs import find_runs
 from tests.report.records import add_run, classification
@@ -38,19 +38,9 @@ def test_one_seed_has_no_interval(tmp_path):
     assert [e.half_width for e in main_effects(found)] == [None] * 3
 
 
-def test_eta_squared_of_a_full_grid_adds_up_to_one():
-    points = [
-        (frozenset({("a", str(a)), ("b", str(b))}), 3.0 * a + b + noise)
-        for a, b, noise in itertools.product((0, 1), (0, 1), (-0.5, 0.5))
-    ]
-    shares = eta_squared(points)
-    assert shares == pytest.approx({"a": 18 / 22, "b": 2 / 22, SEEDS: 2 / 22})
-    assert list(shares) == ["a", "b", SEEDS]
-
-
 def test_runs_that_share_a_seed_are_one_number(tmp_path):
-    for name, seed, split in itertools.product(("none", "dropout", "l2"), range(3), range(2)):
-        accuracy = 0.8 + 0.05 * (name == "dropout") + 0.01 * seed * (name == "dropout") + 0.1 * split
+    for name, seed, split in itertools.product(("none", "dropout", "l2", "[dropout,l2]"), range(3), range(2)):
+        accuracy = 0.8 + (0.05 + 0.01 * seed) * ("dropout" in name) + 0.1 * split
         add_run(tmp_path, [f"regularizer={name}", f"seed={seed}", f"data.split_seed={split}"], classification(accuracy))
     (found,) = studies(find_runs(tmp_path))
     effect = {effect.name: effect for effect in main_effects(found)}["dropout"]
@@ -78,30 +68,15 @@ def test_an_arm_without_a_result_leaves_the_effects_of_the_others(tmp_path):
     ]
 
 
-def test_without_repeated_settings_seeds_have_no_share():
-    points = [(frozenset({("a", str(a)), ("b", str(b))}), float(a)) for a, b in itertools.product((0, 1), (0, 1))]
-    assert eta_squared(points) == pytest.approx({"a": 1, "b": 0})
-    assert eta_squared([(pairs, 1.0) for pairs, _ in points]) == {}
-
-
-def test_importance_names_the_keys_that_vary(tmp_path):
-    found = importance(study(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout))
-    assert list(found) == ["regularizer", "norm", SEEDS]
-    assert found["regularizer"] > 0.99
-    assert sum(found.values()) == pytest.approx(1)
-
-
-def test_a_key_with_a_value_of_its_own_for_each_arm_explains_nothing(tmp_path):
-    for index, (name, norm) in enumerate(itertools.product(("dropout", "l2"), ("none", "batch"))):
-        keys = [f"regularizer={name}", f"model.norm={norm}", f"optimizer.lr=0.{index + 1}"]
-        add_run(tmp_path, keys, classification(0.9 + index / 100))
+def test_without_combinations_there_are_no_effects(tmp_path):
+    for name in ("none", "dropout", "l2"):
+        add_run(tmp_path, [f"regularizer={name}"], classification(0.9))
     (found,) = studies(find_runs(tmp_path))
-    assert list(importance(found)) == ["regularizer", "norm"]
+    assert main_effects(found) == []
 
 
-def test_one_varying_key_has_no_importance(tmp_path):
-    for rate, seed in itertools.product((0.1, 0.2), (0, 1)):
-        overrides = ["regularizer=dropout", f"regularizer.dropout.rate={rate}", f"seed={seed}"]
-        add_run(tmp_path, overrides, classification(rate + seed / 100))
+def test_the_few_pairs_among_the_draws_of_a_search_are_no_effect(tmp_path):
+    for lr, name in ((1, "dropout"), (1, "[dropout,l2]"), (2, "[dropout,l2]"), (3, "[dropout,l2]"), (4, "l2")):
+        add_run(tmp_path, [f"regularizer={name}", f"optimizer.lr={lr}"], classification(0.9))
     (found,) = studies(find_runs(tmp_path))
-    assert importance(found) == {}
+    assert main_effects(found) == []

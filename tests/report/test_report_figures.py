@@ -10,6 +10,7 @@ from regnet.report.effects import Effect, Interaction
 from regnet.report.figures import curves, draw, factors, heatmaps, runs, saved, style, sweeps
 from regnet.report.figures.all import STUDIES
 from regnet.report.figures.edge import edge, worst_shown
+from regnet.report.importance import Share
 from regnet.report.study import studies
 from regnet.report.sweep import Grid, Line
 from regnet.runs import find_runs
@@ -296,7 +297,8 @@ def test_the_ledger_is_stacked_to_the_objective():
 
 
 def test_shares_end_with_that_of_the_seeds():
-    (axes,) = factors.shares({"rate": 0.5, "norm": 0.2, "seeds": 0.1}).axes
+    found = {"rate": Share(0.5, 0.1), "norm": Share(0.2, 0.1), "seeds": Share(0.1, 0.4)}
+    (axes,) = factors.shares(found).axes
     assert [bar.get_width() for bar in axes.patches] == [10, 20, 50]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["seeds", "norm", "rate"]
 
@@ -357,7 +359,7 @@ def test_a_hostile_label_is_shown_as_it_is_and_saved_without_a_warning(label):
         runs.sparsity_and_error({label: [(1, 2), (2, 3)]}, [(3, 4)], "zeros", "error"),
         curves.learning({label: line, other: line}, "accuracy"),
         curves.losses({label: {"epoch": [1, 2], "data loss": [1, 2], label: [1, 2]}}),
-        factors.shares({label: 0.5, other: 0.1, "seeds": 0.1}),
+        factors.shares({label: Share(0.5, 0.1), other: Share(0.1, 0.1), "seeds": Share(0.1, 0.4)}),
         factors.contributions([effect, effect], [Interaction(label, other, effect, effect, effect)], "loss"),
     ]
     for figure in pictures:

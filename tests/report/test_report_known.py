@@ -161,6 +161,13 @@ def test_without_regularizers_there_is_no_baseline_and_the_best_is_compared_with
     assert text(tmp_path).startswith("Best by validation: none lr=0.01 (accuracy 89.00 %).\nNot distinguishable")
 
 
+def test_without_an_unregularized_arm_rate_and_strength_zero_are_the_baseline(tmp_path):
+    for rate, strength in ((0, 0), (0, 0.1), (0.5, 0), (0.5, 0.1)):
+        keys = [f"regularizer.dropout.rate={rate}", f"regularizer.l2.strength={float(strength)}"]
+        add_run(tmp_path, ["regularizer=[dropout,l2]", *keys], classification(0.8 + rate / 10))
+    assert find_baseline(study_in(tmp_path)).label == "dropout + l2 rate=0 strength=0.0"
+
+
 def test_the_baseline_can_be_the_best(tmp_path):
     for seed in range(3):
         add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from .. import effects, history, points, sweep
 from ..compare import find_baseline
+from ..importance import SEEDS, importance
 from ..selection import SHOWN, first, namer, part
 from ..study import METRICS, Arm, Study, independent
 from . import curves, factors, heatmaps, runs, sweeps
@@ -128,18 +129,16 @@ def _factors(study: Study) -> Iterator[Captioned]:
         if len(strongest) < len(pairs):
             caption += f" Shown are the {len(strongest)} strongest of {len(pairs)} interactions."
         yield "effects", factors.contributions(main, strongest, study.metric), caption
-    if shares := effects.importance(study):
-        seeds = effects.SEEDS in shares
+    if shares := importance(study):
+        seeds = SEEDS in shares
         keys = len(shares) - seeds
+        rest = "" if seeds else " and chance: no settings were run twice"
         caption = (
-            "How much of the variance of the validation metric each key explains by itself (η²), of those that have "
+            "How much of the variance of the validation metric each key explains by itself (η²); the black mark is "
+            f"what one without effect would by chance{'; seeds: what no key explains' if seeds else ''}. The rest up "
+            f"to 100 % are interactions{rest}. Shares overlap where not every combination was run; the numbers that a "
+            "search draws are grouped in quarters."
         )
-        caption += "equal values in several arms"
-        caption += "; seeds: what no key explains. " if seeds else ". "
-        caption += (
-            f"The rest up to 100 % are interactions{'' if seeds else ' and chance: no settings were run twice'}. "
-        )
-        caption += "Shares overlap where not every combination was run."
         if keys > factors.NAMED:
             caption += f" Shown are the first {factors.NAMED} of {keys} keys."
         yield "importance", factors.shares(shares), caption

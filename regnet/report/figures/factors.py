@@ -4,23 +4,26 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from ..effects import SEEDS, Effect, Interaction
+from ..effects import Effect, Interaction
+from ..importance import SEEDS, Share
 from . import style
 
 NAMED = 12  # bars, or pairs
 
 
-def shares(found: Mapping[str, float]) -> Figure:
-    """How much of the variance of the validation metric each key explains, the largest first."""
+def shares(found: Mapping[str, Share]) -> Figure:
+    """How much of the variance of the validation metric each key explains, and by chance would, the largest first."""
     seeds = {key: share for key, share in found.items() if key == SEEDS}
     keys = dict([(key, share) for key, share in found.items() if key != SEEDS][:NAMED])
     bars = list((keys | seeds).items())[::-1]
     figure = style.new(5.2, 0.7 + 0.26 * len(bars))
     axes = figure.subplots()
     colours = [style.GREY if key == SEEDS else style.COLOURS[0] for key, _ in bars]
-    drawn = axes.barh(range(len(bars)), [100 * share for _, share in bars], color=colours, height=0.65)
+    drawn = axes.barh(range(len(bars)), [100 * share.explained for _, share in bars], color=colours, height=0.65)
     axes.set_yticks(range(len(bars)), [style.plain(key, 32) for key, _ in bars])
     axes.bar_label(drawn, fmt="%.0f", padding=3, fontsize=8)
+    chance = [(100 * share.by_chance, index) for index, (key, share) in enumerate(bars) if key != SEEDS]
+    axes.scatter(*zip(*chance, strict=True), color="black", marker="|", s=130, linewidths=1.5)
     axes.grid(False, axis="y")
     axes.set(xlabel="variance explained, %", xlim=(0, 108))
     return figure
