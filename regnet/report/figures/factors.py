@@ -19,11 +19,12 @@ def shares(found: Mapping[str, Share]) -> Figure:
     figure = style.new(5.2, 0.7 + 0.26 * len(bars))
     axes = figure.subplots()
     colours = [style.GREY if key == SEEDS else style.COLOURS[0] for key, _ in bars]
-    drawn = axes.barh(range(len(bars)), [100 * share.explained for _, share in bars], color=colours, height=0.65)
+    axes.barh(range(len(bars)), [100 * share.explained for _, share in bars], color=colours, height=0.65)
     axes.set_yticks(range(len(bars)), [style.plain(key, 32) for key, _ in bars])
-    axes.bar_label(drawn, fmt="%.0f", padding=3, fontsize=8)
-    chance = [(100 * share.by_chance, index) for index, (key, share) in enumerate(bars) if key != SEEDS]
-    axes.scatter(*zip(*chance, strict=True), color="black", marker="|", s=130, linewidths=1.5)
+    for index, (key, share) in enumerate(bars):
+        ends = [100 * share.explained] if key == SEEDS else [100 * share.explained, 100 * share.by_chance]
+        axes.text(max(ends) + 1.5, index, f"{ends[0]:.0f}", va="center", fontsize=8)
+        axes.scatter(ends[1:], [index] * len(ends[1:]), color="black", marker="|", s=130, linewidths=1.5)
     axes.grid(False, axis="y")
     axes.set(xlabel="variance explained, %", xlim=(0, 108))
     return figure
