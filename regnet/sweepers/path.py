@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from omegaconf import OmegaConf
 
@@ -88,12 +89,13 @@ class PathSweeper(StudySweeper):
         return _short(10**low)
 
     def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: Run | None) -> list[str]:
-        start = [] if warm is None else [f"warm_start='{_quoted(str(warm.folder))}'"]
+        start = [] if warm is None else [f"warm_start={_quoted(warm.folder)}"]
         return [*fixed, f"{self.key}={strength:g}", *start, f"seed={seed}"]
 
 
-def _quoted(path: str) -> str:
-    return path.replace("'", r"\'")
+def _quoted(path: Path) -> str:
+    # in double quotes, which Hydra and YAML read alike
+    return '"' + str(path).replace('"', r"\"") + '"'
 
 
 def _short(value: float) -> float:
