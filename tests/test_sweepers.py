@@ -24,7 +24,15 @@ def val_loss(kept):
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("it's a path")
-    command = ["-m", *QUICK, *PATH, "hydra.sweeper.points=3", "hydra.sweeper.ratio=0.01", "seed=0,1", "optimizer.lr=0.05"]
+    command = [
+        "-m",
+        *QUICK,
+        *PATH,
+        "hydra.sweeper.points=3",
+        "hydra.sweeper.ratio=0.01",
+        "seed=0,1",
+        "optimizer.lr=0.05",
+    ]
     return folder, command, train(*command, cwd=folder)
 
 
@@ -219,7 +227,14 @@ def test_techniques_of_a_search_are_narrowed_on_the_command_line(tmp_path):
 
 
 def test_a_grid_is_refined_around_the_best_of_each_arm(tmp_path):
-    command = ["-m", *QUICK, "hydra/sweeper=refine", f"hydra.sweeper.key={L2}", "hydra.sweeper.rounds=1", "regularizer=l2"]
+    command = [
+        "-m",
+        *QUICK,
+        "hydra/sweeper=refine",
+        f"hydra.sweeper.key={L2}",
+        "hydra.sweeper.rounds=1",
+        "regularizer=l2",
+    ]
     done = train(*command, f"{L2}=0,0.1,1", "optimizer.lr=1e-3,1e-2", cwd=tmp_path)
     assert done.code == 0, done.out + done.err
     for lr in ("0.001", "0.01"):

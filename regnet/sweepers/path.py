@@ -81,7 +81,8 @@ class PathSweeper(StudySweeper):
             strength = following
         else:
             raise UserError(
-                f"{self.key}: no end of the useful strengths from {start:g} to {strength:g}; give another one"
+                f"{self.key}: training learns nothing at {start:g}, and still nothing at {strength:g}; "
+                "give it more epochs or another optimizer.lr"
             )
         low = math.log10(min(strength, following))
         for step in (0.5, 0.25):
