@@ -1,6 +1,7 @@
 """What sweepers have in common that decide on the next runs by what the last ones gave."""
 
 import math
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,12 @@ class StudySweeper(Sweeper):
         known = [i for i, score in enumerate(scores) if not math.isnan(score)]
         choose = min if self.config.mode == "min" else max
         return choose(known, key=lambda i: scores[i], default=None)
+
+
+def say(sentence: str) -> None:
+    """Once: DDP's further processes run the same sweep."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(sentence, flush=True)
 
 
 def whole(name: str, value: object, least: int = 1) -> int:

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from ..errors import UserError
 from ..runs import Run
-from .base import StudySweeper, whole
+from .base import StudySweeper, say, whole
 
 SUFFIX = "-probes"
 USEFUL = 0.95  # of the loss of a network that has learned nothing from its inputs
@@ -47,7 +47,7 @@ class PathSweeper(StudySweeper):
                 f"hydra.sweeper.key={self.key} must name the strength of a chosen regularizer, and is {start}"
             )
         largest = self._largest(fixed, float(start), seeds[0])
-        print(f"path: {self.key} from {largest:g} down to {largest * self.ratio:g} in {self.points} steps", flush=True)
+        say(f"path: {self.key} from {largest:g} down to {largest * self.ratio:g} in {self.points} steps")
         before: list[Run | None] = [None] * len(seeds)
         for i in range(self.points):
             strength = _short(largest * self.ratio ** (i / (self.points - 1)))

@@ -7,7 +7,7 @@ from statistics import fmean
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
-from .base import StudySweeper, whole
+from .base import StudySweeper, say, whole
 
 DECADE = 10
 
@@ -47,12 +47,12 @@ class RefineSweeper(StudySweeper):
             wanted = {}
             for arm, own in scores.items():
                 if (place := self.best(list(own.values()))) is None:
-                    print(f"refine: no value of {' '.join([*arm, self.key])} completed on all seeds")
+                    say(f"refine: no value of {' '.join([*arm, self.key])} completed on all seeds")
                     continue
                 best = list(own)[place]
                 wanted[arm] = _around(best, sorted(own))
                 told = " ".join([*arm, f"{self.key}={best:g}"])
-                print(f"refine: round {number + 1}, best {self.config.monitor} {own[best]:.4g} at {told}")
+                say(f"refine: round {number + 1}, best {self.config.monitor} {own[best]:.4g} at {told}")
             if not wanted:
                 return
 

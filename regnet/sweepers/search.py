@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
-from .base import StudySweeper, suggest, whole
+from .base import StudySweeper, say, suggest, whole
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -160,7 +160,7 @@ class SearchSweeper(StudySweeper):
         complete = [candidate for candidate in found if candidate not in broken and len(candidate.scores) == seeds]
         pruned = len(found) - len(broken) - len(complete)
         told = f", {len(broken)} failed or diverged" if broken else ""
-        print(f"search: {len(complete)} trials complete, {pruned} pruned{told}")
+        say(f"search: {len(complete)} trials complete, {pruned} pruned{told}")
         if complete:
             best = complete[self.best([candidate.mean for candidate in complete])]
-            print(f"search: best {self.config.monitor} {best.mean:.4g}: {' '.join(best.overrides[len(fixed) :])}")
+            say(f"search: best {self.config.monitor} {best.mean:.4g}: {' '.join(best.overrides[len(fixed) :])}")

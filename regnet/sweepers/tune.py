@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
-from .base import StudySweeper, suggest, whole
+from .base import StudySweeper, say, suggest, whole
 
 SUFFIX = "-tuning"
 
@@ -47,9 +47,9 @@ class TuneSweeper(StudySweeper):
             scores = [self.score(next(runs)) for _ in trials]
             best = self.best(scores)
             if best is None:
-                print(f"tune: {arm}: no trial completed, so it is trained as in the first")
+                say(f"tune: {arm}: no trial completed, so it is trained as in the first")
             else:
-                print(f"tune: {arm} {self.config.monitor} {scores[best]:.4g}  {' '.join(trials[best][1:])}")
+                say(f"tune: {arm} {self.config.monitor} {scores[best]:.4g}  {' '.join(trials[best][1:])}")
             chosen.append(trials[best or 0])
         self.launch([[*fixed, *own, f"seed={seed}"] for own in chosen for seed in rest])
 
