@@ -8,7 +8,8 @@ import pytest
 from tests.commands import record, train
 from tests.studies import conclusions, own_experiment, runs, trained, value
 
-QUICK = ["study=s", "model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "logger=none"]
+RUN = ["model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "logger=none"]
+QUICK = ["study=s", "hydra/launcher=packed", *RUN]
 L1, L2 = "regularizer.l1.strength", "regularizer.l2.strength"
 PATH = ["hydra/sweeper=path", f"hydra.sweeper.key={L1}", "regularizer=l1"]
 LR = "optimizer.lr=tag(log,interval(1e-3,1e-1))"
@@ -72,8 +73,8 @@ def test_a_path_of_unequal_classes_begins_where_more_than_their_shares_is_learne
     rows = [f"{i % 10 / 10},{'ab'[i % 10 == 0]}" for i in range(300)]
     (tmp_path / "table.csv").write_text("\n".join(["x,kind", *rows]))
     data = ["data=csv", "data.path=table.csv", "data.target=kind", "data.batch_size=30", "optimizer.lr=0.05"]
-    command = ["-m", "study=s", *PATH, f"{L1}=0.03", "hydra.sweeper.points=2", *data, "model.widths=[8]"]
-    done = train(*command, "trainer.max_epochs=10", "logger=none", cwd=tmp_path)
+    command = ["-m", "study=s", "hydra/launcher=packed", *PATH, f"{L1}=0.03", "hydra.sweeper.points=2"]
+    done = train(*command, *data, "model.widths=[8]", "trainer.max_epochs=10", "logger=none", cwd=tmp_path)
     assert done.code == 0, done.out + done.err
     probes = {float(value(kept, L1)): val_loss(kept) for kept in runs(tmp_path, "s-probes")}
     assert probes[max(probes)] < 0.5
@@ -82,18 +83,18 @@ def test_a_path_of_unequal_classes_begins_where_more_than_their_shares_is_learne
 
 
 def test_a_warm_start_gives_the_weights_and_no_settings(tmp_path):
-    first = train("hydra.run.dir=a", *QUICK[1:], "regularizer=[l2,dropout]", f"{L2}=0.5", cwd=tmp_path)
+    first = train("hydra.run.dir=a", *RUN, "regularizer=[l2,dropout]", f"{L2}=0.5", cwd=tmp_path)
     assert first.code == 0, first.err
-    warm = [*QUICK[1:], "regularizer=dropout", "regularizer.dropout.rate=0.25", "optimizer.lr=1e-30"]
+    warm = [*RUN, "regularizer=dropout", "regularizer.dropout.rate=0.25", "optimizer.lr=1e-30"]
     done = train("hydra.run.dir=b", "warm_start=a", *warm, cwd=tmp_path)
     assert done.code == 0, done.err
     a, b = record(tmp_path / "a"), record(tmp_path / "b")
     assert b["metrics"]["val"] == pytest.approx(a["metrics"]["val"], rel=1e-5)  # it stayed where it began
     assert "rate/dropout" not in b["metrics"]
-    other = train("hydra.run.dir=c", "warm_start=a", *QUICK[1:], "model.widths=[9]", cwd=tmp_path)
+    other = train("hydra.run.dir=c", "warm_start=a", *RUN, "model.widths=[9]", cwd=tmp_path)
     assert other.code == 1
     assert "warm_start=a has no model.hidden.0.0.weight of shape (9, 64): another network?" in other.err
-    nothing = train("hydra.run.dir=d", "warm_start=nowhere", *QUICK[1:], cwd=tmp_path)
+    nothing = train("hydra.run.dir=d", "warm_start=nowhere", *RUN, cwd=tmp_path)
     assert nothing.code == 1
     assert "nowhere/checkpoints/last.ckpt is absent or damaged" in nothing.err
 

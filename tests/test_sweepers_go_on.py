@@ -26,11 +26,12 @@ hydra:
 """
 LEARNED = ["regularizer=l1", "optimizer.lr=0.05"]
 SEARCH = ["hydra/sweeper=search", "hydra.sweeper.trials=5", "hydra.sweeper.together=2"]
+PACKED = "hydra/launcher=packed"
 COMMANDS = {
-    "path": ["hydra/sweeper=path", "hydra.sweeper.points=2", f"hydra.sweeper.key={L1}", *LEARNED],
-    "refine": ["hydra/sweeper=refine", f"hydra.sweeper.key={RATE}", "regularizer=dropout", f"{RATE}=0,0.3,0.6"],
+    "path": ["hydra/sweeper=path", "hydra.sweeper.points=2", f"hydra.sweeper.key={L1}", PACKED, *LEARNED],
+    "refine": ["hydra/sweeper=refine", PACKED, f"hydra.sweeper.key={RATE}", "regularizer=dropout", f"{RATE}=0,0.3,0.6"],
     "search": [*SEARCH, "seed=0,1", "optimizer.lr=tag(log,interval(1e-5,1e-1))"],
-    "tune": ["seed=0,1"],
+    "tune": ["seed=0,1", PACKED],
 }
 
 
@@ -69,7 +70,7 @@ def test_the_same_command_does_what_a_kill_left_undone_and_ends_with_the_same_ch
 
 def test_a_packed_search_survives_a_kill_signal(tmp_path):
     """It draws the same in another process, whatever the order of Python's sets there."""
-    asked = ["-m", *QUICK, *COMMANDS["search"], "hydra/launcher=packed", "trainer.max_epochs=20"]
+    asked = ["-m", *QUICK, *COMMANDS["search"], PACKED, "trainer.max_epochs=20"]
     process = start("regnet-train", *asked, cwd=tmp_path, PYTHONHASHSEED="1")
     while not runs(tmp_path):
         assert process.poll() is None, process.communicate()
@@ -100,7 +101,7 @@ def failing(monkeypatch, wrong, error):
 
 
 def test_a_refinement_goes_on_around_what_completed(tmp_path):
-    asked = ["-m", *QUICK, *COMMANDS["refine"][:3], "hydra.sweeper.rounds=1"]
+    asked = ["-m", *QUICK, *COMMANDS["refine"][:4], "hydra.sweeper.rounds=1"]
     done = train(*asked, f"{RATE}=0.4,0.5,0.6,1.5", cwd=tmp_path)
     assert done.code == 1  # a run failed
     assert "rate must be in [0, 1), got 1.5" in done.err
@@ -139,7 +140,7 @@ def test_a_search_goes_on_without_what_failed_or_diverged(tmp_path, monkeypatch)
 
 
 def test_a_path_goes_on_from_the_last_run_that_completed(tmp_path, monkeypatch):
-    asked = ["-m", *QUICK, *COMMANDS["path"], "hydra.sweeper.points=3"]
+    asked = ["-m", *QUICK, *COMMANDS["path"], "hydra.sweeper.points=3", "hydra/launcher=basic"]
     failing(monkeypatch, lambda cfg: cfg.warm_start and cfg.regularizer.l1.strength > 1e-4, Diverged("it did"))
     done = train(*asked, "hydra.sweeper.ratio=0.001", cwd=tmp_path)
     assert done.code == 0, done.out + done.err
@@ -156,7 +157,7 @@ def test_a_path_on_which_nothing_is_learned_says_so(tmp_path):
 
 def test_a_path_whose_probe_fails_says_why_and_ends(tmp_path, monkeypatch):
     failing(monkeypatch, lambda cfg: True, RuntimeError("no memory"))
-    done = train("-m", *QUICK, *COMMANDS["path"], cwd=tmp_path)
+    done = train("-m", *QUICK, *COMMANDS["path"], "hydra/launcher=basic", cwd=tmp_path)
     assert done.code == 1
     assert done.err.endswith(f"{L1}=10000 failed, so that no path can begin: RuntimeError: no memory\n")
     assert not runs(tmp_path)
