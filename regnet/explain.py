@@ -74,9 +74,13 @@ def _not_chosen(override: str, name: str, config: DictConfig | None, arguments: 
 
 
 def _compose(folder: Path, config_name: str, arguments: Sequence[str]) -> DictConfig | None:
-    """The config under the groups that `arguments` choose, without the overrides of single values."""
+    """The config under the options that `arguments` choose, without the overrides of single values.
+
+    Options from a person's own --config-dir are left out.
+    """
     groups = [argument for argument in arguments if re.fullmatch(r"\w+=(\w+|\[[\w,]*\])", argument)]
-    options = [argument for argument in groups if (folder / argument.partition("=")[0]).is_dir()]
+    pairs = ((argument, *argument.split("=")) for argument in groups)
+    options = [text for text, group, names in pairs if {*re.findall(r"\w+", names)} <= {*_options(folder, group)}]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):

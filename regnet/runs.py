@@ -113,10 +113,11 @@ def find_runs(folder: str | Path) -> Iterator[Run]:
         if RECORD in files or (".hydra" in below and _is_regnet_config(here / ".hydra" / "config.yaml")):
             found.append(here)
             below.clear()
-    yield from map(_load, sorted(found, key=_natural))
+    yield from map(load_run, sorted(found, key=_natural))
 
 
-def _load(folder: Path) -> Run:
+def load_run(folder: Path) -> Run:
+    """The run of `folder`, whatever became of it."""
     try:
         record = read_record(folder)
     except DamagedRecord as error:

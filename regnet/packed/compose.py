@@ -28,6 +28,7 @@ class SweepLoader:
         self.is_group = cache(lambda key: "." not in key and bool(loader.get_group_options(key)))
         self.composed: dict[tuple[str, ...], DictConfig] = {}  # by the choices, and the keys of the other overrides
         self.remembered: dict[tuple[str, ...], DictConfig] = {}  # by all overrides
+        self.asked: set[tuple[str, ...]] = set()  # a job that comes again gets a config of its own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
@@ -36,8 +37,9 @@ class SweepLoader:
         asked = tuple(sweep_overrides)
         if (config := self.remembered.pop(asked, None)) is None:
             config = self._compose(master_config, asked)
-            if len(self.remembered) < REMEMBERED:
+            if asked not in self.asked and len(self.remembered) < REMEMBERED:
                 self.remembered[asked] = config
+        self.asked.add(asked)
         return config
 
     def _compose(self, master: DictConfig, asked: tuple[str, ...]) -> DictConfig:

@@ -1,6 +1,8 @@
 """What sweepers have in common that decide on the next runs by what the last ones gave."""
 
-from collections.abc import Mapping, Sequence
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError
-from ..runs import read_record
+from ..runs import Run, load_run
 
 
 class StudySweeper(Sweeper):
-    """Hands batches of jobs to the launcher, and looks at what came of them.
+    """Hands batches of jobs to the launcher, and looks at the records of their runs.
+
+    It keeps no state but these records. What it decides follows from them alone, so the same command after a kill
+    decides the same again, finds the finished runs in their folders, and trains only what is missing.
 
     Args:
         params: keys and their values or ranges, before those of the command line.
@@ -32,34 +37,63 @@ class StudySweeper(Sweeper):
         )
         self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
 
-    @property
-    def folder(self) -> Path:
-        """Of the study; made with the first job."""
-        return Path(self.config.hydra.sweep.dir)
-
-    def given(self, arguments: Sequence[str]) -> tuple[list[str], list[Override], list[int]]:
-        """The overrides that all runs share, those that sweep, and the seeds."""
+    def given(
+        self, arguments: Sequence[str], apart: Collection[str] = ()
+    ) -> tuple[list[str], list[Override], list[int]]:
+        """The overrides that all runs share, those that sweep, both without the keys `apart`; and the seeds."""
         mine = [f"{key}={value}" for key, value in self.params.items()]
-        overrides = {o.key_or_group: o for o in self.parser.parse_overrides([*mine, *arguments])}
-        seed = overrides.pop("seed", None)
-        fixed = [override.input_line for override in overrides.values() if not override.is_sweep_override()]
-        return fixed, [o for o in overrides.values() if o.is_sweep_override()], seeds_of(seed) if seed else [0]
+        self.overrides = {o.key_or_group: o for o in self.parser.parse_overrides([*mine, *arguments])}
+        rest = [override for key, override in self.overrides.items() if key != "seed" and key not in apart]
+        fixed = [override.input_line for override in rest if not override.is_sweep_override()]
+        seed = self.overrides.get("seed")
+        return fixed, [o for o in rest if o.is_sweep_override()], seeds_of(seed) if seed else [0]
 
-    def launch(self, jobs: Sequence[Sequence[str]]) -> list[Any]:
-        """Hydra's results, one for each job."""
+    def options(self, names: Sequence[str]) -> list[str]:
+        """Those of `names` that `regularizer=a,b` on the command line leaves; all of them without it."""
+        asked = self.overrides.get("regularizer")
+        chosen = list(names) if asked is None else _values(asked)
+        for name in chosen:
+            if name not in names:
+                raise UserError(f"regularizer={name} is not among this study's techniques: {', '.join(names)}")
+        return chosen
+
+    def space(self, knobs: Mapping[str, str] | None) -> list[Override]:
+        """Where the knobs of a technique are searched: as the command line says, else as `knobs` does."""
+        mine = self.parser.parse_overrides([f"{key}={value}" for key, value in (knobs or {}).items()])
+        return [self.overrides.get(override.key_or_group, override) for override in mine]
+
+    def launch(self, jobs: Sequence[Sequence[str]]) -> list[Run]:
+        """One run for each job."""
         jobs = [list(job) for job in jobs]
         if not self.jobs:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            folder = Path(self.config.hydra.sweep.dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, folder / "multirun.yaml")
         self.validate_batch_is_legal(jobs)
-        results = list(self.launcher.launch(jobs, initial_job_idx=self.jobs))
+        results = self.launcher.launch(jobs, initial_job_idx=self.jobs)
         self.jobs += len(jobs)
-        return results
+        for result in results:
+            _ = result.return_value  # raises what ended a job before it was a run
+        # of DDP's processes only the first has the returned values; the records are there for all
+        return [load_run(Path(result.hydra_cfg.hydra.runtime.output_dir)) for result in results]
 
-    def best(self, scores: Sequence[float]) -> int:
-        """The place of the best score; runs without one, which are NaN, come last."""
-        sign = 1 if self.config.mode == "min" else -1
-        return min(range(len(scores)), key=lambda i: (scores[i] != scores[i], sign * scores[i]))
+    def score(self, run: Run) -> float:
+        """The monitored metric of the chosen epoch; NaN of a run that did not complete."""
+        split, _, name = self.config.monitor.partition("/")
+        value = run.metric(split, name) if run.status == "completed" else None
+        return math.nan if value is None else float(value)
+
+    def best(self, scores: Sequence[float]) -> int | None:
+        """The place of the best score; None if all are NaN."""
+        known = [i for i, score in enumerate(scores) if not math.isnan(score)]
+        choose = min if self.config.mode == "min" else max
+        return choose(known, key=lambda i: scores[i], default=None)
+
+
+def say(sentence: str) -> None:
+    """Once: DDP's further processes run the same sweep."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(sentence, flush=True)
 
 
 def whole(name: str, value: object, least: int = 1) -> int:
@@ -73,24 +107,31 @@ def seeds_of(override: Override) -> list[int]:
     values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
     if not all(isinstance(value, int) and value >= 0 for value in values):
         raise UserError(f"{override.input_line}: seeds are averaged, not searched; give them as seed=range(3)")
-    return values
+    return list(dict.fromkeys(values))
 
 
-def suggest(trial: Any, override: Override) -> str:
-    """Optuna's draw for a sweep of Hydra's, as an override; numbers to four digits, so that folders can be read."""
-    name, sweep = override.get_key_element(), override.value()
+def suggest(trial: Any, override: Override, technique: str = "") -> str:
+    """Optuna's draw for a sweep of Hydra's, as an override; numbers to four digits, so that folders can be read.
+
+    The same key of two techniques is two things to Optuna. An override that does not sweep is taken as it is.
+    """
+    key, sweep = override.get_key_element(), override.value()
+    name = f"{technique}:{key}"
+    if not override.is_sweep_override():
+        return override.input_line
     if isinstance(sweep, IntervalSweep):
         log = "log" in sweep.tags
+        if sweep.start > sweep.end or (log and sweep.start <= 0):
+            raise UserError(f"{override.input_line} must go up, and on a log scale begin above 0")
         if isinstance(sweep.start, int) and isinstance(sweep.end, int):
-            return f"{name}={trial.suggest_int(name, sweep.start, sweep.end, log=log)}"
-        return f"{name}={trial.suggest_float(name, float(sweep.start), float(sweep.end), log=log):.4g}"
+            return f"{key}={trial.suggest_int(name, sweep.start, sweep.end, log=log)}"
+        return f"{key}={trial.suggest_float(name, float(sweep.start), float(sweep.end), log=log):.4g}"
     if isinstance(sweep, ChoiceSweep | RangeSweep):
-        return f"{name}={trial.suggest_categorical(name, list(override.sweep_string_iterator()))}"
+        return f"{key}={trial.suggest_categorical(name, _values(override))}"
     raise UserError(f"{override.input_line} is no range: write interval(a,b), tag(log,interval(a,b)) or choice(a,b)")
 
 
-def folder_of(result: Any) -> str | None:
-    """The folder of a run that completed."""
-    folder = result.hydra_cfg.hydra.runtime.output_dir
-    record = read_record(folder)
-    return folder if record is not None and record["status"] == "completed" else None
+def _values(override: Override) -> list[str]:
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [override.get_value_element_as_str()]

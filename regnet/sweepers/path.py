@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from ..errors import UserError
-from ..runs import read_record
-from .base import StudySweeper, folder_of, whole
+from ..runs import Run
+from .base import StudySweeper, say, whole
 
-USEFUL = 0.95  # of the loss of a network that knows nothing but how many classes there are
+SUFFIX = "-probes"
+USEFUL = 0.95  # of the loss of a network that has learned nothing from its inputs
 DECADES = 8  # that are looked through for the first strength
 
 
@@ -17,8 +19,10 @@ class PathSweeper(StudySweeper):
     """Trains at strengths λ_1 > λ_2 > ... > λ_n in equal ratios, each run from the chosen weights of the one before.
 
     λ_1 is the largest strength at which training still learns anything: the validation loss is below `USEFUL` times
-    that of equal probabilities, ln C (of a regression: of the mean). It is looked for from the configured strength on,
-    by tens, then by halves of the exponent; those runs are part of the study. Each seed has a path of its own.
+    that of a network which knows nothing of its inputs, as a run at 10^`DECADES` times the configured strength shows
+    it, and at most that of equal probabilities, ln C (of a regression: of the mean). It is looked for from the
+    configured strength on, by tens, then by halves of the exponent, on the first seed; those runs are in a study of
+    their own, ``<study>-probes``. Each seed has a path of its own.
 
     Args:
         key: of the strength, such as ``regularizer.proximal_l1.strength``.
@@ -29,29 +33,45 @@ class PathSweeper(StudySweeper):
     def __init__(self, key: str, points: int = 12, ratio: float = 1e-3) -> None:
         super().__init__()
         self.key, self.points, self.ratio = key, whole("points", points, 2), ratio
-        if not 0 < ratio < 1:
+        if not isinstance(ratio, int | float) or not 0 < ratio < 1:
             raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
     def sweep(self, arguments: list[str]) -> None:
         fixed, swept, seeds = self.given(arguments)
         if swept:
             raise UserError(f"{swept[0].input_line}: a path sweeps {self.key} by itself, and else only seeds")
-        fixed = [override for override in fixed if not override.startswith(f"{self.key}=")]
+        fixed = [override for override in fixed if override.lstrip("+").partition("=")[0] != self.key]
         start = OmegaConf.select(self.config, self.key)
         if not isinstance(start, int | float) or start <= 0:
             raise UserError(
                 f"hydra.sweeper.key={self.key} must name the strength of a chosen regularizer, and is {start}"
             )
-        largest = self._largest(float(start), lambda strength: self._is_useful(fixed, strength, seeds[0]))
-        print(f"path: {self.key} from {largest:g} down to {largest * self.ratio:g} in {self.points} steps", flush=True)
-        before: list[str | None] = [None] * len(seeds)
+        largest = self._largest(fixed, float(start), seeds[0])
+        say(f"path: {self.key} from {largest:g} down to {largest * self.ratio:g} in {self.points} steps")
+        before: list[Run | None] = [None] * len(seeds)
         for i in range(self.points):
             strength = _short(largest * self.ratio ** (i / (self.points - 1)))
             jobs = [self._job(fixed, strength, seed, warm) for seed, warm in zip(seeds, before, strict=True)]
-            before = [folder_of(result) or warm for result, warm in zip(self.launch(jobs), before, strict=True)]
+            runs = zip(self.launch(jobs), before, strict=True)
+            before = [run if run.status == "completed" else warm for run, warm in runs]
 
-    def _largest(self, start: float, useful: Callable[[float], bool]) -> float:
+    def _largest(self, fixed: Sequence[str], start: float, seed: int) -> float:
         """The largest useful strength, to a factor of 10^(1/4)."""
+        ignorant = self._loss(fixed, start * 10**DECADES, seed)
+        return self._edge(start, lambda strength: self._loss(fixed, strength, seed) < USEFUL * ignorant)
+
+    def _loss(self, fixed: Sequence[str], strength: float, seed: int) -> float:
+        """On validation, and at most that of equal probabilities, which also stands for a run that diverged."""
+        job = [*self._job(fixed, _short(strength), seed, None), f"study={self.config.study}{SUFFIX}"]
+        (run,) = self.launch([job])
+        if run.status == "failed":
+            raise UserError(f"{self.key}={_short(strength):g} failed, so that no path can begin: {run.reason}")
+        classes = run.config["data"]["num_classes"]
+        most = math.log(classes) if classes else 1.0
+        loss = run.metric("val", "loss")
+        return most if loss is None else min(loss, most)
+
+    def _edge(self, start: float, useful: Callable[[float], bool]) -> float:
         up = useful(start)
         strength = start
         for _ in range(DECADES):
@@ -61,25 +81,22 @@ class PathSweeper(StudySweeper):
             strength = following
         else:
             raise UserError(
-                f"{self.key}: no end of the useful strengths from {start:g} to {strength:g}; give another one"
+                f"{self.key}: training learns nothing at {start:g}, and still nothing at {strength:g}; "
+                "give it more epochs or another optimizer.lr"
             )
         low = math.log10(min(strength, following))
         for step in (0.5, 0.25):
             low += step if useful(10 ** (low + step)) else 0
         return _short(10**low)
 
-    def _is_useful(self, fixed: Sequence[str], strength: float, seed: int) -> bool:
-        (result,) = self.launch([self._job(fixed, _short(strength), seed, None)])
-        folder = folder_of(result)
-        if folder is None:
-            return False  # it diverged
-        record = read_record(folder)
-        classes = record["config"]["data"]["num_classes"]
-        return record["metrics"]["val"]["loss"] < USEFUL * (math.log(classes) if classes else 1.0)
-
-    def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: str | None) -> list[str]:
-        start = [] if warm is None else [f"warm_start='{warm}'"]
+    def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: Run | None) -> list[str]:
+        start = [] if warm is None else [f"warm_start={_quoted(warm.folder)}"]
         return [*fixed, f"{self.key}={strength:g}", *start, f"seed={seed}"]
+
+
+def _quoted(path: Path) -> str:
+    # in double quotes, which Hydra and YAML read alike
+    return '"' + str(path).replace('"', r"\"") + '"'
 
 
 def _short(value: float) -> float:

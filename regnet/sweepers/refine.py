@@ -1,18 +1,23 @@
 """`hydra/sweeper=refine`: a grid, then points between the best and its neighbours."""
 
+import math
 from itertools import product
 from statistics import fmean
 
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
-from .base import StudySweeper, whole
+from .base import StudySweeper, say, whole
+
+DECADE = 10
 
 
 class RefineSweeper(StudySweeper):
-    """Trains the whole grid, then `rounds` times the midpoints on both sides of the best value of one key.
+    """Trains the whole grid, then `rounds` times the points halfway from the best value of one key to its neighbours.
 
-    Every combination of the other swept keys has its own best. Seeds are averaged; validation decides.
+    Halfway is (a + b) / 2, and √(ab) where a and b are a decade or more apart. Every combination of the other swept
+    keys has its own best. Seeds are averaged; validation decides. A best value at the grid's edge stays there: the
+    report then says in which direction to look.
 
     Args:
         key: that is refined, of numbers, such as ``regularizer.dropout.rate``.
@@ -26,36 +31,45 @@ class RefineSweeper(StudySweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         fixed, swept, seeds = self.given(arguments)
-        grid = next((_numbers(override) for override in swept if override.key_or_group == self.key), None)
-        if grid is None or len(grid) < 3:
+        refined = next((override for override in swept if override.key_or_group == self.key), None)
+        grid = _numbers(refined) if refined else []
+        if len(grid) < 3:
             raise UserError(f"hydra.sweeper.key={self.key} must be swept over three numbers or more")
-        others = [list(o.sweep_string_iterator()) for o in swept if o.key_or_group != self.key]
-        names = [o.get_key_element() for o in swept if o.key_or_group != self.key]
-        arms = [tuple(f"{n}={v}" for n, v in zip(names, values, strict=True)) for values in product(*others)]
-        scores: dict[tuple[str, ...], dict[float, float]] = {arm: {} for arm in arms}
-        wanted = dict.fromkeys(arms, grid)
+        name = refined.get_key_element()
+        others = [[f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()] for o in swept if o is not refined]
+        scores: dict[tuple[str, ...], dict[float, float]] = {arm: {} for arm in product(*others)}
+        wanted = dict.fromkeys(scores, grid)
         for number in range(self.rounds + 1):
-            points = [(arm, value) for arm in arms for value in wanted[arm]]
-            results = iter(
-                self.launch([[*fixed, *arm, f"{self.key}={v:g}", f"seed={s}"] for arm, v in points for s in seeds])
-            )
+            points = [(arm, value) for arm, values in wanted.items() for value in values]
+            runs = iter(self.launch([[*fixed, *arm, f"{name}={v:g}", f"seed={s}"] for arm, v in points for s in seeds]))
             for arm, value in points:
-                scores[arm][value] = fmean(float(next(results).return_value) for _ in seeds)
-            for arm in arms:
-                wanted[arm] = self._between(scores[arm])
-                best = list(scores[arm])[self.best(list(scores[arm].values()))]
+                scores[arm][value] = fmean(self.score(next(runs)) for _ in seeds)
+            wanted = {}
+            for arm, own in scores.items():
+                if (place := self.best(list(own.values()))) is None:
+                    say(f"refine: no value of {' '.join([*arm, self.key])} completed on all seeds")
+                    continue
+                best = list(own)[place]
+                wanted[arm] = _around(best, sorted(own))
                 told = " ".join([*arm, f"{self.key}={best:g}"])
-                print(f"refine: round {number + 1}, best {self.config.monitor} {scores[arm][best]:.4g} at {told}")
+                say(f"refine: round {number + 1}, best {self.config.monitor} {own[best]:.4g} at {told}")
+            if not wanted:
+                return
 
-    def _between(self, scores: dict[float, float]) -> list[float]:
-        values = sorted(scores)
-        place = values.index(list(scores)[self.best(list(scores.values()))])
-        near = [values[i] for i in (place - 1, place + 1) if 0 <= i < len(values)]
-        return [float(f"{(values[place] + other) / 2:.4g}") for other in near]
+
+def _around(best: float, values: list[float]) -> list[float]:
+    """Halfway from the best to its neighbours among `values`."""
+    place = values.index(best)
+    neighbours = [values[i] for i in (place - 1, place + 1) if 0 <= i < len(values)]
+    return [float(f"{_halfway(*sorted((best, other))):.4g}") for other in neighbours]
+
+
+def _halfway(a: float, b: float) -> float:
+    return math.sqrt(a * b) if 0 < DECADE * a <= b else (a + b) / 2
 
 
 def _numbers(override: Override) -> list[float]:
     values = list(override.sweep_iterator())
     if not all(isinstance(value, int | float) for value in values):
         raise UserError(f"{override.input_line} must be numbers, as it is refined")
-    return [float(value) for value in values]
+    return list(dict.fromkeys(map(float, values)))

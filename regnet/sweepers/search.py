@@ -8,22 +8,19 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
 
 from ..errors import UserError
-from .base import StudySweeper, suggest, whole
+from .base import StudySweeper, say, suggest, whole
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
 Group = Mapping[str, Mapping[str, str]]  # techniques of which at most one is on: their knobs and where to search
 NONE = "none"
-CUT_OFF = "cut off"
 
 
 @dataclass
@@ -34,18 +31,24 @@ class Candidate:
     overrides: list[str]
     scores: list[float] = field(default_factory=list)
 
+    @property
+    def mean(self) -> float:
+        return fmean(self.scores)
+
 
 class SearchSweeper(StudySweeper):
     """Asks Optuna for `together` trials at a time, trains them seed by seed, drops the hopeless ones, tells the rest.
 
     The search space: every sweep on the command line (``optimizer.lr=tag(log,interval(1e-4,1e-2))``,
-    ``model.norm=choice(none,batch)``), those in `params`, and `techniques`. What was learned is kept in the study's
-    folder after each trial: the same command goes on after a kill, and a larger `trials` continues the search.
+    ``model.norm=choice(none,batch)``), those in `params`, and `techniques`. Draws follow from `sampler_seed` and the
+    scores so far: the same command draws the same trials again, finds their runs finished, and goes on after a kill;
+    a larger `trials` continues the search.
 
     Args:
         trials: in all.
         together: trials that are trained at the same time; they are drawn before any of them is known.
         techniques: groups of options of `regularizer`, of which at most one is on, each with its knobs.
+            ``regularizer=none,l2`` on the command line leaves these; a knob there replaces that of the group.
         params: other keys and where to search.
         prune: drops a trial, before its other seeds are trained, that is worse so far than the median of the others.
         sampler_seed: of Optuna's sampler.
@@ -62,98 +65,102 @@ class SearchSweeper(StudySweeper):
     ) -> None:
         super().__init__(params)
         self.trials, self.together = whole("trials", trials), whole("together", together)
-        self.techniques, self.prune, self.sampler_seed = list(techniques or ()), prune, sampler_seed
+        self.prune, self.sampler_seed = prune, whole("sampler_seed", sampler_seed, 0)
+        self.techniques = [{name: knobs or {} for name, knobs in group.items()} for group in techniques or ()]
 
     def sweep(self, arguments: list[str]) -> None:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the group argument
-        fixed, searched, seeds = self.given(arguments)
-        if not searched and not self.techniques:
+        knobs = {key for group in self.techniques for own in group.values() for key in own}
+        fixed, searched, seeds = self.given(arguments, {"regularizer", *knobs} if self.techniques else ())
+        groups = self._groups()
+        if not searched and not groups:
             raise UserError(
                 "hydra/sweeper=search has nothing to search: give hydra.sweeper.techniques, or a key with "
                 "interval(a,b) or choice(a,b), such as 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        study = self._study(self.folder)
-        while (left := self.trials - _finished(study)) > 0:
-            batch = [self._candidate(study.ask(), fixed, searched) for _ in range(min(left, self.together))]
+        study = self._study()
+        self._check(fixed, searched, groups)
+        found: list[Candidate] = []
+        while (left := self.trials - len(found)) > 0:
+            batch = [self._candidate(study.ask(), fixed, searched, groups) for _ in range(min(left, self.together))]
             self._train(study, batch, seeds)
-        self._tell(study)
+            found += batch
+        self._tell(found, fixed, len(seeds))
 
-    def _study(self, folder: Path) -> "Study":
-        """The search so far; trials that were cut off are drawn again."""
+    def _groups(self) -> list[dict[str, list[Override]]]:
+        """The groups that the command line leaves, their knobs as overrides."""
+        if not self.techniques:
+            return []
+        left = self.options([NONE, *(name for group in self.techniques for name in group)])
+        groups = [{name: self.space(knobs) for name, knobs in g.items() if name in left} for g in self.techniques]
+        return list(filter(None, groups))
+
+    def _study(self) -> "Study":
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-        from optuna.trial import TrialState
 
-        study = optuna.create_study(
-            study_name="search",
-            storage=JournalStorage(JournalFileBackend(str(folder / "search.log"))),
-            load_if_exists=True,
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the group argument
+        return optuna.create_study(
             direction="minimize" if self.config.mode == "min" else "maximize",
             sampler=optuna.samplers.TPESampler(seed=self.sampler_seed, multivariate=True, group=True),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=self.together) if self.prune else None,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=self.together),
         )
-        if study.trials:
-            study.sampler.reseed_rng()  # other draws than those of the trials before
-        for trial in study.get_trials(states=[TrialState.RUNNING]):
-            study.enqueue_trial(trial.params)
-            study.set_user_attr(f"{CUT_OFF} {trial.number}", True)
-            study.tell(trial.number, state=TrialState.FAIL)
-        return study
 
-    def _candidate(self, trial: "Trial", fixed: Sequence[str], searched: Sequence[Override]) -> Candidate:
+    def _check(
+        self, fixed: Sequence[str], searched: Sequence[Override], groups: Sequence[dict[str, list[Override]]]
+    ) -> None:
+        """Composes every technique once, as its first trial may come late in the search."""
+        import optuna
+
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        options = [([f"regularizer={name}"], knobs) for group in groups for name, knobs in group.items()]
+        jobs = []
+        for technique, knobs in options or [([], [])]:
+            trial = study.ask()
+            jobs.append([*fixed, *technique, *(suggest(trial, override) for override in (*searched, *knobs))])
+        self.validate_batch_is_legal(jobs)
+
+    def _candidate(
+        self,
+        trial: "Trial",
+        fixed: Sequence[str],
+        searched: Sequence[Override],
+        groups: Sequence[dict[str, list[Override]]],
+    ) -> Candidate:
         own = [suggest(trial, override) for override in searched]
         chosen = []
-        for group in self.techniques:
+        for group in groups:
             option = trial.suggest_categorical("/".join(group), [NONE, *group])
-            if option == NONE:
-                continue
-            chosen.append(option)
-            knobs = self.parser.parse_overrides([f"{key}={value}" for key, value in group[option].items()])
-            own += [suggest(trial, knob) for knob in knobs]
+            if option != NONE:
+                chosen.append(option)
+                own += [suggest(trial, knob, option) for knob in group[option]]
         techniques = [f"regularizer=[{','.join(chosen)}]" if chosen else "regularizer=none"] if self.techniques else []
         return Candidate(trial, [*fixed, *techniques, *own])
 
-    def _train(self, study: "Study", batch: list[Candidate], seeds: Sequence[int]) -> None:
+    def _train(self, study: "Study", batch: Sequence[Candidate], seeds: Sequence[int]) -> None:
         """All of the batch on the first seed, those that are worth it on all others at once."""
         from optuna.trial import TrialState
 
         for step, some in enumerate(filter(None, (seeds[:1], seeds[1:]))):
-            jobs = [[*candidate.overrides, f"seed={seed}"] for candidate in batch for seed in some]
-            results = iter(self.launch(jobs))
-            alive = []
+            runs = iter(self.launch([[*candidate.overrides, f"seed={seed}"] for candidate in batch for seed in some]))
             for candidate in batch:
-                candidate.scores += [float(next(results).return_value) for _ in some]
-                score = fmean(candidate.scores)
-                if not math.isfinite(score):  # it failed or diverged on a seed, as its record tells
-                    study.tell(candidate.trial, state=TrialState.FAIL)
-                    continue
-                candidate.trial.report(score, step)
-                if len(candidate.scores) < len(seeds) and candidate.trial.should_prune():
-                    study.tell(candidate.trial, state=TrialState.PRUNED)
-                    continue
-                alive.append(candidate)
-            batch = alive
+                candidate.scores += [self.score(next(runs)) for _ in some]
+                candidate.trial.report(candidate.mean, step)
+            hopeless = [c for c in batch if math.isnan(c.mean) or (len(c.scores) < len(seeds) and self._prunes(c))]
+            for candidate in hopeless:  # the sampler learns from these too, also where a run diverged
+                study.tell(candidate.trial, state=TrialState.PRUNED)
+            batch = [candidate for candidate in batch if candidate not in hopeless]
         for candidate in batch:
-            study.tell(candidate.trial, fmean(candidate.scores))
+            study.tell(candidate.trial, candidate.mean)
 
-    def _tell(self, study: "Study") -> None:
-        from optuna.trial import TrialState
+    def _prunes(self, candidate: Candidate) -> bool:
+        return self.prune and candidate.trial.should_prune()
 
-        counts = {state: len(study.get_trials(states=[state])) for state in (TrialState.COMPLETE, TrialState.PRUNED)}
-        print(f"search: {counts[TrialState.COMPLETE]} trials complete, {counts[TrialState.PRUNED]} pruned")
-        if counts[TrialState.COMPLETE]:
-            best = study.best_trial
-            OmegaConf.save({"value": best.value, "params": dict(best.params)}, self.folder / "search.yaml")
-            chosen = " ".join(f"{key}={value}" for key, value in best.params.items() if value != NONE)
-            print(f"search: best {self.config.monitor} {best.value:.4g}: {chosen}")
-
-
-def _finished(study: "Study") -> int:
-    """Trials that count: those that failed too, but not those that were cut off and are drawn again."""
-    finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    return finished - sum(name.startswith(CUT_OFF) for name in study.user_attrs)
+    def _tell(self, found: Sequence[Candidate], fixed: Sequence[str], seeds: int) -> None:
+        broken = [candidate for candidate in found if math.isnan(candidate.mean)]
+        complete = [candidate for candidate in found if candidate not in broken and len(candidate.scores) == seeds]
+        pruned = len(found) - len(broken) - len(complete)
+        told = f", {len(broken)} failed or diverged" if broken else ""
+        say(f"search: {len(complete)} trials complete, {pruned} pruned{told}")
+        if complete:
+            best = complete[self.best([candidate.mean for candidate in complete])]
+            say(f"search: best {self.config.monitor} {best.mean:.4g}: {' '.join(best.overrides[len(fixed) :])}")

@@ -2,9 +2,11 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
-from .base import StudySweeper, suggest, whole
+from hydra.core.override_parser.types import Override
+
+from ..errors import UserError
+from .base import StudySweeper, say, suggest, whole
 
 SUFFIX = "-tuning"
 
@@ -19,7 +21,8 @@ class TuneSweeper(StudySweeper):
     no arm profits from the luck of its own choice. The trials are in a study of their own, ``<study>-tuning``.
 
     Args:
-        arms: what is compared: a value of `regularizer`, and where to search its knobs.
+        arms: what is compared: a value of `regularizer`, and where to search its knobs. ``regularizer=none,l2`` on the
+            command line leaves these two; a knob on the command line has its value or range from there.
         params: nuisance parameters and where to search.
         trials: for each arm.
     """
@@ -31,31 +34,40 @@ class TuneSweeper(StudySweeper):
         self.arms, self.trials = dict(arms), whole("trials", trials)
 
     def sweep(self, arguments: list[str]) -> None:
-        fixed, nuisance, seeds = self.given(arguments)
-        first, rest = seeds[0], seeds[1:] or [seeds[0] + 1]
-        candidates = {arm: self._drawn(arm, nuisance) for arm in self.arms}
+        knobs = {key for own in self.arms.values() for key in own or ()}
+        fixed, nuisance, (first, *rest) = self.given(arguments, apart={"regularizer", *knobs})
+        if not rest:
+            raise UserError(f"seed={first} is one only: the first tunes and the others compare; give seed=range(6)")
+        drawn = {arm: self._drawn(arm, nuisance) for arm in self.options(list(self.arms))}
         study = f"study={self.config.study}{SUFFIX}"
-        results = iter(
-            self.launch([[*fixed, *own, f"seed={first}", study] for drawn in candidates.values() for own in drawn])
-        )
-        chosen = {}
-        for arm, drawn in candidates.items():
-            scores = [float(next(results).return_value) for _ in drawn]
-            chosen[arm] = drawn[self.best(scores)]
-            print(f"tune: {arm} {self.config.monitor} {scores[self.best(scores)]:.4g}  {' '.join(chosen[arm][1:])}")
-        self.launch([[*fixed, *own, f"seed={seed}"] for own in chosen.values() for seed in rest])
+        jobs = [[*fixed, *own, f"seed={first}", study] for trials in drawn.values() for own in trials]
+        runs = iter(self.launch(jobs))
+        chosen = []
+        for arm, trials in drawn.items():
+            scores = [self.score(next(runs)) for _ in trials]
+            best = self.best(scores)
+            if best is None:
+                say(f"tune: {arm}: no trial completed, so it is trained as in the first")
+            else:
+                say(f"tune: {arm} {self.config.monitor} {scores[best]:.4g}  {' '.join(trials[best][1:])}")
+            chosen.append(trials[best or 0])
+        self.launch([[*fixed, *own, f"seed={seed}"] for own in chosen for seed in rest])
 
-    def _drawn(self, arm: str, nuisance: list[Any]) -> list[list[str]]:
+    def _drawn(self, arm: str, nuisance: list[Override]) -> list[list[str]]:
         """The trials of an arm, as overrides; the arms' nuisance parameters are drawn alike."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        knobs = self.parser.parse_overrides([f"{key}={value}" for key, value in (self.arms[arm] or {}).items()])
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the sampler
-        study = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=0, warn_independent_sampling=False))
+        sampler = optuna.samplers.QMCSampler(
+            qmc_type="halton", scramble=True, seed=0, warn_independent_sampling=False
+        )  # of Sobol's points the first is a corner of the space, and a scramble moves each dimension with all others
+        study = optuna.create_study(sampler=sampler)
+        space = [*nuisance, *self.space(self.arms[arm])]
         trials = []
-        for _ in range(self.trials):
+        for _ in range(self.trials + 1):
             trial = study.ask()
-            trials.append([f"regularizer={arm}", *(suggest(trial, o) for o in (*nuisance, *knobs))])
+            trials.append((f"regularizer={arm}", *(suggest(trial, override) for override in space)))
             study.tell(trial, 0.0)
-        return list({tuple(one): one for one in trials}.values())
+        # the first is drawn at random and shows Optuna the space; what has nothing to tune has one trial
+        return [list(trial) for trial in dict.fromkeys(trials[1:])]
