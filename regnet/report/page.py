@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 
 from ..runs import Run
 from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
@@ -32,8 +33,9 @@ class Picture:
     study: int | None = None
 
 
-def html(told: Content, pictures: Sequence[Picture], title: str) -> str:
+def html(told: Content, pictures: Sequence[Picture]) -> str:
     """The whole page: the answer, the tables, the figures, every run."""
+    title = _title(told.runs)
     parts = [f"<h1>{escape(title)}</h1>", _counts(told.runs)]
     if len(told.sections) > 1:
         parts += _answer([*told.headlines, *([told.ranking.sentence()] if told.ranking else [])], "answer all")
@@ -64,6 +66,11 @@ def write(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _title(runs: Sequence[Run]) -> str:
+    names = list(dict.fromkeys(run.folder.resolve().parent.name for run in runs))
+    return shorten(f"{'Study' if len(names) == 1 else 'Studies'} {', '.join(names)}", 120, placeholder=" …")
 
 
 def _counts(runs: Sequence[Run]) -> str:

@@ -27,7 +27,7 @@ def publish(told: Content, folder: Path) -> Path:
         figures.mkdir(parents=True, exist_ok=True)
         before = _figures_of(page)
         pictures = _drawn(told, figures)
-        write(page, html(told, pictures, f"Study {folder.resolve().name}"))
+        write(page, html(told, pictures))
         for name in before - {picture.name for picture in pictures}:
             for file in (figures / f"{name}.png", figures / f"{name}.pdf"):
                 file.unlink(missing_ok=True)

@@ -58,7 +58,8 @@ def test_the_page_is_one_well_formed_file_that_asks_no_host_and_escapes(sweep, t
 
 def test_the_answer_comes_first_and_each_arm_has_its_comparison():
     told = content(list(find_runs(KNOWN / "techniques")))
-    page = html(told, [], "Study")
+    page = html(told, [])
+    assert "<h1>Study techniques</h1>" in page
     assert page.index("On test it gains 3.00 percentage points over none") < page.index("<table>")
     row = re.search(r"<tr[^>]*><td[^>]*>★ l2</td>.*", page)[0]
     assert re.findall(r">([^<>]+)</td>", row)[:7] == [
@@ -72,7 +73,7 @@ def test_several_studies_have_their_headlines_above_all(tmp_path):
     for size in (100, 200):
         for name in ("none", "l2"):
             add_run(tmp_path, [f"regularizer={name}", f"data.train_size={size}"], classification(0.9))
-    page = html(content(list(find_runs(tmp_path))), [], "Study")
+    page = html(content(list(find_runs(tmp_path))), [])
     for size in (100, 200):
         headline = page.index(f"<p>data.train_size={size}: Best by validation: ")
         assert headline < page.index("<h2>data.train_size=100</h2>")
