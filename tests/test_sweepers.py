@@ -285,6 +285,8 @@ def test_a_mistake_is_told_before_anything_is_trained(arguments, sentence, tmp_p
         (TUNE, ["seed=3"], r"seed=3 is one only: the first tunes and the others compare; give seed=range\(6\)"),
         (TUNE, ["seed=0,1", "regularizer=none,l3"], r"regularizer=l3 is not among .* none, l2, dropout"),
         (TUNE.replace("l2.strength", "l2.strenght"), ["seed=0,1"], r"regularizer\.l2 has no key strenght"),
+        (TUNE.replace("none: {}", "none: 3"), ["seed=0,1"], r"hydra\.sweeper\.arms: .*'none': 3.* must be like"),
+        (SEARCH.replace("augment: {}", "augment"), [], r"hydra\.sweeper\.techniques: augment must be like"),
         (TUNE.replace("l2:", "l3:"), ["seed=0,1"], r"regularizer=l3: l3 is not one of"),
         (SEARCH.replace("l1.strength", "l1.strenght"), [], r"regularizer\.l1 has no key strenght"),
         (SEARCH.replace("augment", "augmnt"), [], r"augmnt is not one of .* mean augment"),

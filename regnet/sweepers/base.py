@@ -57,9 +57,9 @@ class StudySweeper(Sweeper):
                 raise UserError(f"regularizer={name} is not among this study's techniques: {', '.join(names)}")
         return chosen
 
-    def space(self, knobs: Mapping[str, str] | None) -> list[Override]:
+    def space(self, knobs: Mapping[str, str]) -> list[Override]:
         """Where the knobs of a technique are searched: as the command line says, else as `knobs` does."""
-        mine = self.parser.parse_overrides([f"{key}={value}" for key, value in (knobs or {}).items()])
+        mine = self.parser.parse_overrides([f"{key}={value}" for key, value in knobs.items()])
         return [self.overrides.get(override.key_or_group, override) for override in mine]
 
     def launch(self, jobs: Sequence[Sequence[str]]) -> list[Run]:
@@ -101,6 +101,13 @@ def whole(name: str, value: object, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f"hydra.sweeper.{name}={value} must be a whole number >= {least}")
     return value
+
+
+def knobs_of(setting: str, given: object) -> dict[str, dict[str, str]]:
+    """Options of `regularizer` and where to search the knobs of each. Raises UserError."""
+    if not isinstance(given, Mapping) or not all(isinstance(knobs, Mapping | None) for knobs in given.values()):
+        raise UserError(f"hydra.sweeper.{setting}: {given} must be like {{none: {{}}, l2: {{KEY: interval(a,b)}}}}")
+    return {name: dict(knobs or {}) for name, knobs in given.items()}
 
 
 def seeds_of(override: Override) -> list[int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
-from .base import StudySweeper, say, suggest, whole
+from .base import StudySweeper, knobs_of, say, suggest, whole
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -42,7 +42,7 @@ class SearchSweeper(StudySweeper):
     The search space: every sweep on the command line (``optimizer.lr=tag(log,interval(1e-4,1e-2))``,
     ``model.norm=choice(none,batch)``), those in `params`, and `techniques`. Draws follow from `sampler_seed` and the
     scores so far: the same command draws the same trials again, finds their runs finished, and goes on after a kill;
-    a larger `trials` continues the search.
+    a larger `trials` continues the search. Another space is another search, which shares what runs it can.
 
     Args:
         trials: in all.
@@ -66,7 +66,7 @@ class SearchSweeper(StudySweeper):
         super().__init__(params)
         self.trials, self.together = whole("trials", trials), whole("together", together)
         self.prune, self.sampler_seed = prune, whole("sampler_seed", sampler_seed, 0)
-        self.techniques = [{name: knobs or {} for name, knobs in group.items()} for group in techniques or ()]
+        self.techniques = [knobs_of("techniques", group) for group in techniques or ()]
 
     def sweep(self, arguments: list[str]) -> None:
         knobs = {key for group in self.techniques for own in group.values() for key in own}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
-from .base import StudySweeper, say, suggest, whole
+from .base import StudySweeper, knobs_of, say, suggest, whole
 
 SUFFIX = "-tuning"
 
@@ -31,10 +31,10 @@ class TuneSweeper(StudySweeper):
         self, arms: Mapping[str, Mapping[str, str]], params: Mapping[str, str] | None = None, trials: int = 8
     ) -> None:
         super().__init__(params)
-        self.arms, self.trials = dict(arms), whole("trials", trials)
+        self.arms, self.trials = knobs_of("arms", arms), whole("trials", trials)
 
     def sweep(self, arguments: list[str]) -> None:
-        knobs = {key for own in self.arms.values() for key in own or ()}
+        knobs = {key for own in self.arms.values() for key in own}
         fixed, nuisance, (first, *rest) = self.given(arguments, apart={"regularizer", *knobs})
         if not rest:
             raise UserError(f"seed={first} is one only: the first tunes and the others compare; give seed=range(6)")
