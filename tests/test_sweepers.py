@@ -68,6 +68,15 @@ def test_each_run_of_a_path_begins_where_the_one_before_was_chosen(path):
         assert earlier["started"] <= kept["started"]
 
 
+def test_a_path_can_go_up_each_run_from_a_weaker_one(tmp_path):
+    done = train("-m", *QUICK, *PATH, "hydra.sweeper.points=2", "hydra.sweeper.up=true", cwd=tmp_path)
+    assert done.code == 0, done.out + done.err
+    assert re.search(rf"^path: {L1} from \S+ up to \S+ in 2 steps$", done.out, re.M)
+    (stronger,) = (kept for kept in runs(tmp_path) if value(kept, "warm_start"))
+    weaker = record(Path(value(stronger, "warm_start")))
+    assert float(value(stronger, L1)) == pytest.approx(1000 * float(value(weaker, L1)), rel=0.01)
+
+
 def test_a_path_of_unequal_classes_begins_where_more_than_their_shares_is_learned(tmp_path):
     """Whatever the strength, biases learn how often each class is: of 9:1 that gives 0.33, far below ln 2."""
     rows = [f"{i % 10 / 10},{'ab'[i % 10 == 0]}" for i in range(300)]

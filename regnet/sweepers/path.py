@@ -1,4 +1,4 @@
-"""`hydra/sweeper=path`: a regularization path, from the largest useful strength down, each run begun at the last."""
+"""`hydra/sweeper=path`: a regularization path between the largest useful strength and a small part of it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,6 +18,10 @@ DECADES = 8  # that are looked through for the first strength
 class PathSweeper(StudySweeper):
     """Trains at strengths λ_1 > λ_2 > ... > λ_n in equal ratios, each run from the chosen weights of the one before.
 
+    With `up` it goes from λ_n to λ_1: from dense to sparse. A convex model has the same path both ways. A network has
+    not: a unit without weights gets no gradient, and stays lost when the strength falls. LassoNet (Lemhadri et al.
+    2021) goes from dense to sparse.
+
     λ_1 is the largest strength at which training still learns anything: the validation loss is below `USEFUL` times
     that of a network which knows nothing of its inputs, as a run at 10^`DECADES` times the configured strength shows
     it, and at most that of equal probabilities, ln C (of a regression: of the mean). It is looked for from the
@@ -28,11 +32,12 @@ class PathSweeper(StudySweeper):
         key: of the strength, such as ``regularizer.proximal_l1.strength``.
         points: n.
         ratio: λ_n / λ_1.
+        up: whether the smallest comes first.
     """
 
-    def __init__(self, key: str, points: int = 12, ratio: float = 1e-3) -> None:
+    def __init__(self, key: str, points: int = 12, ratio: float = 1e-3, up: bool = False) -> None:
         super().__init__()
-        self.key, self.points, self.ratio = key, whole("points", points, 2), ratio
+        self.key, self.points, self.ratio, self.up = key, whole("points", points, 2), ratio, up
         if not isinstance(ratio, int | float) or not 0 < ratio < 1:
             raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
