@@ -69,7 +69,9 @@ def test_each_run_of_a_path_begins_where_the_one_before_was_chosen(path):
 
 
 def test_a_path_can_go_up_each_run_from_a_weaker_one(tmp_path):
-    done = train("-m", *QUICK, *PATH, "hydra.sweeper.points=2", "hydra.sweeper.up=true", cwd=tmp_path)
+    done = train(
+        "-m", *QUICK, *PATH, "optimizer.lr=0.05", "hydra.sweeper.points=2", "hydra.sweeper.up=true", cwd=tmp_path
+    )
     assert done.code == 0, done.out + done.err
     assert re.search(rf"^path: {L1} from \S+ up to \S+ in 2 steps$", done.out, re.M)
     (stronger,) = (kept for kept in runs(tmp_path) if value(kept, "warm_start"))
