@@ -43,6 +43,11 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     except (UserError, HydraException, OmegaConfBaseException) as error:
         stop(error, config_name)
     except ValueError as error:
+        if "Only one of --run" in str(error):
+            stop(
+                UserError("-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"),
+                config_name,
+            )
         if "Config group override must be" not in str(error):
             raise
         stop(ConfigCompositionException(str(error)), config_name)  # Hydra's own kind for all else that is not there

@@ -35,6 +35,7 @@ CHOICES = [
     ("optimizer=adamm", r"adamm is not one of adam, adamw, sgd; did you mean adam\?"),
     ("experiment=nope", r"experiment=nope: nope is not one of .*small_digits"),
     ("regularizer=null", r"takes the name of an option, and null is none"),
+    ("-m seed=1,2 --cfg job", r"-m with --cfg, --info or --shell-completion: .* leave -m out"),
     ("-m regularizer=l33,l2", r"regularizer=l33: .*; did you mean l0 or l1 or l2\?"),
 ]
 KEYS = [

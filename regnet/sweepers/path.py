@@ -52,10 +52,12 @@ class PathSweeper(StudySweeper):
                 f"hydra.sweeper.key={self.key} must name the strength of a chosen regularizer, and is {start}"
             )
         largest = self._largest(fixed, float(start), seeds[0])
-        say(f"path: {self.key} from {largest:g} down to {largest * self.ratio:g} in {self.points} steps")
+        strengths = [_short(largest * self.ratio ** (i / (self.points - 1))) for i in range(self.points)]
+        strengths = strengths[::-1] if self.up else strengths
+        way = f"from {strengths[0]:g} {'up' if self.up else 'down'} to {strengths[-1]:g}"
+        say(f"path: {self.key} {way} in {self.points} steps")
         before: list[Run | None] = [None] * len(seeds)
-        for i in range(self.points):
-            strength = _short(largest * self.ratio ** (i / (self.points - 1)))
+        for strength in strengths:
             jobs = [self._job(fixed, strength, seed, warm) for seed, warm in zip(seeds, before, strict=True)]
             runs = zip(self.launch(jobs), before, strict=True)
             before = [run if run.status == "completed" else warm for run, warm in runs]
