@@ -390,3 +390,9 @@ def test_the_same_runs_give_the_same_files_and_nothing_is_cut_off(tmp_path):
         picture = imread(BytesIO(files["png"]))[..., :3]
         edges = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
         assert all((edge == 1).all() for edge in edges)
+
+
+def test_the_amount_of_data_is_not_shortened():
+    assert [style.short(value) for value in (0.123456, 1e-5, 999, 1000, 50000)] == [
+        "0.123", "1e-05", "999", "1000", "50000"
+    ]  # fmt: skip

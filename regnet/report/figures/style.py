@@ -114,10 +114,15 @@ def positions_axis(axes: Axes, positions: Sequence[float], decades: bool) -> Non
     positions = sorted(set(positions))
     places = axes.xaxis.get_transform().transform(positions)
     if min(right - left for left, right in pairwise(places)) * TICKS >= places[-1] - places[0]:
-        axes.set_xticks(positions, [f"{value:.3g}" for value in positions], minor=False)
+        axes.set_xticks(positions, [short(value) for value in positions], minor=False)
         axes.set_xticks([], minor=True)
         if len(positions) > 7:
             axes.tick_params(axis="x", labelrotation=45)
+
+
+def short(value: float) -> str:
+    """0.123456 as 0.123, but 10000 as it is."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:g}"
 
 
 def logarithmic(axes: Axes, positions: Sequence[float]) -> None:
