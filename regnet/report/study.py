@@ -19,7 +19,7 @@ FILLED_IN = {
     "num_samples",
     "schema",
 }  # not yet there where a run failed early
-
+ENOUGH = 3  # results of an arm, that its mean is no luck of single runs
 
 Pairing = tuple[object, object]  # the seed and the split of a run
 
@@ -80,8 +80,9 @@ class Study:
 
         Accuracy: higher is better; rmse and loss: lower. Equal means are parted by the lower mean
         validation loss. An arm of which some runs did not complete comes after all that did as a whole: the
-        mean of those that survived is too good. So does one with at most half of the runs of the arm that has most,
-        as a search leaves them that gives up on a trial after its first seed: the best of many single runs is lucky.
+        mean of those that survived is too good. After both comes one with a single result or two, at most half as
+        many as another arm has: so a search leaves the trials that it gives up after their first seed, and the best
+        of many single runs is lucky. Three count, however many another arm has, as a baseline of earlier studies.
         The test split plays no part: it would then no longer be a test.
         """
         return next((arm for arm in self.arms if arm.values("val", self.metric)), None)
@@ -191,14 +192,15 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
     return Study(tuple(shared), metric, tuple(arms))
 
 
-def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, float, float]]:
+def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:
     def mean(values: Sequence[float], sign: int = 1) -> float:
         return sign * statistics.fmean(values) if values else float("inf")
 
-    def key(arm: Arm) -> tuple[bool, float, float]:
+    def key(arm: Arm) -> tuple[bool, bool, float, float]:
         scores = arm.values("val", metric)
-        partial = len(scores) < len(arm.runs) or most >= 2 * len(scores)
-        return partial, mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
+        few = len(scores) < ENOUGH and 2 * len(scores) <= most
+        partial = len(scores) < len(arm.runs)
+        return few, partial, mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
 
     return key
 

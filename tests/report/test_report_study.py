@@ -182,6 +182,21 @@ def test_a_lucky_single_seed_is_not_chosen_before_means_over_several(tmp_path):
     assert order == ["dropout", "l2", "l1", "mixup"]  # mixup's two are half of l2's four
 
 
+def test_a_baseline_with_many_seeds_does_not_pass_over_arms_of_three(tmp_path):
+    for name, (seeds, score) in {"none": (10, 0.90), "l2": (3, 0.93), "l1": (2, 0.99)}.items():
+        for seed in range(seeds):
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(score))
+    assert [arm.label for arm in studies(find_runs(tmp_path))[0].arms] == ["l2", "none", "l1"]
+
+
+def test_where_every_arm_lost_runs_a_single_survivor_is_not_best(tmp_path):
+    for name, (survivors, score) in {"l2": (1, 0.99), "none": (3, 0.90)}.items():
+        for seed in range(4):
+            lost = (None, "diverged") if seed >= survivors else (classification(score),)
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], *lost)
+    assert studies(find_runs(tmp_path))[0].best().label == "none"
+
+
 def test_lower_rmse_is_better(tmp_path):
     add_run(tmp_path, ["regularizer=l1", "seed=0"], regression(60.0))
     add_run(tmp_path, ["regularizer=l2", "seed=0"], regression(50.0))
