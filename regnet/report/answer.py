@@ -9,7 +9,7 @@ from .statistics import seeds_needed
 from .study import Arm, Study, short_keys
 
 LISTED = 200  # letters of the names of arms in one sentence
-MOST = 200  # seeds; a difference that needs more of them is called none
+MOST = 200  # seeds; how many more than that a difference needs is of no use to anyone
 CHEAPER = 0.9  # of the best arm's seconds
 
 
@@ -130,7 +130,7 @@ def _unclear(pair: Comparison) -> bool:
 
 def _gained(gain: Comparison) -> str:
     if gain.interval is None:
-        return f"It shares no seed with {gain.baseline.label}: no gain is known."
+        return f"It shares no seed and split with {gain.baseline.label}: no gain is known."
     mean, half = gain.interval
     word = "gains" if mean >= 0 else "loses"
     amount = f"On test it {word} {_value(abs(mean), gain.metric, of='difference')}"
@@ -138,8 +138,11 @@ def _gained(gain: Comparison) -> str:
     if half is None:
         return f"{amount} {over}, on one seed."
     low, high = (_value(end, gain.metric, signed=True) for end in (mean - half, mean + half))
+    spread = f"95 % interval {low} to {high}, n = {gain.n}"
+    if half <= 1e-9 * abs(mean):  # the interval would be a point, which no few pairs can know
+        spread = f"the same in all {gain.n} pairs"
     verdict = "" if gain.distinguishable else ": not distinguishable"
-    return f"{amount} {over} (95 % interval {low} to {high}, n = {gain.n}, corrected p {_p(gain.p)}){verdict}."
+    return f"{amount} {over} ({spread}, corrected p {_p(gain.p)}){verdict}."
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -164,11 +167,12 @@ def _more_seeds(found: Answer, rival: Comparison) -> str:
     other = rival.baseline if rival.arm is found.best else rival.arm
     pair = f"the best from {other.label}"
     if rival.effect is None:
-        return f"To tell {pair}, add seeds: {rival.n} say too little of the spread."
+        return f"To tell {pair}, add {rival.unit}: {rival.n} say too little of the spread."
+    seems = "if the difference is what it seems"
     if found.seeds is None:
-        return f"To tell {pair} would take more than {MOST} seeds: take them for equal."
+        return f"To tell {pair} would take more than {MOST} {rival.unit}, {seems}."
     more = max(1, found.seeds - rival.n)
-    return f"To tell {pair}, about {more} more seeds would do, if the difference is what it seems (power 80 %)."
+    return f"To tell {pair}, about {more} more {rival.unit} would do, {seems} (power 80 %)."
 
 
 def _seeds_needed(rival: Comparison | None) -> int | None:

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ FILLED_IN = {
 ENOUGH = 3  # results of an arm, that its mean is no luck of single runs
 
 Pairing = tuple[object, object]  # the seed and the split of a run
+UNITS = ("seeds", "splits")
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,19 @@ def pairing(run: Run) -> Pairing:
     return run.folder if run.seed is None else run.seed, str(split)
 
 
+def unit(pairings: Collection[Pairing]) -> str:
+    """What `independent` counts: "splits" where there are as many as seeds or more, else "seeds"."""
+    seeds, splits = (len(set(part)) for part in zip(*pairings, strict=True)) if pairings else (0, 0)
+    return UNITS[splits >= seeds]
+
+
 def independent(values: Mapping[Pairing, float]) -> list[float]:
     """One number for each seed, or for each split where there are at least as many: means over the other.
 
     Runs of one split share its luck, and runs of one seed theirs. Taken as so many independent runs they
     would make every interval too narrow.
     """
-    factor = max((1, 0), key=lambda part: len({key[part] for key in values}))
+    factor = UNITS.index(unit(values))
     groups: dict[object, list[float]] = {}
     for key, value in values.items():
         groups.setdefault(key[factor], []).append(value)

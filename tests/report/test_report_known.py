@@ -58,7 +58,7 @@ def test_the_answer_of_techniques():
     assert lines[3:] == [
         "Not distinguishable from it on test: dropout.",
         "The cheapest is dropout (1.5 s a run instead of 2 s).",
-        "To tell the best from dropout would take more than 200 seeds: take them for equal.",
+        "To tell the best from dropout would take more than 200 seeds, if the difference is what it seems.",
     ]
 
 
@@ -104,6 +104,17 @@ def test_runs_of_one_split_are_no_independent_runs(tmp_path):
                 add_run(tmp_path, overrides, classification(score, score))
     (pair,) = compare(study := study_in(tmp_path), find_baseline(study))
     assert pair.gains == pytest.approx([0.021, 0.031, 0.071])
+    assert "To tell the best from none, about 10 more splits would do" in text(tmp_path)
+
+
+def test_equal_gains_have_no_interval(tmp_path):
+    for seed in range(3):
+        for regularizer, score in {"none": 0.9, "l2": 0.92}.items():
+            overrides = [f"regularizer={regularizer}", f"seed={seed}"]
+            add_run(tmp_path, overrides, classification(score + seed / 100, score + seed / 100))
+    said = text(tmp_path)
+    assert "over none (the same in all 3 pairs, corrected p = 0.25): not distinguishable." in said
+    assert "add seeds: 3 say too little of the spread" in said
 
 
 def test_only_shared_seeds_are_compared(tmp_path):
