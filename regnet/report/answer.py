@@ -112,7 +112,7 @@ def sentences(found: Answer) -> list[str]:
             lines.append(f"Effect size (Hedges' g of the pairs) {found.gain.effect:+.1f}; {chance}.")
     if found.passed_over:
         named = _listed([f"{arm.label} ({_runs(arm)})" for arm in found.passed_over])
-        lines.append(f"Passed over for its few or failed runs, though better on validation: {named}.")
+        lines.append(f"Passed over for few or failed runs, though better on validation: {named}.")
     if found.better:
         lines.append(f"Distinguishably better than it on test: {_listed([arm.label for arm in found.better])}.")
     if found.alike:

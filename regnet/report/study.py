@@ -119,7 +119,7 @@ def studies(runs: Iterable[Run]) -> list[Study]:
 def technique(regularizer: str | None, config: Mapping[str, Any] | None) -> str:
     """`none`, `l2`, `dropout + l2`: by the value of the `regularizer` override, else by what the config chooses."""
     if regularizer is not None:
-        names = [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
+        names = _listed(regularizer)
     elif config:
         names = _chosen(config)
     else:
@@ -175,7 +175,11 @@ def settings(run: Run) -> dict[str, str]:
     Without those in `APART`, and without those of regularizers that it did not choose: they had no effect.
     """
     pairs = (override.lstrip("+").partition("=") for override in run.overrides)
-    return {key: value for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
+    found = {key: value for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
+    if "regularizer" in found:  # `[l2]` and `l2` are one, and so are lists with and without blanks
+        names = _listed(found["regularizer"])
+        found["regularizer"] = f"[{','.join(names)}]" if names[1:] else "".join(names) or "none"
+    return found
 
 
 def _study(groups: dict[frozenset, list[Run]]) -> Study:
@@ -185,11 +189,13 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
     varying = {key: None for group in groups.values() for key in settings(group[0])}
     varying = [key for key in varying if key not in dict(common) and key != "regularizer"]
     names = short_keys(varying)
+    chosen = any("regularizer" in settings(group[0]) for group in groups.values())
 
     def arm(group: list[Run]) -> Arm:
         own = settings(group[0])
         arm = Arm("", _one_per_pairing(group))
-        words = [arm.technique, *(f"{names[key]}={own[key]}" for key in varying if key in own)]
+        by_default = ["by default"] if chosen and "regularizer" not in own else []  # or two could have one label
+        words = [arm.technique, *by_default, *(f"{names[key]}={own[key]}" for key in varying if key in own)]
         return replace(arm, label=" ".join(words))
 
     arms = list(map(arm, groups.values()))
@@ -218,6 +224,10 @@ def _one_per_pairing(group: list[Run]) -> tuple[Run, ...]:
         chosen[pairing(run)] = run
     kept = {run.folder for run in chosen.values()}
     return tuple(run for run in group if run.folder in kept)
+
+
+def _listed(regularizer: str) -> list[str]:
+    return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
 
 
 def _chosen(config: Mapping[str, Any]) -> list[str]:

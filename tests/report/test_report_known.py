@@ -56,7 +56,7 @@ def test_the_answer_of_techniques():
         "On test it gains 3.00 percentage points over none (95 % interval +2.80 to +3.20, n = 5, corrected p < 0.001).",
     ]
     assert lines[3:] == [
-        "Passed over for its few or failed runs, though better on validation: mixup (4 of 5 runs).",
+        "Passed over for few or failed runs, though better on validation: mixup (4 of 5 runs).",
         "Distinguishably better than it on test: mixup.",
         "Not distinguishable from it on test: dropout.",
         "The cheapest is dropout (1.5 s a run instead of 2 s).",

@@ -103,6 +103,18 @@ def test_the_order_of_overrides_and_a_plus_make_no_arm(tmp_path):
     assert labels(tmp_path) == {"l2": 2}
 
 
+def test_a_regularizer_has_one_arm_however_it_is_written(tmp_path):
+    for seed, written in enumerate(["l2", "[l2]", "[dropout,l2]", "[dropout, l2]", "none", "[]"]):
+        add_run(tmp_path, [f"regularizer={written}", f"seed={seed}"], classification(0.9))
+    assert labels(tmp_path) == {"l2": 2, "dropout + l2": 2, "none": 2}
+
+
+def test_no_two_arms_have_one_label(tmp_path):
+    add_run(tmp_path, ["seed=0"], classification(0.9))
+    add_run(tmp_path, ["regularizer=none", "seed=0"], classification(0.9))
+    assert labels(tmp_path) == {"none by default": 1, "none": 1}
+
+
 def test_different_data_are_different_studies(tmp_path):
     add_run(tmp_path, ["data=digits", "regularizer=l2", "seed=0"], classification(0.9))
     add_run(tmp_path, ["data=digits", "data.train_size=50", "seed=0"], classification(0.7))
