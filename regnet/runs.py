@@ -22,6 +22,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 RECORD = "record.json"
@@ -89,7 +90,7 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
     """
     path = Path(folder) / RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)  # NaN, of other writers
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -147,11 +148,17 @@ def _well_formed(record: dict[str, Any]) -> bool:
         part = record.get(key) or {}
         return isinstance(part, dict) and all(isinstance(part.get(name) or {}, dict) for name in names)
 
+    def holds(kind: type | UnionType, *values: Any) -> bool:
+        return all(value is None or isinstance(value, kind) for value in values)
+
     return (
         isinstance(record.get("overrides"), list)
         and all(isinstance(override, str) for override in record["overrides"])
         and holds_mappings("config", "data", "regularizer")
         and holds_mappings("metrics", "train", "val", "test", "gap")
+        and holds(int | float, record.get("seconds"), *flat(record.get("metrics") or {}).values())
+        and holds(int, *map(record.get, ("seed", "epochs", "best_epoch")))
+        and holds(str, record.get("reason"), record.get("started"))
     )
 
 

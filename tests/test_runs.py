@@ -25,6 +25,11 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
     assert "NaN" not in (tmp_path / "record.json").read_text()
 
 
+def test_a_nan_of_another_writer_is_null(tmp_path):
+    text = '{"status": "completed", "overrides": [], "metrics": {"val": {"loss": NaN}}}'
+    assert read_record(add_damaged(tmp_path, text))["metrics"] == {"val": {"loss": None}}
+
+
 @pytest.mark.parametrize(("owner", "broken"), [(Path, "replace"), (os, "fsync")])
 def test_a_crash_while_writing_leaves_the_old_record_and_no_other_file(tmp_path, monkeypatch, owner, broken):
     old = record(["seed=1"], None)
@@ -51,6 +56,10 @@ def test_a_crash_while_writing_leaves_the_old_record_and_no_other_file(tmp_path,
         '{"status": "completed", "overrides": [1]}',
         '{"status": "completed", "overrides": [], "metrics": {"val": 0.5}}',
         '{"status": "completed", "overrides": [], "config": {"regularizer": ["l2"]}}',
+        '{"status": "completed", "overrides": [], "metrics": {"val": {"accuracy": "high"}}}',
+        '{"status": "completed", "overrides": [], "seconds": "4.0"}',
+        '{"status": "completed", "overrides": [], "seed": "first"}',
+        '{"status": "completed", "overrides": [], "started": 2026}',
         "\x00\x00",
     ],
 )

@@ -1,15 +1,16 @@
 """What a study says, in words: which is best, by how much, what is as good, and what to try next."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from .compare import ALPHA, Comparison, compare
 from .statistics import seeds_needed
-from .study import Arm, Study, short_keys
+from .study import METRICS, Arm, Study, short_keys
 
 LISTED = 200  # letters of the names of arms in one sentence
-MOST = 200  # seeds; a difference that needs more of them is called none
+MOST = 200  # seeds; how many more than that a difference needs is of no use to anyone
 CHEAPER = 0.9  # of the best arm's seconds
 
 
@@ -26,8 +27,10 @@ class Edge:
 class Answer:
     """`best` by validation; its `gain` over the baseline on test; the arms `alike`, the best of them first.
 
-    `alike` are those that the test split does not tell from the best; `seeds` how many it would take to tell the
-    best from `rival`, None where that is not known.
+    `alike` are those that the test split does not tell from the best, `better` those that it says are better, the
+    baseline apart; `passed_over` those with a better mean on validation that are not the best because runs of theirs
+    are missing (`Study.best`). `seeds` is how many it would take to tell the best from `rival`, None where that is
+    not known.
     """
 
     study: Study
@@ -35,19 +38,26 @@ class Answer:
     baseline: Arm | None
     gain: Comparison | None
     alike: tuple[Arm, ...]
+    better: tuple[Arm, ...]
+    passed_over: tuple[Arm, ...]
     edges: tuple[Edge, ...]
     rival: Comparison | None
     seeds: int | None
 
     @property
     def simplest(self) -> Arm:
-        """The fewest regularizers among the best and what is alike; of equal ones the best on validation."""
-        return min((self.best, *self.alike), key=_regularizers)
+        """The fewest regularizers among the `advisable`; of equal ones the best on validation."""
+        return min(self.advisable, key=_regularizers)
 
     @property
     def cheapest(self) -> Arm:
-        """The fewest seconds a run among the best and what is alike."""
-        return min((self.best, *self.alike), key=_seconds)
+        """The fewest seconds a run among the `advisable`."""
+        return min(self.advisable, key=_seconds)
+
+    @property
+    def advisable(self) -> tuple[Arm, ...]:
+        """The best and what is alike, without arms that lost more runs than it."""
+        return (self.best, *(arm for arm in self.alike if _lost(arm) <= _lost(self.best)))
 
 
 def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
@@ -64,17 +74,33 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
         gain = next(pair for pair in compare(study.tuned(baseline), baseline) if pair.arm is best)
     # What is told of the baseline is told once, by the gain.
     pairs = {pair.arm.label: pair for pair in compare(study, best)} | ({baseline.label: gain} if gain else {})
-    unclear = [arm for arm in study.arms if arm is not best and _unclear(pairs[arm.label])]
+    others = [arm for arm in study.arms if arm is not best]
+    unclear = [arm for arm in others if _unclear(pairs[arm.label])]
+    better = [arm for arm in others if arm is not baseline and _better(pairs[arm.label])]
+    passed_over = [arm for arm in others if _cost(arm, study.metric) < _cost(best, study.metric)]
     rival = gain if gain and _unclear(gain) else pairs[unclear[0].label] if unclear else None
-    return Answer(study, best, baseline, gain, tuple(unclear), edges(study, best), rival, _seeds_needed(rival))
+    return Answer(
+        study=study,
+        best=best,
+        baseline=baseline,
+        gain=gain,
+        alike=tuple(unclear),
+        better=tuple(better),
+        passed_over=tuple(passed_over),
+        edges=edges(study, best),
+        rival=rival,
+        seeds=_seeds_needed(rival),
+    )
 
 
 def sentences(found: Answer) -> list[str]:
     """The answer as short sentences, the most important first."""
     study, best = found.study, found.best
     alone = max(len(arm.measured("val", study.metric)) for arm in study.arms) < 2
-    score = best.values("val", study.metric)
-    lines = [f"Best by validation: {best.label} ({study.metric} {_value(sum(score) / len(score), study.metric)})."]
+    score = METRICS[study.metric] * _cost(best, study.metric)
+    lines = [f"Best by validation: {best.label} ({study.metric} {_value(score, study.metric)})."]
+    if _lost(best):
+        lines[0] += f" Only {_runs(best)} completed."
     if len(study.arms) == 1:
         lines[0] += " Nothing else was tried."
     elif found.baseline is best:
@@ -84,10 +110,15 @@ def sentences(found: Answer) -> list[str]:
         if found.gain.effect is not None:
             chance = f"a run of it beats one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
             lines.append(f"Effect size (Hedges' g of the pairs) {found.gain.effect:+.1f}; {chance}.")
+    if found.passed_over:
+        named = _listed([f"{arm.label} ({_runs(arm)})" for arm in found.passed_over])
+        lines.append(f"Passed over for few or failed runs, though better on validation: {named}.")
+    if found.better:
+        lines.append(f"Distinguishably better than it on test: {_listed([arm.label for arm in found.better])}.")
     if found.alike:
         lines.append(f"Not distinguishable from it on test: {_listed([arm.label for arm in found.alike])}.")
         lines += _choice(found)
-    elif len(study.arms) > 1 and all(pair.p is not None for pair in compare(study, best)):
+    elif not found.better and len(study.arms) > 1 and all(pair.p is not None for pair in compare(study, best)):
         lines.append("All others are distinguishable from it on test.")
     for edge in found.edges:
         more = "smaller" if edge.side == "smallest" else "larger"
@@ -128,9 +159,27 @@ def _unclear(pair: Comparison) -> bool:
     return pair.p is not None and not pair.distinguishable
 
 
+def _better(pair: Comparison) -> bool:
+    return pair.distinguishable and pair.interval[0] > 0
+
+
+def _cost(arm: Arm, metric: str) -> float:
+    """The mean on validation as something to minimize."""
+    values = arm.values("val", metric)
+    return METRICS[metric] * statistics.fmean(values) if values else float("inf")
+
+
+def _lost(arm: Arm) -> int:
+    return len(arm.runs) - len(arm.completed)
+
+
+def _runs(arm: Arm) -> str:
+    return f"{len(arm.completed)} of {len(arm.runs)} run{'s' * (len(arm.runs) > 1)}"
+
+
 def _gained(gain: Comparison) -> str:
     if gain.interval is None:
-        return f"It shares no seed with {gain.baseline.label}: no gain is known."
+        return f"It shares no seed and split with {gain.baseline.label}: no gain is known."
     mean, half = gain.interval
     word = "gains" if mean >= 0 else "loses"
     amount = f"On test it {word} {_value(abs(mean), gain.metric, of='difference')}"
@@ -138,8 +187,11 @@ def _gained(gain: Comparison) -> str:
     if half is None:
         return f"{amount} {over}, on one seed."
     low, high = (_value(end, gain.metric, signed=True) for end in (mean - half, mean + half))
+    spread = f"95 % interval {low} to {high}, n = {gain.n}"
+    if half <= 1e-9 * abs(mean):  # the interval would be a point, which no few pairs can know
+        spread = f"the same in all {gain.n} pairs"
     verdict = "" if gain.distinguishable else ": not distinguishable"
-    return f"{amount} {over} (95 % interval {low} to {high}, n = {gain.n}, corrected p {_p(gain.p)}){verdict}."
+    return f"{amount} {over} ({spread}, corrected p {_p(gain.p)}){verdict}."
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -164,11 +216,12 @@ def _more_seeds(found: Answer, rival: Comparison) -> str:
     other = rival.baseline if rival.arm is found.best else rival.arm
     pair = f"the best from {other.label}"
     if rival.effect is None:
-        return f"To tell {pair}, add seeds: {rival.n} say too little of the spread."
+        return f"To tell {pair}, add {rival.unit}: {rival.n} say too little of the spread."
+    seems = "if the difference is what it seems"
     if found.seeds is None:
-        return f"To tell {pair} would take more than {MOST} seeds: take them for equal."
+        return f"To tell {pair} would take more than {MOST} {rival.unit}, {seems}."
     more = max(1, found.seeds - rival.n)
-    return f"To tell {pair}, about {more} more seeds would do, if the difference is what it seems (power 80 %)."
+    return f"To tell {pair}, about {more} more {rival.unit} would do, {seems} (power 80 %)."
 
 
 def _seeds_needed(rival: Comparison | None) -> int | None:

@@ -39,7 +39,8 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
     """
     metric, (factor, decimals) = study.metric, scale(study.metric)
     unit, points = ("acc %", "acc pp") if metric == "accuracy" else (metric, metric)
-    reference, over = (baseline, BASELINE) if baseline else (study.best(), BEST)
+    best = study.best()
+    reference, over = (baseline, BASELINE) if baseline and baseline is not best else (best, BEST)
     pairs = {pair.arm.label: pair for pair in compare(study, reference)} if reference else {}
 
     def split(name: str) -> Callable[[Arm], Cell]:

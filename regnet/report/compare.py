@@ -7,7 +7,7 @@ from functools import cached_property
 
 from ..errors import UserError, near
 from .statistics import hedges_g, holm, mean_interval, paired_p, probability_of_improvement
-from .study import METRICS, Arm, Study, independent, technique
+from .study import METRICS, Arm, Pairing, Study, independent, technique, unit
 
 ALPHA = 0.05
 
@@ -17,14 +17,15 @@ class Comparison:
     """How much better `arm` is than `baseline` by the study's metric on test. Better is positive, for every metric.
 
     `gains` holds one difference for each independent pair of runs that share seed and split (see
-    `study.independent`); `p` is that of the paired t test, corrected (Holm) for the `family` comparisons made
-    together; None where fewer than two pairs are there.
+    `study.independent`), of as many `unit`: "seeds" or "splits". `p` is that of the paired t test, corrected (Holm)
+    for the `family` comparisons made together; None where fewer than two pairs are there.
     """
 
     arm: Arm
     baseline: Arm
     metric: str
     gains: tuple[float, ...]
+    unit: str
     p: float | None
     family: int
 
@@ -60,12 +61,13 @@ class Comparison:
 def compare(study: Study, baseline: Arm) -> list[Comparison]:
     """Every other arm of the study against `baseline`, in the study's order."""
     others = [arm for arm in study.arms if arm is not baseline]
-    gains = [_gains(arm, baseline, study.metric) for arm in others]
+    differences = [_differences(arm, baseline, study.metric) for arm in others]
+    gains = list(map(independent, differences))
     known = {index: p for index, pairs in enumerate(gains) if (p := paired_p(pairs)) is not None}
     corrected = dict(zip(known, holm(list(known.values())), strict=True))
     return [
-        Comparison(arm, baseline, study.metric, tuple(pairs), corrected.get(index), len(known))
-        for index, (arm, pairs) in enumerate(zip(others, gains, strict=True))
+        Comparison(arm, baseline, study.metric, tuple(gains[index]), unit(found), corrected.get(index), len(known))
+        for index, (arm, found) in enumerate(zip(others, differences, strict=True))
     ]
 
 
@@ -104,7 +106,6 @@ def check_baseline(compared: Sequence[Study], name: str) -> None:
     raise UserError(f"--baseline {name} is not among the runs{near(name, labels) or '.'} There are: {listed}.")
 
 
-def _gains(arm: Arm, baseline: Arm, metric: str) -> list[float]:
+def _differences(arm: Arm, baseline: Arm, metric: str) -> dict[Pairing, float]:
     ours, theirs = arm.measured("test", metric), baseline.measured("test", metric)
-    shared = [key for key in ours if key in theirs]
-    return independent({key: METRICS[metric] * (theirs[key] - ours[key]) for key in shared})
+    return {key: METRICS[metric] * (theirs[key] - ours[key]) for key in ours if key in theirs}

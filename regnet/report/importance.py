@@ -1,6 +1,7 @@
 """How much of the variance between runs each swept key explains."""
 
 import statistics
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ Point = tuple[Hashable, float]  # the value of a key in a run, the run's number
 
 @dataclass(frozen=True)
 class Share:
-    """What a key explains of the variance (η²), and what one without any effect would: (k − 1) / (arms − 1)."""
+    """What a key explains of the variance (η²), and what one without any effect would on average."""
 
     explained: float
     by_chance: float
@@ -42,18 +43,40 @@ def importance(study: Study) -> dict[str, Share]:
     """
     arms = [arm for arm in study.arms if arm.values("val", study.metric)]
     values = [arm.values("val", study.metric) for arm in arms]
+    every = _levels(arms)
+    if len(every) < 2:
+        return {}
     shares = {}
-    for key, levels in _levels(arms).items():
-        points = [(level, value) for level, own in zip(levels, values, strict=True) for value in own]
-        shares[key] = Share(eta_squared(points), (len(set(levels)) - 1) / (len(arms) - 1))
-    if len(shares) < 2 or not any(share.explained for share in shares.values()):
+    for key, levels in every.items():
+        others = list(zip(*(other for name, other in every.items() if name != key), strict=True))
+        shares[key] = Share(eta_squared(_points(levels, values)), _by_chance(levels, others, values))
+    if not any(share.explained for share in shares.values()):
         return {}
     found = dict(sorted(shares.items(), key=lambda share: -share[1].explained))
     if max(map(len, values)) > 1:
-        by_arm = [(index, value) for index, own in enumerate(values) for value in own]
-        runs = len(by_arm)
-        found[SEEDS] = Share(1 - eta_squared(by_arm), (runs - len(arms)) / (runs - 1))
+        runs = sum(map(len, values))
+        found[SEEDS] = Share(1 - eta_squared(_points(range(len(arms)), values)), (runs - len(arms)) / (runs - 1))
     return found
+
+
+def _by_chance(levels: Sequence[Hashable], others: Sequence[Hashable], values: Sequence[Sequence[float]]) -> float:
+    """Σ SS_block · (k − 1) / (arms − blocks) / SS_total: the mean of η² if the key's k values are dealt out anew.
+
+    In a full grid they are dealt out within blocks of arms that agree in the `others`: what those do is the same for
+    each value. Elsewhere, as among the draws of a search, all arms are one block.
+
+    Source: the mean under permutation, Pitman (1938), Biometrika 29.
+    """
+    cells = Counter(zip(others, levels, strict=True))
+    full = len(cells) == len(set(others)) * len(set(levels)) and len(set(cells.values())) == 1
+    blocks = others if full else [None] * len(levels)
+    between_arms = eta_squared(_points(range(len(levels)), values))
+    within = between_arms - eta_squared(_points(blocks, values))
+    return within * (len(set(levels)) - 1) / (len(levels) - len(set(blocks)))
+
+
+def _points(levels: Sequence[Hashable], values: Sequence[Sequence[float]]) -> list[Point]:
+    return [(level, value) for level, own in zip(levels, values, strict=True) for value in own]
 
 
 def _levels(arms: Sequence[Arm]) -> dict[str, list[Hashable]]:

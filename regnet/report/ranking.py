@@ -21,7 +21,7 @@ class Ranking:
     def sentence(self) -> str:
         """The ranks in words."""
         listed = ", ".join(f"{label} {rank:.2f}" for label, rank in self.ranks.items())
-        verdict = "differ" if self.p < 0.05 else "do not differ"
+        verdict = "differ" if self.p < 0.05 else "are not distinguishable"
         return (
             f"Mean ranks on test over {self.data_sets} data sets (1 is best): {listed}. They {verdict} as a whole "
             f"(Friedman p = {self.p:.2g}); two differ if further apart than {self.critical:.2f} (Nemenyi, 95 %)."

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +19,10 @@ FILLED_IN = {
     "num_samples",
     "schema",
 }  # not yet there where a run failed early
-
+ENOUGH = 3  # results of an arm, that its mean is no luck of single runs
 
 Pairing = tuple[object, object]  # the seed and the split of a run
+UNITS = ("seeds", "splits")
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ class Study:
 
         Accuracy: higher is better; rmse and loss: lower. Equal means are parted by the lower mean
         validation loss. An arm of which some runs did not complete comes after all that did as a whole: the
-        mean of those that survived is too good. So does one with at most half of the runs of the arm that has most,
-        as a search leaves them that gives up on a trial after its first seed: the best of many single runs is lucky.
+        mean of those that survived is too good. After both comes one with a single result or two, at most half as
+        many as another arm has: so a search leaves the trials that it gives up after their first seed, and the best
+        of many single runs is lucky. Three count, however many another arm has, as a baseline of earlier studies.
         The test split plays no part: it would then no longer be a test.
         """
         return next((arm for arm in self.arms if arm.values("val", self.metric)), None)
@@ -117,7 +119,7 @@ def studies(runs: Iterable[Run]) -> list[Study]:
 def technique(regularizer: str | None, config: Mapping[str, Any] | None) -> str:
     """`none`, `l2`, `dropout + l2`: by the value of the `regularizer` override, else by what the config chooses."""
     if regularizer is not None:
-        names = [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
+        names = _listed(regularizer)
     elif config:
         names = _chosen(config)
     else:
@@ -148,13 +150,19 @@ def pairing(run: Run) -> Pairing:
     return run.folder if run.seed is None else run.seed, str(split)
 
 
+def unit(pairings: Collection[Pairing]) -> str:
+    """What `independent` counts: "splits" where there are as many as seeds or more, else "seeds"."""
+    seeds, splits = (len(set(part)) for part in zip(*pairings, strict=True)) if pairings else (0, 0)
+    return UNITS[splits >= seeds]
+
+
 def independent(values: Mapping[Pairing, float]) -> list[float]:
     """One number for each seed, or for each split where there are at least as many: means over the other.
 
     Runs of one split share its luck, and runs of one seed theirs. Taken as so many independent runs they
     would make every interval too narrow.
     """
-    factor = max((1, 0), key=lambda part: len({key[part] for key in values}))
+    factor = UNITS.index(unit(values))
     groups: dict[object, list[float]] = {}
     for key, value in values.items():
         groups.setdefault(key[factor], []).append(value)
@@ -167,7 +175,11 @@ def settings(run: Run) -> dict[str, str]:
     Without those in `APART`, and without those of regularizers that it did not choose: they had no effect.
     """
     pairs = (override.lstrip("+").partition("=") for override in run.overrides)
-    return {key: value for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
+    found = {key: value for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
+    if "regularizer" in found:  # `[l2]` and `l2` are one, and so are lists with and without blanks
+        names = _listed(found["regularizer"])
+        found["regularizer"] = f"[{','.join(names)}]" if names[1:] else "".join(names) or "none"
+    return found
 
 
 def _study(groups: dict[frozenset, list[Run]]) -> Study:
@@ -177,11 +189,13 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
     varying = {key: None for group in groups.values() for key in settings(group[0])}
     varying = [key for key in varying if key not in dict(common) and key != "regularizer"]
     names = short_keys(varying)
+    chosen = any("regularizer" in settings(group[0]) for group in groups.values())
 
     def arm(group: list[Run]) -> Arm:
         own = settings(group[0])
         arm = Arm("", _one_per_pairing(group))
-        words = [arm.technique, *(f"{names[key]}={own[key]}" for key in varying if key in own)]
+        by_default = ["by default"] if chosen and "regularizer" not in own else []  # or two could have one label
+        words = [arm.technique, *by_default, *(f"{names[key]}={own[key]}" for key in varying if key in own)]
         return replace(arm, label=" ".join(words))
 
     arms = list(map(arm, groups.values()))
@@ -191,14 +205,15 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
     return Study(tuple(shared), metric, tuple(arms))
 
 
-def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, float, float]]:
+def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:
     def mean(values: Sequence[float], sign: int = 1) -> float:
         return sign * statistics.fmean(values) if values else float("inf")
 
-    def key(arm: Arm) -> tuple[bool, float, float]:
+    def key(arm: Arm) -> tuple[bool, bool, float, float]:
         scores = arm.values("val", metric)
-        partial = len(scores) < len(arm.runs) or most >= 2 * len(scores)
-        return partial, mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
+        few = len(scores) < ENOUGH and 2 * len(scores) <= most
+        partial = len(scores) < len(arm.runs)
+        return few, partial, mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
 
     return key
 
@@ -209,6 +224,10 @@ def _one_per_pairing(group: list[Run]) -> tuple[Run, ...]:
         chosen[pairing(run)] = run
     kept = {run.folder for run in chosen.values()}
     return tuple(run for run in group if run.folder in kept)
+
+
+def _listed(regularizer: str) -> list[str]:
+    return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
 
 
 def _chosen(config: Mapping[str, Any]) -> list[str]:

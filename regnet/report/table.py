@@ -73,11 +73,12 @@ def legend(compared: Sequence[Study]) -> str:
     """What the numbers mean, in sentences."""
     metrics = " or ".join(dict.fromkeys(study.metric for study in compared))
     return (
-        f"★ best mean validation {metrics}, first among rows whose runs all completed, on more than half the seeds of "
-        "the row with most; test takes no part in the choice. ± is the 95 % Student t interval over seeds (over splits "
-        "where those are more); a single one has none. gain: on test over the baseline ○, or over ★ without one, by "
-        "pairs of the same seed and split; + is better; * differs: paired t test, p < 0.05 corrected for the rows "
-        "(Holm). gap: by how much validation is worse than train. runs: completed / all. s: mean seconds a run."
+        f"★ best mean validation {metrics}, first among rows whose runs all completed, with three runs or more than "
+        "half as many as any other; test takes no part in the choice. ± is the 95 % Student t interval over seeds "
+        "(over splits where those are more); a single one has none. gain: on test over the baseline ○, or over ★ "
+        "where there is no other, by pairs of the same seed and split; + is better; * differs: paired t test, p < 0.05 "
+        "corrected for the rows (Holm). gap: by how much validation is worse than train. runs: completed / all. s: "
+        "mean seconds a run."
     )
 
 

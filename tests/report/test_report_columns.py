@@ -45,6 +45,8 @@ def test_the_reference_may_be_another_or_the_best():
     assert columns(study)["gain"].unit == "★ ± 95 %"
     assert columns(study)["gain"].cells[0].text == ""
     assert marks(study_in(KNOWN / "techniques"), find_baseline(study_in(KNOWN / "techniques")))[0] == "★"
+    # A baseline that is the best has ★: no row has the ○ that the header would speak of.
+    assert columns(study, study.best())["gain"].unit == "★ ± 95 %"
 
 
 def test_a_lower_rmse_gains_and_is_in_its_own_unit(tmp_path):

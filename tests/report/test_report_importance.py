@@ -28,8 +28,29 @@ def test_techniques_that_are_combined_count_one_by_one(tmp_path):
     assert list(found) == ["dropout", "norm", "l2", SEEDS]
     assert found["dropout"].explained == pytest.approx(25 / 29, abs=0.01)  # 5² of 5² + 2²
     assert found["norm"].explained == pytest.approx(4 / 29, abs=0.01)
-    assert found["dropout"].by_chance == 1 / 7  # two groups of eight arms
+    # Of a full grid within the four pairs of arms that agree in all else.
+    assert found["norm"].by_chance == pytest.approx(found["norm"].explained / 4)
     assert sum(share.explained for share in found.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("grid", [True, False])
+def test_a_key_without_effect_explains_on_average_what_it_would_by_chance(tmp_path, grid):
+    rng = random.Random(0)
+    found = []
+    for trial in range(60):
+        cells = list(itertools.product(range(2), range(4)))
+        for lr, (a, b) in enumerate(cells if grid else rng.choices(cells, k=12)):
+            overrides = [f"model.a={a}", f"model.b={b}"] + [f"optimizer.lr={lr}"] * (not grid)
+            for seed in range(2):
+                add_run(
+                    tmp_path / str(trial),
+                    [*overrides, f"seed={seed}"],
+                    classification(0.5 + 0.1 * b + rng.gauss(0, 0.1)),
+                )
+        found.append(of(tmp_path / str(trial))["a"])
+    explained, by_chance = (sum(getattr(share, name) for share in found) / 60 for name in ("explained", "by_chance"))
+    assert explained == pytest.approx(by_chance, rel=0.25)
+    assert by_chance < 1 / 7
 
 
 def test_techniques_that_are_not_are_one_key(tmp_path):

@@ -56,9 +56,11 @@ def test_the_answer_of_techniques():
         "On test it gains 3.00 percentage points over none (95 % interval +2.80 to +3.20, n = 5, corrected p < 0.001).",
     ]
     assert lines[3:] == [
+        "Passed over for few or failed runs, though better on validation: mixup (4 of 5 runs).",
+        "Distinguishably better than it on test: mixup.",
         "Not distinguishable from it on test: dropout.",
         "The cheapest is dropout (1.5 s a run instead of 2 s).",
-        "To tell the best from dropout would take more than 200 seeds: take them for equal.",
+        "To tell the best from dropout would take more than 200 seeds, if the difference is what it seems.",
     ]
 
 
@@ -104,6 +106,48 @@ def test_runs_of_one_split_are_no_independent_runs(tmp_path):
                 add_run(tmp_path, overrides, classification(score, score))
     (pair,) = compare(study := study_in(tmp_path), find_baseline(study))
     assert pair.gains == pytest.approx([0.021, 0.031, 0.071])
+    assert "To tell the best from none, about 10 more splits would do" in text(tmp_path)
+
+
+def test_what_test_says_is_better_is_told(tmp_path):
+    for name, (val, test) in {"none": (0.90, 0.90), "l2": (0.92, 0.91), "dropout": (0.91, 0.95)}.items():
+        for seed in range(5):
+            noise = seed * len(name) % 4 / 1000
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(val, test + noise))
+    said = text(tmp_path)
+    assert said.startswith("Best by validation: l2")
+    assert "Distinguishably better than it on test: dropout." in said
+    assert "All others" not in said
+
+
+def test_an_arm_that_lost_runs_is_not_advised(tmp_path):
+    for seed in range(4):
+        noise = (0.01, -0.01, 0.02, -0.02)[seed]
+        add_run(tmp_path, ["regularizer=[dropout,l2]", f"seed={seed}"], classification(0.9, 0.9))
+        lost = (None, "diverged") if seed == 3 else (classification(0.8, 0.9 + noise),)
+        add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], *lost, seconds=1.0)
+    found = answered(tmp_path)
+    assert [arm.label for arm in found.alike] == ["l2"]
+    assert found.simplest is found.cheapest is found.best
+    assert "Only" not in text(tmp_path)
+
+
+def test_a_best_arm_that_lost_runs_says_so(tmp_path):
+    for name in ("none", "l2"):
+        for seed in range(4):
+            lost = (None, "failed") if seed == 3 else (classification(0.9 + len(name) / 100),)
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], *lost)
+    assert text(tmp_path).startswith("Best by validation: none (accuracy 94.00 %). Only 3 of 4 runs completed.")
+
+
+def test_equal_gains_have_no_interval(tmp_path):
+    for seed in range(3):
+        for regularizer, score in {"none": 0.9, "l2": 0.92}.items():
+            overrides = [f"regularizer={regularizer}", f"seed={seed}"]
+            add_run(tmp_path, overrides, classification(score + seed / 100, score + seed / 100))
+    said = text(tmp_path)
+    assert "over none (the same in all 3 pairs, corrected p = 0.25): not distinguishable." in said
+    assert "add seeds: 3 say too little of the spread" in said
 
 
 def test_only_shared_seeds_are_compared(tmp_path):

@@ -19,7 +19,7 @@ def test_mean_ranks_over_data_sets(tmp_path):
     found = ranked(tmp_path)
     assert found.ranks == pytest.approx({"l2": 4 / 3, "none": 7 / 3, "l1": 7 / 3})
     assert found.data_sets == 3
-    assert "l2 1.33, none 2.33, l1 2.33. They do not differ as a whole" in found.sentence()
+    assert "l2 1.33, none 2.33, l1 2.33. They are not distinguishable as a whole" in found.sentence()
 
 
 def test_several_sizes_of_one_data_set_are_one(tmp_path):

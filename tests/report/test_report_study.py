@@ -103,6 +103,18 @@ def test_the_order_of_overrides_and_a_plus_make_no_arm(tmp_path):
     assert labels(tmp_path) == {"l2": 2}
 
 
+def test_a_regularizer_has_one_arm_however_it_is_written(tmp_path):
+    for seed, written in enumerate(["l2", "[l2]", "[dropout,l2]", "[dropout, l2]", "none", "[]"]):
+        add_run(tmp_path, [f"regularizer={written}", f"seed={seed}"], classification(0.9))
+    assert labels(tmp_path) == {"l2": 2, "dropout + l2": 2, "none": 2}
+
+
+def test_no_two_arms_have_one_label(tmp_path):
+    add_run(tmp_path, ["seed=0"], classification(0.9))
+    add_run(tmp_path, ["regularizer=none", "seed=0"], classification(0.9))
+    assert labels(tmp_path) == {"none by default": 1, "none": 1}
+
+
 def test_different_data_are_different_studies(tmp_path):
     add_run(tmp_path, ["data=digits", "regularizer=l2", "seed=0"], classification(0.9))
     add_run(tmp_path, ["data=digits", "data.train_size=50", "seed=0"], classification(0.7))
@@ -180,6 +192,21 @@ def test_a_lucky_single_seed_is_not_chosen_before_means_over_several(tmp_path):
             add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(1 - seeds / 100))
     order = [arm.label for arm in studies(find_runs(tmp_path))[0].arms]
     assert order == ["dropout", "l2", "l1", "mixup"]  # mixup's two are half of l2's four
+
+
+def test_a_baseline_with_many_seeds_does_not_pass_over_arms_of_three(tmp_path):
+    for name, (seeds, score) in {"none": (10, 0.90), "l2": (3, 0.93), "l1": (2, 0.99)}.items():
+        for seed in range(seeds):
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(score))
+    assert [arm.label for arm in studies(find_runs(tmp_path))[0].arms] == ["l2", "none", "l1"]
+
+
+def test_where_every_arm_lost_runs_a_single_survivor_is_not_best(tmp_path):
+    for name, (survivors, score) in {"l2": (1, 0.99), "none": (3, 0.90)}.items():
+        for seed in range(4):
+            lost = (None, "diverged") if seed >= survivors else (classification(score),)
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], *lost)
+    assert studies(find_runs(tmp_path))[0].best().label == "none"
 
 
 def test_lower_rmse_is_better(tmp_path):
