@@ -92,7 +92,10 @@ class Study:
         """Of each technique the arm that validation chooses, as `best` does among all; and those in `kept`.
 
         Each technique is then seen at its own best settings, and a comparison of techniques pays in its
-        correction for their number only, not for that of all settings tried.
+        correction for their number only, not for that of all settings tried. That is right as far as test does not
+        share the luck of validation. It does where runs themselves are lucky: with correlations of 0.3 to 0.9 between
+        the two over seeds (as in studies on digits), five seeds, and settings of one technique that do nothing, the
+        best of 20 is called different in 6 to 13 % of studies instead of 5, that of 50 in 6 to 18 %.
         """
         first = {arm.technique: arm for arm in reversed(self.arms)}
         return replace(self, arms=tuple(arm for arm in self.arms if first[arm.technique] is arm or arm in kept))

@@ -100,13 +100,13 @@ def test_several_splits_are_no_single_seed(tmp_path):
 
 def test_runs_of_one_split_are_no_independent_runs(tmp_path):
     for split, gain in enumerate((0.02, 0.03, 0.07)):
-        for seed in (0, 1):
+        for seed in (0, 1, 2):
             for regularizer, score in {"none": 0.8, "l2": 0.8 + gain + seed / 500}.items():
                 overrides = [f"regularizer={regularizer}", f"data.split_seed={split}", f"seed={seed}"]
                 add_run(tmp_path, overrides, classification(score, score))
     (pair,) = compare(study := study_in(tmp_path), find_baseline(study))
-    assert pair.gains == pytest.approx([0.021, 0.031, 0.071])
-    assert "To tell the best from none, about 10 more splits would do" in text(tmp_path)
+    assert pair.gains == pytest.approx([0.022, 0.032, 0.072])
+    assert "To tell the best from none, about 9 more splits would do" in text(tmp_path)
 
 
 def test_what_test_says_is_better_is_told(tmp_path):
