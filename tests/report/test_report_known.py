@@ -12,6 +12,7 @@ import pytest
 from regnet.errors import UserError
 from regnet.report.answer import Edge, answer, sentences
 from regnet.report.compare import check_baseline, compare, find_baseline
+from regnet.report.statistics import seeds_needed
 from regnet.report.study import studies
 from regnet.report.table import left_out
 from regnet.runs import find_runs
@@ -138,6 +139,19 @@ def test_a_best_arm_that_lost_runs_says_so(tmp_path):
             lost = (None, "failed") if seed == 3 else (classification(0.9 + len(name) / 100),)
             add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], *lost)
     assert text(tmp_path).startswith("Best by validation: none (accuracy 94.00 %). Only 3 of 4 runs completed.")
+
+
+def test_the_gain_is_corrected_for_techniques_and_not_for_their_settings(tmp_path):
+    for seed, noise in enumerate((0.01, -0.01, 0.02, -0.02, 0.0)):
+        for strength in range(6):
+            overrides = ["regularizer=l2", f"regularizer.l2.strength={strength}", f"seed={seed}"]
+            add_run(tmp_path, overrides, classification(0.92 - strength / 100, 0.91 + noise))
+        for other, score in {"none": 0.8, "l1": 0.79}.items():
+            add_run(tmp_path, [f"regularizer={other}", f"seed={seed}"], classification(score, 0.9 + noise**2))
+    found = answered(tmp_path)
+    assert found.rival is found.gain
+    assert found.gain.family == 2
+    assert found.seeds == seeds_needed(found.gain.effect, 0.05 / 2)
 
 
 def test_equal_gains_have_no_interval(tmp_path):
