@@ -154,6 +154,17 @@ def test_the_gain_is_corrected_for_techniques_and_not_for_their_settings(tmp_pat
     assert found.seeds == seeds_needed(found.gain.effect, 0.05 / 2)
 
 
+def test_what_the_gain_tells_apart_is_not_alike(tmp_path):
+    for seed, noise in enumerate((0.01, -0.01, 0.0)):
+        for strength in range(6):
+            overrides = ["regularizer=l2", f"regularizer.l2.strength={strength}", f"seed={seed}"]
+            add_run(tmp_path, overrides, classification(0.92 - strength / 100, 0.9 + noise * (1 + strength)))
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.8, 0.86))
+    found = answered(tmp_path)
+    assert found.gain.distinguishable  # p = 0.02: as one of six it would not be
+    assert found.baseline not in found.alike
+
+
 def test_equal_gains_have_no_interval(tmp_path):
     for seed in range(3):
         for regularizer, score in {"none": 0.9, "l2": 0.92}.items():
