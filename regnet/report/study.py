@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -172,6 +172,12 @@ def independent(values: Mapping[Pairing, float]) -> list[float]:
     return [statistics.fmean(group) for group in groups.values()]
 
 
+def cost(arm: Arm, metric: str) -> float:
+    """The mean on validation over `independent` runs as something to minimize; infinite without a result."""
+    values = independent(arm.measured("val", metric))
+    return METRICS[metric] * statistics.fmean(values) if values else float("inf")
+
+
 def settings(run: Run) -> dict[str, str]:
     """What makes the arm of a run: its overrides, `++optimizer.lr=1` as {"optimizer.lr": "1"}.
 
@@ -209,14 +215,11 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
 
 
 def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:
-    def mean(values: Sequence[float], sign: int = 1) -> float:
-        return sign * statistics.fmean(values) if values else float("inf")
-
     def key(arm: Arm) -> tuple[bool, bool, float, float]:
         scores = arm.values("val", metric)
         few = len(scores) < ENOUGH and 2 * len(scores) <= most
         partial = len(scores) < len(arm.runs)
-        return few, partial, mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
+        return few, partial, cost(arm, metric), cost(arm, "loss")
 
     return key
 

@@ -195,6 +195,15 @@ def test_a_lower_rmse_is_a_gain(tmp_path):
     )
 
 
+def test_an_arm_is_not_best_by_more_runs_of_an_easy_split(tmp_path):
+    for name, (hard, easy), repeats in (("l2", (0.80, 0.90), 3), ("dropout", (0.82, 0.92), 1)):
+        for split, score, seeds in ((0, hard, 1), (1, hard, 1), (2, easy, repeats)):
+            for seed in range(seeds):
+                keys = [f"regularizer={name}", f"data.split_seed={split}", f"seed={seed}"]
+                add_run(tmp_path, keys, classification(score, score))
+    assert text(tmp_path).startswith("Best by validation: dropout (accuracy 85.33 %).")
+
+
 def test_what_is_alike_is_weighed_by_simplicity_and_by_seeds(tmp_path):
     gains = (0.03, -0.01, 0.02, 0.0, 0.01)
     for seed, gain in enumerate(gains):

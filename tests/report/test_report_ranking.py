@@ -23,7 +23,12 @@ def test_mean_ranks_over_data_sets(tmp_path):
 
 
 def test_several_sizes_count_once_by_the_ranks_of_their_mean_ranks(tmp_path):
-    for data, size, better in (("digits", 50, "l2"), ("digits", 100, "l2"), ("digits", 200, "none"), ("iris", 50, "l2")):
+    for data, size, better in (
+        ("digits", 50, "l2"),
+        ("digits", 100, "l2"),
+        ("digits", 200, "none"),
+        ("iris", 50, "l2"),
+    ):
         for regularizer in ("none", "l2"):
             keys = [f"data={data}", f"data.train_size={size}", f"regularizer={regularizer}"]
             add_run(tmp_path, keys, classification(0.9, 0.9 - 0.1 * (regularizer != better)))
