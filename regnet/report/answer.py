@@ -1,13 +1,12 @@
 """What a study says, in words: which is best, by how much, what is as good, and what to try next."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from .compare import ALPHA, Comparison, compare
 from .statistics import seeds_needed
-from .study import METRICS, Arm, Study, short_keys
+from .study import METRICS, Arm, Study, cost, short_keys
 
 LISTED = 200  # letters of the names of arms in one sentence
 MOST = 200  # seeds; how many more than that a difference needs is of no use to anyone
@@ -77,7 +76,7 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     others = [arm for arm in study.arms if arm is not best]
     unclear = [arm for arm in others if _unclear(pairs[arm.label])]
     better = [arm for arm in others if arm is not baseline and _better(pairs[arm.label])]
-    passed_over = [arm for arm in others if _cost(arm, study.metric) < _cost(best, study.metric)]
+    passed_over = [arm for arm in others if cost(arm, study.metric) < cost(best, study.metric)]
     rival = gain if gain and _unclear(gain) else pairs[unclear[0].label] if unclear else None
     return Answer(
         study=study,
@@ -97,7 +96,7 @@ def sentences(found: Answer) -> list[str]:
     """The answer as short sentences, the most important first."""
     study, best = found.study, found.best
     alone = max(len(arm.measured("val", study.metric)) for arm in study.arms) < 2
-    score = METRICS[study.metric] * _cost(best, study.metric)
+    score = METRICS[study.metric] * cost(best, study.metric)
     lines = [f"Best by validation: {best.label} ({study.metric} {_value(score, study.metric)})."]
     if _lost(best):
         lines[0] += f" Only {_runs(best)} completed."
@@ -161,12 +160,6 @@ def _unclear(pair: Comparison) -> bool:
 
 def _better(pair: Comparison) -> bool:
     return pair.distinguishable and pair.interval[0] > 0
-
-
-def _cost(arm: Arm, metric: str) -> float:
-    """The mean on validation as something to minimize."""
-    values = arm.values("val", metric)
-    return METRICS[metric] * statistics.fmean(values) if values else float("inf")
 
 
 def _lost(arm: Arm) -> int:

@@ -4,9 +4,11 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import inf
 
 from .statistics import mean_interval
 from .study import METRICS, Pairing, Study, independent, short_keys
+from .sweep import number
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def _effect(name: str, differences: Mapping[Pairing, float]) -> Effect:
     return Effect(name, *mean_interval(values), len(values))
 
 
-def _off_first(value: str) -> tuple[bool, float | str]:
-    off = value.lower() in ("none", "null", "false", "0", "identity", "off")
-    return not off, value
+def _off_first(value: str) -> tuple[bool, float, str]:
+    off = value.lower() in ("none", "null", "false", "identity", "off")
+    known = number(value)
+    return not off, inf if known is None else known, value

@@ -144,13 +144,14 @@ def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
     for run in runs:
         metric = next((name for name in ("accuracy", "rmse") if run.metric("val", name) is not None), "loss")
         what = " ".join(f"{key}={value}" for key, value in settings(run).items()) or run.folder.name
+        form = ".2f" if metric == "accuracy" else ".4g"
         errors = [run.metric(split, metric) for split in ("val", "test")]
         rows.append(
             [
                 Cell(what),
                 cell(run.seed, "d"),
                 Cell(run.status + (f": {run.reason}" if run.reason else "")),
-                *(cell(None if value is None else as_error(value, metric), ".2f") for value in errors),
+                *(cell(None if value is None else as_error(value, metric), form) for value in errors),
                 cell(run.metric("gap", "loss"), ".3f"),
                 cell(run.best_epoch, "d"),
                 cell(run.seconds, ".1f"),

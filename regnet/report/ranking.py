@@ -24,7 +24,7 @@ class Ranking:
         verdict = "differ" if self.p < 0.05 else "are not distinguishable"
         return (
             f"Mean ranks on test over {self.data_sets} data sets (1 is best): {listed}. They {verdict} as a whole "
-            f"(Friedman p = {self.p:.2g}); two differ if further apart than {self.critical:.2f} (Nemenyi, 95 %)."
+            f"(Friedman p = {self.p:.3g}); two differ if further apart than {self.critical:.2f} (Nemenyi, 95 %)."
         )
 
 
@@ -32,7 +32,7 @@ def rank(compared: Sequence[Study]) -> Ranking | None:
     """The arms that all studies share, ranked; None with fewer than two arms or two data sets.
 
     Studies on the same source, as with several `data.train_size`, are not independent: their ranks count
-    as one data set, by their mean.
+    as one data set, by the ranks of their means.
     """
     scores = [
         {arm.label: statistics.fmean(values) for arm in study.arms if (values := arm.values("test", study.metric))}
@@ -45,7 +45,8 @@ def rank(compared: Sequence[Study]) -> Ranking | None:
         by_source.setdefault(_source(study), []).append(row)
     if len(shared) < 2 or len(by_source) < 2:
         return None
-    table = [[statistics.fmean(column) for column in zip(*rows, strict=True)] for rows in by_source.values()]
+    # Ranked again, as the mean ranks, Friedman's test and Nemenyi's difference must be of the same ranks.
+    table = [ranks([statistics.fmean(column) for column in zip(*rows, strict=True)]) for rows in by_source.values()]
     means = [statistics.fmean(column) for column in zip(*table, strict=True)]
     order = sorted(zip(shared, means, strict=True), key=lambda pair: pair[1])
     return Ranking(dict(order), len(table), friedman_p(table), critical_difference(len(shared), len(table)))

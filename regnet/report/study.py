@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,7 +92,10 @@ class Study:
         """Of each technique the arm that validation chooses, as `best` does among all; and those in `kept`.
 
         Each technique is then seen at its own best settings, and a comparison of techniques pays in its
-        correction for their number only, not for that of all settings tried.
+        correction for their number only, not for that of all settings tried. That is right as far as test does not
+        share the luck of validation. It does where runs themselves are lucky: with correlations of 0.3 to 0.9 between
+        the two over seeds (as in studies on digits), five seeds, and settings of one technique that do nothing, the
+        best of 20 is called different in 6 to 13 % of studies instead of 5, that of 50 in 6 to 18 %.
         """
         first = {arm.technique: arm for arm in reversed(self.arms)}
         return replace(self, arms=tuple(arm for arm in self.arms if first[arm.technique] is arm or arm in kept))
@@ -169,6 +172,12 @@ def independent(values: Mapping[Pairing, float]) -> list[float]:
     return [statistics.fmean(group) for group in groups.values()]
 
 
+def cost(arm: Arm, metric: str) -> float:
+    """The mean on validation over `independent` runs as something to minimize; infinite without a result."""
+    values = independent(arm.measured("val", metric))
+    return METRICS[metric] * statistics.fmean(values) if values else float("inf")
+
+
 def settings(run: Run) -> dict[str, str]:
     """What makes the arm of a run: its overrides, `++optimizer.lr=1` as {"optimizer.lr": "1"}.
 
@@ -206,14 +215,11 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
 
 
 def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:
-    def mean(values: Sequence[float], sign: int = 1) -> float:
-        return sign * statistics.fmean(values) if values else float("inf")
-
     def key(arm: Arm) -> tuple[bool, bool, float, float]:
         scores = arm.values("val", metric)
         few = len(scores) < ENOUGH and 2 * len(scores) <= most
         partial = len(scores) < len(arm.runs)
-        return few, partial, mean(scores, METRICS[metric]), mean(arm.values("val", "loss"))
+        return few, partial, cost(arm, metric), cost(arm, "loss")
 
     return key
 

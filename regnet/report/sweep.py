@@ -196,5 +196,4 @@ def _data(study: Study) -> dict[str, Any] | None:
     config = next((run.config for arm in study.arms for run in arm.runs if run.config.get("data")), None)
     if config is None:
         return None
-    # num_samples follows from train_size.
-    return {key: value for key, value in config["data"].items() if key not in FEEDING | FILLED_IN | {"num_samples"}}
+    return {key: value for key, value in config["data"].items() if key not in FEEDING | FILLED_IN}

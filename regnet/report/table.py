@@ -26,17 +26,18 @@ def print_report(told: Content, console: Console) -> None:
     Where a technique was tried with several settings, a table of techniques comes first, each with the settings
     that validation chose, and then that of all arms.
     """
+    blank = Text()
     for section in told.sections:
         if section.title:
             console.print(Text(section.title, style="bold underline"))
         if section.answer:
-            console.print(Text("\n".join(section.sentences), style="bold"), "")
+            console.print(Text("\n".join(section.sentences), style="bold"), blank, sep="\n")
         if section.tuned:
             console.print(Text("each technique with the settings that validation chose", style="dim"))
-            console.print(table(section.tuned, section.baseline), "", Text("all settings", style="dim"))
+            console.print(table(section.tuned, section.baseline), blank, Text("all settings", style="dim"), sep="\n")
         console.print(table(section.study, section.baseline), "")
     if told.ranking:
-        console.print(Text(told.ranking.sentence()), "")
+        console.print(Text(told.ranking.sentence()), blank, sep="\n")
     if told.sections:
         console.print(Text(legend(told.studies), style="dim"))
     for line in left_out(told.runs, told.studies):

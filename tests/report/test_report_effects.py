@@ -68,6 +68,24 @@ def test_an_arm_without_a_result_leaves_the_effects_of_the_others(tmp_path):
     ]
 
 
+def test_arms_pair_at_the_same_strength(tmp_path):
+    for norm, strength in itertools.product(("none", "batch"), (None, 1, 2, 3)):
+        keys = [f"model.norm={norm}", f"regularizer={'none' if strength is None else 'l2'}"]
+        keys += [] if strength is None else [f"regularizer.l2.strength={strength}"]
+        add_run(tmp_path, keys, classification(0.8 + 0.01 * (strength or 0) + 0.02 * (norm == "batch")))
+    (found,) = studies(find_runs(tmp_path))
+    assert {e.name: e.mean for e in main_effects(found)} == pytest.approx({"l2": 0.02, "norm=batch": 0.02})
+
+
+def test_of_two_numbers_the_larger_is_on(tmp_path):
+    for width, lr, name in itertools.product((2, 16), ("0.01", "1e-3"), ("none", "l2")):
+        keys = [f"regularizer={name}", f"model.width={width}", f"optimizer.lr={lr}"]
+        add_run(tmp_path, keys, classification(0.8 + width / 1000 + float(lr)))
+    (found,) = studies(find_runs(tmp_path))
+    effects = {effect.name: effect.mean for effect in main_effects(found)}
+    assert effects == pytest.approx({"l2": 0, "width=16": 0.014, "lr=0.01": 0.009})
+
+
 def test_without_combinations_there_are_no_effects(tmp_path):
     for name in ("none", "dropout", "l2"):
         add_run(tmp_path, [f"regularizer={name}"], classification(0.9))

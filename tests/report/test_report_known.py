@@ -12,6 +12,7 @@ import pytest
 from regnet.errors import UserError
 from regnet.report.answer import Edge, answer, sentences
 from regnet.report.compare import check_baseline, compare, find_baseline
+from regnet.report.statistics import seeds_needed
 from regnet.report.study import studies
 from regnet.report.table import left_out
 from regnet.runs import find_runs
@@ -100,13 +101,13 @@ def test_several_splits_are_no_single_seed(tmp_path):
 
 def test_runs_of_one_split_are_no_independent_runs(tmp_path):
     for split, gain in enumerate((0.02, 0.03, 0.07)):
-        for seed in (0, 1):
+        for seed in (0, 1, 2):
             for regularizer, score in {"none": 0.8, "l2": 0.8 + gain + seed / 500}.items():
                 overrides = [f"regularizer={regularizer}", f"data.split_seed={split}", f"seed={seed}"]
                 add_run(tmp_path, overrides, classification(score, score))
     (pair,) = compare(study := study_in(tmp_path), find_baseline(study))
-    assert pair.gains == pytest.approx([0.021, 0.031, 0.071])
-    assert "To tell the best from none, about 10 more splits would do" in text(tmp_path)
+    assert pair.gains == pytest.approx([0.022, 0.032, 0.072])
+    assert "To tell the best from none, about 9 more splits would do" in text(tmp_path)
 
 
 def test_what_test_says_is_better_is_told(tmp_path):
@@ -140,6 +141,30 @@ def test_a_best_arm_that_lost_runs_says_so(tmp_path):
     assert text(tmp_path).startswith("Best by validation: none (accuracy 94.00 %). Only 3 of 4 runs completed.")
 
 
+def test_the_gain_is_corrected_for_techniques_and_not_for_their_settings(tmp_path):
+    for seed, noise in enumerate((0.01, -0.01, 0.02, -0.02, 0.0)):
+        for strength in range(6):
+            overrides = ["regularizer=l2", f"regularizer.l2.strength={strength}", f"seed={seed}"]
+            add_run(tmp_path, overrides, classification(0.92 - strength / 100, 0.91 + noise))
+        for other, score in {"none": 0.8, "l1": 0.79}.items():
+            add_run(tmp_path, [f"regularizer={other}", f"seed={seed}"], classification(score, 0.9 + noise**2))
+    found = answered(tmp_path)
+    assert found.rival is found.gain
+    assert found.gain.family == 2
+    assert found.seeds == seeds_needed(found.gain.effect, 0.05 / 2)
+
+
+def test_what_the_gain_tells_apart_is_not_alike(tmp_path):
+    for seed, noise in enumerate((0.01, -0.01, 0.0)):
+        for strength in range(6):
+            overrides = ["regularizer=l2", f"regularizer.l2.strength={strength}", f"seed={seed}"]
+            add_run(tmp_path, overrides, classification(0.92 - strength / 100, 0.9 + noise * (1 + strength)))
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.8, 0.86))
+    found = answered(tmp_path)
+    assert found.gain.distinguishable  # p = 0.02: as one of six it would not be
+    assert found.baseline not in found.alike
+
+
 def test_equal_gains_have_no_interval(tmp_path):
     for seed in range(3):
         for regularizer, score in {"none": 0.9, "l2": 0.92}.items():
@@ -168,6 +193,15 @@ def test_a_lower_rmse_is_a_gain(tmp_path):
     assert "On test it gains 1.1 over none (95 % interval +0.8516 to +1.348, n = 3, corrected p = 0.0027)." in text(
         tmp_path
     )
+
+
+def test_an_arm_is_not_best_by_more_runs_of_an_easy_split(tmp_path):
+    for name, (hard, easy), repeats in (("l2", (0.80, 0.90), 3), ("dropout", (0.82, 0.92), 1)):
+        for split, score, seeds in ((0, hard, 1), (1, hard, 1), (2, easy, repeats)):
+            for seed in range(seeds):
+                keys = [f"regularizer={name}", f"data.split_seed={split}", f"seed={seed}"]
+                add_run(tmp_path, keys, classification(score, score))
+    assert text(tmp_path).startswith("Best by validation: dropout (accuracy 85.33 %).")
 
 
 def test_what_is_alike_is_weighed_by_simplicity_and_by_seeds(tmp_path):

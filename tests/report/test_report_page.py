@@ -9,7 +9,7 @@ from regnet.report.content import content
 from regnet.report.page import html
 from regnet.report.publish import publish
 from regnet.runs import find_runs
-from tests.report.records import add_run, classification
+from tests.report.records import add_run, classification, regression
 from tests.report.test_report_known import KNOWN
 
 VOID = {"meta", "img"}
@@ -114,3 +114,8 @@ def test_a_place_that_cannot_be_written_is_one_sentence(sweep):
     file.write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         publish(content(list(find_runs(sweep))), file)
+
+
+def test_a_small_rmse_is_more_than_zero(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], regression(0.001234))
+    assert ">0.001234<" in html(content(list(find_runs(tmp_path))), [])

@@ -22,6 +22,21 @@ def test_mean_ranks_over_data_sets(tmp_path):
     assert "l2 1.33, none 2.33, l1 2.33. They are not distinguishable as a whole" in found.sentence()
 
 
+def test_several_sizes_count_once_by_the_ranks_of_their_mean_ranks(tmp_path):
+    for data, size, better in (
+        ("digits", 50, "l2"),
+        ("digits", 100, "l2"),
+        ("digits", 200, "none"),
+        ("iris", 50, "l2"),
+    ):
+        for regularizer in ("none", "l2"):
+            keys = [f"data={data}", f"data.train_size={size}", f"regularizer={regularizer}"]
+            add_run(tmp_path, keys, classification(0.9, 0.9 - 0.1 * (regularizer != better)))
+    found = ranked(tmp_path)
+    assert found.ranks == {"l2": 1.0, "none": 2.0}
+    assert found.data_sets == 2
+
+
 def test_several_sizes_of_one_data_set_are_one(tmp_path):
     for size in (50, 100):
         for regularizer in ("none", "l2"):

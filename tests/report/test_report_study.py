@@ -266,3 +266,9 @@ def test_a_seed_run_twice_counts_once_by_the_newest_completed_run(tmp_path):
     (arm,) = studies(find_runs(tmp_path))[0].arms
     assert arm.values("val", "accuracy") == [0.8]
     assert len(arm.runs) == 1
+
+
+def test_runs_whose_seed_is_not_known_are_all_kept(tmp_path):
+    for _ in range(2):
+        add_run(tmp_path, ["regularizer=l1"], classification(0.9), seed=None)
+    assert labels(tmp_path) == {"l1": 2}

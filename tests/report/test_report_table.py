@@ -112,6 +112,12 @@ def test_a_technique_with_several_settings_has_a_table_of_techniques_first():
     assert row(second, "strength=1e-3").split()[9:12] == ["+1.00", "±", "0.12*"]
 
 
+def test_a_blank_line_parts_answer_and_tables():
+    lines = [line.rstrip() for line in printed(KNOWN / "strengths").splitlines()]
+    assert lines[lines.index("each technique with the settings that validation chose") - 1] == ""
+    assert lines[lines.index("all settings") - 1] == ""
+
+
 def test_a_baseline_can_be_chosen():
     output = io.StringIO()
     print_report(content(list(find_runs(KNOWN / "techniques")), "max_norm"), Console(file=output, width=100))

@@ -120,11 +120,13 @@ def _factors(study: Study) -> Iterator[Captioned]:
         pairs = effects.interactions(study)
         strongest = factors.strongest(pairs)
         caption = "What each factor gains, on average over all else (circles): right of zero is better"
-        caption += "." if all(effect.half_width is None for effect in main) else ", with 95 % intervals over seeds."
+        alone = all(effect.half_width is None for effect in main)
+        caption += "." if alone else ", with 95 % intervals over seeds."
         if pairs:
+            differ = "differ, the factors may" if alone else "differ by more than their intervals, the factors"
             caption += (
                 " Below the line what the first gains without (triangles) and with the second (squares): where those "
-                "two differ, the factors interact."
+                f"two {differ} interact."
             )
         if len(strongest) < len(pairs):
             caption += f" Shown are the {len(strongest)} strongest of {len(pairs)} interactions."
