@@ -124,7 +124,7 @@ def _factors(study: Study) -> Iterator[Captioned]:
         if pairs:
             caption += (
                 " Below the line what the first gains without (triangles) and with the second (squares): where those "
-                "two differ by more than their intervals, the factors interact."
+                "two differ by more than chance, the factors interact."
             )
         if len(strongest) < len(pairs):
             caption += f" Shown are the {len(strongest)} strongest of {len(pairs)} interactions."
