@@ -27,8 +27,9 @@ class Answer:
     """`best` by validation; its `gain` over the baseline on test; the arms `alike`, the best of them first.
 
     `alike` are those that the test split does not tell from the best, `better` those that it says are better, the
-    baseline apart; `passed_over` those with a better mean on validation that are not the best because runs of theirs
-    are missing (`Study.best`). `seeds` is how many it would take to tell the best from `rival`, None where that is
+    baseline apart, both among the techniques at their chosen settings if `tuned`; `known` says whether all of these
+    could be tested. `passed_over` are those with a better mean on validation that are not the best because runs of
+    theirs are missing (`Study.best`). `seeds` is how many it would take to tell the best from `rival`, None where that is
     not known.
     """
 
@@ -36,6 +37,8 @@ class Answer:
     best: Arm
     baseline: Arm | None
     gain: Comparison | None
+    tuned: bool
+    known: bool
     alike: tuple[Arm, ...]
     better: tuple[Arm, ...]
     passed_over: tuple[Arm, ...]
@@ -63,7 +66,7 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     """The answer of a study; None where no run has a result.
 
     The gain is that of a comparison between techniques, each at the settings that validation chose
-    (`Study.tuned`). What is alike is looked for among all arms.
+    (`Study.tuned`). So is what is alike where there are three techniques or more; else it is looked for among all arms.
     """
     best = study.best()
     if best is None:
@@ -71,18 +74,23 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     gain = None
     if baseline is not None and baseline is not best:
         gain = next(pair for pair in compare(study.tuned(baseline), baseline) if pair.arm is best)
+    techniques = len({arm.technique for arm in study.arms})
+    among = study.tuned(*[baseline] if baseline else []) if techniques > 2 else study
+    found = compare(among, best)
     # What is told of the baseline is told once, by the gain.
-    pairs = {pair.arm.label: pair for pair in compare(study, best)} | ({baseline.label: gain} if gain else {})
-    others = [arm for arm in study.arms if arm is not best]
+    pairs = {pair.arm.label: pair for pair in found} | ({baseline.label: gain} if gain else {})
+    others = [arm for arm in among.arms if arm is not best]
     unclear = [arm for arm in others if _unclear(pairs[arm.label])]
     better = [arm for arm in others if arm is not baseline and _better(pairs[arm.label])]
-    passed_over = [arm for arm in others if cost(arm, study.metric) < cost(best, study.metric)]
+    passed_over = [arm for arm in study.arms if cost(arm, study.metric) < cost(best, study.metric)]
     rival = gain if gain and _unclear(gain) else pairs[unclear[0].label] if unclear else None
     return Answer(
         study=study,
         best=best,
         baseline=baseline,
         gain=gain,
+        tuned=len(among.arms) < len(study.arms),
+        known=all(pair.p is not None for pair in found),
         alike=tuple(unclear),
         better=tuple(better),
         passed_over=tuple(passed_over),
@@ -112,13 +120,14 @@ def sentences(found: Answer) -> list[str]:
     if found.passed_over:
         named = _listed([f"{arm.label} ({_runs(arm)})" for arm in found.passed_over])
         lines.append(f"Passed over for few or failed runs, though better on validation: {named}.")
+    where = "on test, each technique at its chosen settings" if found.tuned else "on test"
     if found.better:
-        lines.append(f"Distinguishably better than it on test: {_listed([arm.label for arm in found.better])}.")
+        lines.append(f"Distinguishably better than it {where}: {_listed([arm.label for arm in found.better])}.")
     if found.alike:
-        lines.append(f"Not distinguishable from it on test: {_listed([arm.label for arm in found.alike])}.")
+        lines.append(f"Not distinguishable from it {where}: {_listed([arm.label for arm in found.alike])}.")
         lines += _choice(found)
-    elif not found.better and len(study.arms) > 1 and all(pair.p is not None for pair in compare(study, best)):
-        lines.append("All others are distinguishable from it on test.")
+    elif not found.better and len(study.arms) > 1 and found.known:
+        lines.append(f"All others are distinguishable from it {where}.")
     for edge in found.edges:
         more = "smaller" if edge.side == "smallest" else "larger"
         lines.append(f"Try {more} values of {edge.key}: the best, {edge.value}, is the {edge.side} tried.")

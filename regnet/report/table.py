@@ -76,7 +76,7 @@ def legend(compared: Sequence[Study]) -> str:
     return (
         f"★ best mean validation {metrics}, first among rows whose runs all completed, with three runs or more than "
         "half as many as any other; test takes no part in the choice. ± is the 95 % Student t interval over seeds "
-        "(over splits where those are more); a single one has none. gain: on test over the baseline ○, or over ★ "
+        "(over splits where there are as many); a single one has none. gain: on test over the baseline ○, or over ★ "
         "where there is no other, by pairs of the same seed and split; + is better; * differs: paired t test, p < 0.05 "
         "corrected for the rows (Holm). gap: by how much validation is worse than train. runs: completed / all. s: "
         "mean seconds a run."

@@ -246,6 +246,19 @@ def test_without_an_unregularized_arm_rate_and_strength_zero_are_the_baseline(tm
     assert find_baseline(study_in(tmp_path)).label == "dropout + l2 rate=0 strength=0.0"
 
 
+def test_of_three_techniques_what_is_alike_is_at_its_chosen_settings(tmp_path):
+    for seed in range(3):
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9 + seed % 2 / 100))
+        for name in ("l1", "l2"):
+            for strength in (1, 2):
+                keys = [f"regularizer={name}", f"++regularizer.{name}.strength={strength}", f"seed={seed}"]
+                score = 0.9 - strength / 100 - (name == "l1") / 1000
+                add_run(tmp_path, keys, classification(score + 0.02, 0.9 + (seed + strength) % 3 / 100))
+    found = answered(tmp_path)
+    assert [arm.label for arm in found.alike] == ["l1 l1.strength=1", "none"]
+    assert "from it on test, each technique at its chosen settings: l1 l1.strength=1, none." in text(tmp_path)
+
+
 def test_the_baseline_can_be_the_best(tmp_path):
     for seed in range(3):
         add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9))
