@@ -29,8 +29,8 @@ class Answer:
     `alike` are those that the test split does not tell from the best, `better` those that it says are better, the
     baseline apart, both among the techniques at their chosen settings if `tuned`; `known` says whether all of these
     could be tested. `passed_over` are those with a better mean on validation that are not the best because runs of
-    theirs are missing (`Study.best`). `seeds` is how many it would take to tell the best from `rival`, None where that is
-    not known.
+    theirs are missing (`Study.best`). `seeds` is how many it would take to tell the best from `rival`, None where
+    that is not known.
     """
 
     study: Study
