@@ -126,11 +126,11 @@ def test_a_baseline_can_be_chosen():
 
 
 def test_of_many_rows_the_best_are_shown_with_the_baseline(tmp_path):
-    for rate in range(60):
-        add_run(tmp_path, ["regularizer=dropout", f"++regularizer.dropout.rate={rate}"], classification(1 - rate / 100))
+    for rate in range(120):
+        add_run(tmp_path, ["regularizer=dropout", f"++regularizer.dropout.rate={rate}"], classification(1 - rate / 200))
     add_run(tmp_path, ["regularizer=none"], classification(0.1))
     text = printed(tmp_path).partition("all settings")[2]
-    assert "rate=39 " in text
-    assert "rate=40 " not in text
+    assert "rate=99 " in text
+    assert "rate=100 " not in text
     assert row(text, "none").startswith("○ none")
-    assert "the best 40 of 61; all are on the page and in --csv" in text
+    assert "the best 100 of 121; all are on the page and in --csv" in text
