@@ -13,6 +13,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .callbacks import AtomicCheckpointIO
 from .checks import check_choice, check_objective, check_pairs, check_settings, try_network, try_transforms
@@ -278,6 +279,8 @@ def build_network(
             if site.after is not None:
                 try_to(f"regularizer.{name}.after", site.insert, network, name)
             try_to(f"regularizer.{name}", site.finish)
+        if any(map(is_lazy, network.parameters())):
+            try_network(network, cfg)  # so that there are weights to put layers on
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
         for callback in regularizers.callbacks.values():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..exact import Exact
-from ..weights import Select, Weight, scaled, weights
+from ..weights import Select, Weight, grouped
 from . import hyperparameters
 
 
@@ -36,10 +36,17 @@ class Penalty(Exact):
 class WeightPenalty(Penalty):
     """A penalty of the weights alone: ``penalty(network)`` is its value for any module.
 
+    Of those that are not frozen when it is called. Under weight norm and other parametrizations it is of the weight
+    that comes out, before weight layers such as DropConnect.
+
     Args:
         strength: λ >= 0.
         select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
         scale: factors on the strength by patterns of `select`, such as ``{"layer:-1": 0.1}``; 1 for all others.
+
+    Raises:
+        ValueError: when called on a network in which `select` matches nothing, or with lazy modules that have seen no
+            batch.
     """
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
@@ -48,10 +55,11 @@ class WeightPenalty(Penalty):
         self.select, self.scale = select, scale
 
     def forward(self, network: nn.Module, **_: Any) -> Tensor:
-        found = [_wide(weight) for weight in weights(network, self.select)]
-        if not self.scale:
-            return self.strength * self.measure(found)
-        return self.strength * sum(factor * self.measure(part) for factor, part in scaled(found, self.scale))
+        terms = []
+        for factor, found in grouped(network, self.select, self.scale):
+            term = self.measure([_wide(weight) for weight in found])
+            terms.append(term if factor == 1 else factor * term)
+        return self.strength * (terms[0] if len(terms) == 1 else sum(terms))  # 0 while all are frozen
 
     def measure(self, found: list[Weight]) -> Tensor:
         """The penalty of these weights at strength 1; their tensors are in float32 at least."""
@@ -204,5 +212,6 @@ def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:
 
 
 def _wide(weight: Weight) -> Weight:
-    """Half-precision weights are summed in float32 (DESIGN 3.8); wider ones as they are."""
-    return weight._replace(tensor=weight.tensor.to(torch.promote_types(weight.tensor.dtype, torch.float32)))
+    """The weight itself; in half precision in float32, in which it is to be summed."""
+    tensor = weight.effective.tensor
+    return weight._replace(tensor=tensor.to(torch.promote_types(tensor.dtype, torch.float32)))

@@ -40,7 +40,7 @@ class L2SP(WeightPenalty):
     @torch.no_grad()
     def begin(self, network: nn.Module) -> None:
         """Raises ValueError for a checkpoint that cannot be read, or knows none of the weights."""
-        found = weights(network, self.select)
+        found = [weight.effective for weight in weights(network, self.select, frozen=True)]  # which may be unfrozen
         start = {_plain(w.name): w.tensor for w in found} if self.checkpoint is None else _read(Path(self.checkpoint))
         known = [w for w in found if getattr(start.get(_plain(w.name)), "shape", None) == w.tensor.shape]
         if not known:

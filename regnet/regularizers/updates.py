@@ -1,6 +1,6 @@
 """Updates: what is done around the optimizer's step, under any training loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..exact import Exact
-from ..weights import Select, scaled, weights
+from ..weights import Select, Weight, grouped, weights
 from . import hyperparameters
 
 
@@ -28,6 +28,9 @@ class Update(Exact):
     AVERAGE: ClassVar[int] = 4
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
+
+    def check(self, network: nn.Module) -> None:
+        """Raises ValueError where it cannot act on `network`; nothing by default."""
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         raise NotImplementedError
@@ -60,7 +63,7 @@ class BeforeStep(Update):
 
 
 class Decay(BeforeStep):
-    """Something that shrinks weights at each step.
+    """Something that shrinks weights at each step: those of the optimizer that have a gradient, as AdamW does.
 
     Args:
         strength: λ >= 0.
@@ -75,26 +78,43 @@ class Decay(BeforeStep):
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.select, self.scale = select, scale
 
+    def moving(self, network: nn.Module, optimizer: Optimizer) -> Iterator[tuple[float, Weight, dict[str, Any]]]:
+        """The weights that `optimizer` is about to move, with the factor and the parameter group of each."""
+        groups = {id(w): group for group in optimizer.param_groups for w in group["params"]}
+        for factor, found in grouped(network, self.select, self.scale):
+            for weight in found:
+                if weight.has_gradient and id(weight.tensor) in groups:
+                    yield factor, weight, groups[id(weight.tensor)]
+
 
 class WeightDecay(Decay):
     """w ← (1 - η λ) w before the optimizer's own update, η its learning rate (Loshchilov and Hutter 2019).
 
     Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
-    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`.
+    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`. Under weight norm it is g
+    that shrinks.
+
+    Raises:
+        ValueError: when attached to a network that has a weight that other parametrizations compute.
     """
+
+    def check(self, network: nn.Module) -> None:
+        for weight in weights(network, self.select, frozen=True):
+            weight.check_writable()
+
+    def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
+        self.check(network)
+        return super().attach(optimizer, network)
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        for factor, found in scaled(weights(network, self.select), self.scale):
-            chosen = {id(weight.tensor) for weight in found}
-            for group in optimizer.param_groups:
-                tensors = [w for w in group["params"] if id(w) in chosen and w.requires_grad]
-                self.shrink(tensors, factor * group["lr"])
+        for factor, weight, group in self.moving(network, optimizer):
+            self.shrink(weight, factor * group["lr"])
 
-    def shrink(self, tensors: Sequence[Tensor], lr: float | Tensor) -> None:
-        factor = 1 - lr * self.strength
-        for w in tensors:
-            w.mul_(factor)
+    def shrink(self, weight: Weight, lr: float | Tensor) -> None:
+        itself = weight.effective
+        itself.tensor.mul_(1 - lr * self.strength)
+        weight.write(itself.tensor)
 
 
 class CoupledDecay(Decay):
@@ -107,10 +127,13 @@ class CoupledDecay(Decay):
 
     alone: ClassVar[str] = "it changes the gradients"
 
-    @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        own = {id(w) for group in optimizer.param_groups for w in group["params"]}
-        for factor, found in scaled(weights(network, self.select), self.scale):
-            for w in (weight.tensor for weight in found):
-                if id(w) in own and w.grad is not None:
-                    w.grad.add_(factor * self.strength * w)
+        values, slopes, parts = [], [], []
+        for factor, weight, _ in self.moving(network, optimizer):
+            with torch.enable_grad():
+                values.append(weight.effective.tensor)
+            slopes.append(factor * self.strength * values[-1].detach())
+            parts += [part for part in weight.parts if part.requires_grad and part.grad is not None]
+        if parts:  # of a weight that is a parameter the gradient is its slope, λ w
+            for part, gradient in zip(parts, torch.autograd.grad(values, parts, slopes), strict=True):
+                part.grad.add_(gradient)
