@@ -1,6 +1,6 @@
 """Weights that are computed from other parameters: by torch's parametrizations, and by the hooks that it had before."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import NamedTuple
@@ -61,8 +61,7 @@ class Made(NamedTuple):
         if not self.is_weight_norm:
             raise ValueError(f"is made by {self.by}, through which another value cannot be given to it")
         g, v = self.parts
-        axes = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]  # of which g has one number
-        norm, length = _norm(w, axes), _norm(v, axes)
+        norm, length = _norm(w, _axes(g, v)), _norm(v, _axes(g, v))
         zero = norm == 0
         v.copy_(torch.where(zero, v, w * (length / torch.where(zero, 1, norm))))
         g.copy_(norm.view_as(g))
@@ -95,6 +94,17 @@ def computed(module: nn.Module) -> dict[str, list[str]]:
         found[attribute] = [f"parametrizations.{attribute}.{n}" for n in _originals(chain) if n in chain._parameters]
     for hook in _hooks(module):
         found[_attribute(hook)] = [name for name in _hooked(hook) if name in module._parameters]
+    return found
+
+
+def normalized(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with w = g v / ||v|| in the place of v, wherever it has both."""
+    found = dict(state)
+    for name, v in state.items():
+        for ends in (("original1", "original0"), ("_v", "_g")):
+            g = state.get(name.removesuffix(ends[0]) + ends[1]) if name.endswith(ends[0]) else None
+            if g is not None:
+                found[name] = v * (g / _norm(v, _axes(g, v)))
     return found
 
 
@@ -147,6 +157,11 @@ def _computed(hook: WeightNormHook | SpectralNormHook | BasePruningMethod, modul
     if isinstance(hook, SpectralNormHook):
         return hook.compute_weight(module, do_power_iteration=False)
     return hook.compute_weight(module)
+
+
+def _axes(g: Tensor, v: Tensor) -> list[int]:
+    """Those of v along which g has one number."""
+    return [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
 
 
 def _norm(w: Tensor, axes: Sequence[int]) -> Tensor:

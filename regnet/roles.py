@@ -14,7 +14,7 @@ LAYERS = (
 )
 NORM = re.compile(r"(?<!Weight)(?<!Spectral)Norm(\dd)?$")  # LayerNorm2d; with weight or spectral norm they are layers
 WEIGHT = "weight"
-NAMED_WEIGHT = {"weight", "weights", "kernel", "w"}
+NAMED_WEIGHT = {"weight", "weights", "kernel"}
 NAMED_TABLE = {
     *("bias", "biases", "rel", "relative", "pos", "position", "positions", "positional", "pe"),
     *("token", "tokens", "cls", "query", "queries", "register", "registers", "prompt", "prompts", "latent", "latents"),
@@ -52,7 +52,7 @@ def role(name: str, shape: Sequence[int], kind: type[nn.Module]) -> str:
 
 
 def _role_of_any(words: set[str], shape: Sequence[int]) -> str:
-    named = not words.isdisjoint(NAMED_WEIGHT)
+    named = words == {"w"} or not words.isdisjoint(NAMED_WEIGHT)  # in rel_pos_w the letter means width
     line = sum(size > 1 for size in shape) <= 1
     if line and not (named and len(shape) == 2):
         return "broadcast"

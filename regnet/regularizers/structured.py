@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..parametrized import normalized
 from ..weights import Select, Weight, weights
 from . import hyperparameters
 from .penalties import SquareSum, WeightPenalty, absolute_sum
@@ -138,7 +139,8 @@ def _buffer(weight: Weight) -> str:
 
 def _plain(name: str) -> str:
     """The name of a weight whoever wraps the network: a Lightning module, regnet's objective, parametrizations."""
-    name = re.sub(r"\.parametrizations\.(\w+)\.original\d*$", r".\1", name)
+    name = re.sub(r"(^|\.)parametrizations\.(\w+)\.original\d*$", r"\1\2", name)
+    name = re.sub(r"(^|\.)weight_[vg]$", r"\1weight", name)
     return re.sub(r"^(objective\.network\.)?(model\.|module\.)?", "", name)
 
 
@@ -153,4 +155,5 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise ValueError(f"checkpoint={path} cannot be read: {str(error).splitlines()[0]}") from error
     state = state.get("state_dict", state)
-    return {_plain(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    return {_plain(name): tensor for name, tensor in normalized(tensors).items()}  # g comes before v
