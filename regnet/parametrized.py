@@ -13,6 +13,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm as SpectralNormHook
 from torch.nn.utils.weight_norm import WeightNorm as WeightNormHook
 
+NOTED = "_regnet_frozen"  # the attribute with the names that `note_frozen` found
+
 
 class OnTop:
     """A parametrization that acts on a weight which stays the weight: its input is what is penalized and constrained.
@@ -43,12 +45,14 @@ class Made(NamedTuple):
         parts: the tensors it is computed from.
         compute: gives the weight; it changes no state, and can be differentiated.
         is_weight_norm: whether the parts are g and v of w = g v / ||v||.
+        trained: whether one of the parts is not frozen.
     """
 
     by: str
     parts: Sequence[Tensor]
     compute: Callable[[], Tensor]
     is_weight_norm: bool
+    trained: bool
 
     def write(self, w: Tensor) -> None:
         """Gives the parts values that make the weight `w`. ||v|| stays, so that steps on v reach as far as before.
@@ -76,13 +80,35 @@ def made(module: nn.Module, attribute: str) -> Made | None:
             return None
         parts = [getattr(chain, name) for name in _originals(chain)]
         norm = len(layers) == 1 and isinstance(layers[0], WeightNorm | parametrizations._WeightNorm)
-        return Made(type(layers[0]).__name__, parts, lambda: _composed(layers, parts), norm)
+        trained = any(is_trained(chain, *part) for part in zip(_originals(chain), parts, strict=True))
+        return Made(type(layers[0]).__name__, parts, lambda: _composed(layers, parts), norm, trained)
     for hook in _hooks(module):
         if _attribute(hook) == attribute:
             parts = [getattr(module, name) for name in _hooked(hook)]
             norm = isinstance(hook, WeightNormHook)
-            return Made(_title(hook), parts, lambda hook=hook: _computed(hook, module), norm)
+            trained = any(is_trained(module, *part) for part in zip(_hooked(hook), parts, strict=True))
+            return Made(_title(hook), parts, lambda hook=hook: _computed(hook, module), norm, trained)
     return None
+
+
+def is_trained(module: nn.Module, name: str, tensor: Tensor) -> bool:
+    """Whether the parameter `name` of `module`, now `tensor`, is not frozen.
+
+    What `functional_call` puts in its place does not say so: it counts as trained, unless `note_frozen` knows better.
+    """
+    noted = vars(module).get(NOTED)
+    if noted is not None:
+        return name not in noted
+    return tensor.requires_grad or not isinstance(tensor, nn.Parameter)
+
+
+def note_frozen(network: nn.Module) -> None:
+    """What is frozen in `network` now counts as frozen from here on, whatever `functional_call` puts in its place."""
+    for module in network.modules():
+        frozen = {
+            name for name, tensor in module._parameters.items() if tensor is not None and not tensor.requires_grad
+        }
+        vars(module)[NOTED] = frozen
 
 
 def computed(module: nn.Module) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
-from .parametrized import Made, computed, made
+from .parametrized import Made, computed, is_trained, made, note_frozen
 from .patterns import Select, modules, scaled, selected
 from .roles import WEIGHT, excluded_by, role
 
@@ -19,6 +19,7 @@ __all__ = [
     "grouped",
     "modules",
     "name_statistics",
+    "note_frozen",
     "parameters",
     "scaled",
     "tensor_statistics",
@@ -75,8 +76,9 @@ class Weight(NamedTuple):
 
     @property
     def trained(self) -> bool:
-        """Whether it is not frozen now. What `functional_call` puts in a parameter's place counts as trained."""
-        return any(part.requires_grad or not isinstance(part, nn.Parameter) for part in self.parts)
+        """Whether it is not frozen now; of one that is computed, whether one of its parts is not."""
+        how = self.made
+        return is_trained(self.module, self.attribute, self.tensor) if how is None else how.trained
 
     @property
     def has_gradient(self) -> bool:

@@ -14,7 +14,7 @@ from torch.func import functional_call, vmap
 from ..exact import Exact
 from ..objective import Objective
 from ..regularizers import Constraint, Proximal, Update, WeightDecay
-from ..weights import grouped, name_statistics, tensor_statistics, weights
+from ..weights import grouped, name_statistics, note_frozen, tensor_statistics, weights
 from .forms import Forms
 from .noise import Given, Noise
 from .trace import Traced, takes_no_decisions
@@ -56,7 +56,7 @@ class Stack:
         self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
         self.best: Tensors = {}  # parameters and buffers of each network's best epoch
         self.limits = [_stacked([dict(one[i].named_buffers()) for one in self.updates]) for i in range(len(updates[0]))]
-        self.model = _with_frozen_as_buffers(first)
+        self.model = _with_frozen_noted(first)
         self._prepare(recorded and takes_no_decisions([first, *self.updates[0]]))
         self._link()
 
@@ -220,16 +220,11 @@ class Stack:
                     buffer.data = limits[name][k]
 
 
-def _with_frozen_as_buffers(objective: Objective) -> Objective:
-    """A copy whose frozen parameters are buffers: a tensor that `functional_call` puts in does not say what it was."""
-    frozen = [name for name, p in objective.named_parameters(remove_duplicate=False) if not p.requires_grad]
-    if not frozen:
+def _with_frozen_noted(objective: Objective) -> Objective:
+    if all(parameter.requires_grad for parameter in objective.parameters()):
         return objective
     model = copy.deepcopy(objective)
-    for name in frozen:
-        owner, _, attribute = name.rpartition(".")
-        module = model.get_submodule(owner)
-        module.register_buffer(attribute, module._parameters.pop(attribute))  # the same tensor, as it may be tied
+    note_frozen(model)
     return model
 
 
