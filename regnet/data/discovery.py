@@ -1,6 +1,5 @@
 """What a folder of images holds: its parts, the classes of each, their files, and what is passed over."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -42,7 +41,7 @@ class Part:
 
 
 def find_parts(root: Path) -> dict[str, Part]:
-    """``train`` with all that there is, or ``train`` and one or both of ``val`` and ``test`` where folders are named so.
+    """The whole folder as ``train``; or ``train`` and one or both of ``val`` and ``test``, where folders are called so.
 
     Any spelling of them is known: Training, test_set, validation, dev, seg_train beside seg_test. Hidden files and
     folders and those that systems leave behind (``.ipynb_checkpoints``, ``__MACOSX``, ``Thumbs.db``) are not seen.
@@ -99,7 +98,7 @@ def _named_parts(root: Path) -> dict[str, Path]:
         )
     if "train" not in parts:
         raise UserError(f"data.path={root} holds {names} and no part for training; {EXPECTED}")
-    return parts
+    return {part: parts[part] for part in PARTS if part in parts}
 
 
 def _spelled(folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
@@ -147,9 +146,12 @@ def _check_classes(folder: Path, classes: list[Path], loose: list[Path]) -> None
     if len(classes) < 2:
         inner = [child for child in _visible(classes[0]) if child.is_dir()] if classes else []
         if len(inner) > 1:
-            raise UserError(f"{folder} holds the folder {classes[0].name} alone; give data.path={classes[0]}")
+            raise UserError(
+                f"{folder} holds nothing but the folder {classes[0].name}; move what is in that one level up, or put "
+                "it into data.path"
+            )
         if loose or not classes:
-            what = f"{len(loose)} images" if loose else "no images"
+            what = f"{len(loose)} image(s)" if loose else "no images"
             raise UserError(
                 f"{folder} holds {what} and {len(classes)} folder(s); put the images of each class into a folder of "
                 "its own (a table of labels is not read)"
@@ -178,24 +180,23 @@ def _sorted_out(folder: Path) -> tuple[list[Path], Passed]:
     return images, passed
 
 
-def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """The files in the folder and in all folders below, in the order of their names; no link leads round in a circle."""
-    here = os.path.realpath(folder)
-    if here in above:
-        return
+def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The files in the folder and in all below it, in the order of their names; a link to a folder above ends there."""
+    here = folder.resolve()
+    above |= {here, *here.parents}
     for child in _visible(folder):
-        if child.is_dir():
-            yield from _walk(child, above | {here})
-        else:
+        if not child.is_dir():
             yield child
+        elif child.resolve() not in above:
+            yield from _walk(child, above)
 
 
 def _visible(folder: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(folder))
+        children = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from error
-    return [folder / name for name in names if not name.startswith(".") and name.lower() not in HOUSEKEEPING]
+    return [child for child in children if child.name[0] != "." and child.name.lower() not in HOUSEKEEPING]
 
 
 def _is_flat(folder: Path) -> bool:
