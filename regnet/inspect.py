@@ -34,8 +34,8 @@ def task(cfg: DictConfig) -> None:
         setup = build(cfg, overrides)
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    for table in (parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    for table in (classes(setup), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")
     for sentence in warnings(setup):
@@ -71,6 +71,16 @@ def beside_gradient(name: str, decoupled: float, lr: float, plain: bool) -> Deca
     """A decay of the weight itself."""
     coupled = decoupled if plain else None
     return Decay(name, coupled / 2 if plain else None, coupled, decoupled, lr * decoupled)
+
+
+def classes(setup: "Setup") -> "Table":
+    """Class x part: how many samples; of noisy labels in training those that it sees."""
+    data = setup.data
+    table = _table("class", "train", "val", "test")
+    counts = [part.y.bincount(minlength=data.num_classes).tolist() for part in (data.train, data.val, data.test)]
+    for name, *row in zip(data.classes, *counts, strict=True) if data.classes else ():
+        table.add_row(str(name), *map(str, row))
+    return table
 
 
 def parameters(setup: "Setup") -> "Table":
@@ -163,14 +173,16 @@ def others(cfg: DictConfig, setup: "Setup") -> "Table":
 
 
 def warnings(setup: "Setup") -> list[str]:
-    """A sentence for each set of decays that cover the same weights."""
+    """What looks odd about the data, and a sentence for each set of decays that cover the same weights."""
     names = {decay.name.partition(",")[0] for decay in decays_of(setup)}
     covered: dict[tuple[str, ...], list[str]] = {}
     for key, acting in acting_on(setup).items():
         both = tuple(dict.fromkeys(name for name, value in acting if name in names and value))
         if len(both) > 1:
             covered.setdefault(both, []).append(key)
-    return [f"{' and '.join(both)} both shrink {', '.join(keys)}" for both, keys in covered.items()]
+    return [*setup.data.notes] + [
+        f"{' and '.join(both)} both shrink {', '.join(keys)}" for both, keys in covered.items()
+    ]
 
 
 def _groups(setup: "Setup") -> Iterator[tuple[Mapping[str, Any], Sequence[str]]]:
