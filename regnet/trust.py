@@ -32,6 +32,9 @@ def trusted(config: Mapping[str, Any], allow: Sequence[str], where: str) -> Dict
     Raises:
         UserError: it names anything else.
     """
+    allow = [allow] if isinstance(allow, str) else allow
+    if not isinstance(allow, Sequence) or not all(isinstance(name, str) for name in allow):
+        raise UserError(f"allow={allow} must be a list of modules, such as allow=[my.pkg]")
     named = list(targets(config))
     for key, node in named:
         _check(key, node, allow, where)
@@ -106,9 +109,9 @@ def _classes(package: ModuleType, names: Collection[str], *kinds: type) -> froze
 def _names(package: ModuleType, names: Collection[str]) -> frozenset[str]:
     """Each as `package` offers it and as its own module does."""
     found = {name: getattr(package, name) for name in names}
-    return frozenset(
-        f"{module}.{name}" for name, thing in found.items() for module in (package.__name__, thing.__module__)
-    )
+    both = {f"{home}.{name}": thing for name, thing in found.items() for home in (package.__name__, thing.__module__)}
+    # torchvision.models.googlenet is a module too, and found first
+    return frozenset(name for name, thing in both.items() if resolve_name(name) is thing)
 
 
 def _check(key: str, node: Mapping[str, Any], allow: Sequence[str], where: str) -> None:
