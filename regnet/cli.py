@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .console import printable
 from .errors import Diverged, UserError
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
 
@@ -26,13 +27,15 @@ def config_folder() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
-def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
+def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: bool = True) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 
+    With `own_modules` those in the current folder come before all others.
     HYDRA_FULL_ERROR=1 in the environment shows tracebacks instead.
     """
     gc.disable()  # until all is imported (see `train.settle`): else it looks through the same modules again and again
-    sys.path.insert(0, str(Path.cwd()))  # a person's own modules: model._target_=my.pkg.Net
+    if own_modules:
+        sys.path.insert(0, str(Path.cwd()))  # model._target_=my.pkg.Net
     app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if os.environ.get("HYDRA_FULL_ERROR"):
         app()
@@ -61,7 +64,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
 
 def stop(error: Exception, config_name: str) -> NoReturn:
     """Ends the program with one sentence and exit code 1."""
-    print(f"{Path(sys.argv[0]).name}: {sentence(error, config_name)}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {printable(sentence(error, config_name))}", file=sys.stderr)
     sys.exit(1)
 
 

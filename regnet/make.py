@@ -1,6 +1,7 @@
 """Objects from config nodes, with one sentence where that fails."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pkgutil import resolve_name
 from typing import Any, TypeVar
@@ -17,12 +18,13 @@ OURS = ("regnet.", "torch.optim.", "lightning.")
 
 def make(node: Any, key: str, **extra: Any) -> Any:
     """Instantiates a config node. Raises UserError in one sentence that names `key` if that fails."""
+    composed = OmegaConf.is_config(node)
     try:
-        return _construct(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, extra)
+        return _construct(OmegaConf.to_container(node, resolve=True) if composed else node, extra)
     except Exception:
-        pass  # Hydra knows the rarer keys, checks strangers, and tells what is wrong
+        pass  # Hydra knows the rarer keys, and tells what is wrong
     try:
-        return instantiate(node, _convert_="all", **extra)
+        return instantiate(node if composed else literal(node), _convert_="all", **extra)
     except InstantiationException as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
 
@@ -33,6 +35,15 @@ def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: An
         return act(*arguments, **settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"{key}: {error}") from error
+
+
+def literal(value: Any) -> Any:
+    """Plain data as OmegaConf must be given them to hold them as they are: ``${x}`` is text, not the value of x."""
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(item) for item in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:
