@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
+from .console import plain_console
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ def main() -> None:
 
 def task(cfg: DictConfig) -> None:
     """One job of Hydra: builds the run and prints its tables."""
-    from rich.console import Console
-
     from .build import build
 
     overrides = list(HydraConfig.get().overrides.task)
@@ -34,7 +33,7 @@ def task(cfg: DictConfig) -> None:
         setup = build(cfg, overrides)
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = plain_console(width=None if sys.stdout.isatty() else 160)
     for table in (parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")
