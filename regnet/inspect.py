@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .cli import launch, stop
 from .console import plain_console
 from .errors import UserError
+from .spelling import short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,7 +108,7 @@ def sites(cfg: DictConfig, setup: "Setup") -> "Table":
     for name, site in setup.regularizers.layers.items():
         for layer in site.made:
             rate = layer._buffers.get("rate")
-            row = paths[layer], type(layer).__name__, "–" if rate is None else f"{rate.item():g}"
+            row = paths[layer], type(layer).__name__, _number(None if rate is None else rate.item())
             table.add_row(name, *row, str(cfg.regularizer[name].get("schedule") or "–"))
     return table
 
@@ -190,7 +191,7 @@ def _table(*columns: str) -> "Table":
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+    return "–" if value is None else short(value, 6)
 
 
 if __name__ == "__main__":

@@ -393,6 +393,6 @@ def test_the_same_runs_give_the_same_files_and_nothing_is_cut_off(tmp_path):
 
 
 def test_the_amount_of_data_is_not_shortened():
-    assert [style.short(value) for value in (0.123456, 1e-5, 999, 1000, 50000)] == [
-        "0.123", "1e-05", "999", "1000", "50000"
+    assert [style.tick(value) for value in (0.123456, 1e-5, 999, 1000, 50000)] == [
+        "0.123", "1e-5", "999", "1000", "50000"
     ]  # fmt: skip

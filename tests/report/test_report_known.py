@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from regnet.errors import UserError
-from regnet.report.answer import Edge, answer, sentences
+from regnet.report.answer import Edge, answer
 from regnet.report.compare import check_baseline, compare, find_baseline
+from regnet.report.sentences import sentences
 from regnet.report.statistics import seeds_needed
 from regnet.report.study import studies
 from regnet.report.table import left_out
