@@ -36,7 +36,7 @@ class Comparison:
 
     @cached_property
     def interval(self) -> tuple[float, float | None] | None:
-        """The mean gain and the half width of its 95 % interval, not corrected (`mean_interval`); None without a pair."""
+        """The mean gain and the half width of its 95 % interval (`mean_interval`); None without a pair."""
         return mean_interval(self.gains, span=span(self.metric, 2)) if self.gains else None
 
     @property

@@ -21,19 +21,25 @@ from .table import left_out
 HERE = Path(__file__).parent
 MISSING = ("", NOTHING.text)
 GLOSSARY = (
-    ("★", "The best mean on validation. Settings whose runs all completed come first; those with one or two runs, where "
-          "others have at least twice as many, come last. Test takes no part in the choice."),
-    ("○", "The baseline. Where no row has the sign, gains are over ★."),
-    ("±", "95 % confidence interval of the mean (Student t) over seeds, or over splits where there are as many. Fewer "
-          "than three runs have none."),
+    (
+        "★",
+        "The best mean on validation. Settings whose runs all completed come first. Those with one or two runs, where "
+        "others have twice as many or more, come last. Test takes no part in the choice.",
+    ),
+    ("○", "The baseline. Where no row has this sign, gains are over ★."),
+    (
+        "±",
+        "95 % confidence interval of the mean (Student t) over seeds, or over splits where there are as many. Fewer "
+        "than three runs have none.",
+    ),
     ("gain", "The mean difference on test between runs of the same seed and split; positive is better."),
-    ("*", "The gain differs from zero: paired t test, p &lt; 0.05 after Holm's correction for all rows of the table."),
+    ("*", "The gain differs from zero: paired t test, p < 0.05 after Holm's correction for all rows of the table."),
     ("effect size", "Hedges' g of the paired differences."),
     ("prob. of gain", "How often a run is better than a run of the baseline."),
     ("gap", "How much worse validation is than training, both measured in evaluation mode."),
     ("cost", "Arithmetic operations of the whole training, relative to the baseline."),
-    ("time", "Mean seconds of a run by the clock; it depends on what else the machine did."),
-)  # fmt: skip
+    ("time", "Mean seconds of a run by the clock. It depends on what else the machine did."),
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
         parts += [
             "<h2>How to read the tables</h2>",
             "<dl>",
-            *(f"<dt>{a}</dt><dd>{b}</dd>" for a, b in GLOSSARY),
+            *(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in GLOSSARY),
             "</dl>",
         ]
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))

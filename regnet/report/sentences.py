@@ -32,8 +32,12 @@ def _best(found: Answer) -> list[str]:
         return [f"{first} Nothing else was tried."]
     if len(study.ties) == 1:
         return [first]
-    shared = f"{len(study.ties)} of {len(study.arms)} settings share the best validation {study.metric}, {score}"
-    lines = [f"{shared}: {_in_common(study)}. Of these {best.label} has the lowest validation loss."]
+    ties, arms = len(study.ties), len(study.arms)
+    shared = f"{ties} of {arms} settings share the best" if ties < arms else f"all {arms} settings have the same"
+    lines = [
+        f"Best by validation: {shared} {study.metric}, {score} ({_in_common(study)}). "
+        f"Of these {best.label} has the lowest validation loss."
+    ]
     simplest = min(study.ties, key=lambda arm: len(arm.active))
     if len(simplest.active) < len(best.active):
         lines.append(f"The simplest of these is {simplest.label}.")

@@ -21,7 +21,6 @@ from math import exp, inf, isclose, lgamma, sqrt
 
 from scipy.special import chdtrc, nctdtr, stdtr, stdtrit  # scipy.stats has the same and takes a second to import
 
-
 LEAST = 3  # values that an interval or a test is made of: with two, Student's factor is 12.7, and s is one difference
 
 

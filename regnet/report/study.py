@@ -226,7 +226,8 @@ def span(metric: str, terms: int = 1) -> float:
 def settings(run: Run) -> dict[str, str]:
     """What makes the arm of a run: its overrides, `++optimizer.lr=1.0` as {"optimizer.lr": "1"}.
 
-    A number is itself however it was written: `1e-3`, `0.001` and `1.0e-3` make one arm. Without those in `APART`, and without those of regularizers that it did not choose: they had no effect.
+    A number is itself however it was written: `1e-3`, `0.001` and `1.0e-3` make one arm. Without the keys in `APART`,
+    and without those of regularizers that it did not choose: they had no effect.
     """
     pairs = (override.lstrip("+").partition("=") for override in run.overrides)
     found = {key: spelled(value) for key, _, value in pairs if key not in APART and not _idle(key, run.config)}

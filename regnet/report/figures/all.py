@@ -11,6 +11,7 @@ from .. import effects, history, points, sweep
 from ..compare import find_baseline
 from ..importance import SEEDS, importance
 from ..selection import SHOWN, first, namer, part
+from ..statistics import LEAST
 from ..study import METRICS, Arm, Study, independent
 from . import curves, factors, heatmaps, runs, sweeps
 
@@ -61,7 +62,8 @@ def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[
     for key, metric, lines in sweep.along_data(compared):
         shown, own = _lines(lines, nones)
         caption = f"Test {sweep.error(metric)} by data.{key}; lower is better. "
-        caption += "Means over seeds with 95 % intervals." if _repeated(shown) else "Each point is one run."
+        repeated = "Means over seeds with 95 % intervals." if _repeated(shown, LEAST) else "Means over seeds."
+        caption += repeated if _repeated(shown) else "Each point is one run."
         caption += " The lines are shifted sideways so that they do not hide each other." if len(shown) > 1 else ""
         yield (
             f"data {key}",
@@ -140,7 +142,7 @@ def _factors(study: Study) -> Iterator[Captioned]:
         keys = len(shares) - seeds
         rest = "" if seeds else " and chance, as each setting was run once"
         caption = (
-            f"Share of the variance of the validation {study.metric} that each key explains (η²). The black mark is what a "
+            f"Share of the variance of validation {study.metric} that each key explains (η²). The black mark is what a "
             f"key without any effect would explain by chance.{' seeds: variance between seeds.' if seeds else ''} The "
             f"rest up to 100 % is due to interactions{rest}. Shares overlap where not every combination was run."
         )
@@ -206,8 +208,8 @@ def _lines(found: Sequence[sweep.Line], nones: Sequence[Arm | None]) -> tuple[li
     return [by_label[label] for label in first(list(by_label), own)], own
 
 
-def _repeated(lines: Iterable[sweep.Line]) -> bool:
-    return any(len(values) > 1 for line in lines for values in line.along.values())
+def _repeated(lines: Iterable[sweep.Line], least: int = 2) -> bool:
+    return any(len(values) >= least for line in lines for values in line.along.values())
 
 
 def _files(names: Iterable[str]) -> list[str]:
