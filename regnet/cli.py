@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .console import printable
 from .errors import Diverged, UserError
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
+from .spelling import spelled
 
 
 def config_folder() -> Path:
@@ -92,7 +93,8 @@ def place(number: int, overrides: Sequence[str]) -> str:
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
     told = [override for override in overrides if not override.startswith(("study=", "warm_start="))]
     own = [override for override in told if override.lstrip("+").partition("=")[0] in swept]
-    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *(own or told)])
+    settings = (f"{key}={spelled(value)}" for key, _, value in (text.partition("=") for text in own or told))
+    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *settings])
 
 
 def not_chosen(regularizer: DictConfig) -> list[str]:
