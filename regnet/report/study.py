@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..metrics import BETTER, SIGNS
 from ..runs import Run
 
-METRICS = {"accuracy": -1, "rmse": +1, "loss": +1}  # the sign that makes less better, in order of preference
+METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
 APART = {"seed", "study", "warm_start", "data.split_seed"}  # the keys in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
 FILLED_IN = {
