@@ -67,8 +67,6 @@ def check_settings(cfg: DictConfig) -> None:
     """What the config alone tells. Raises UserError."""
     if not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
-    if cfg.mode not in ("min", "max"):
-        raise UserError(f"mode={cfg.mode} must be min or max")
     if not cfg.callbacks.best and not cfg.callbacks.last:
         raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
     precision = str(cfg.trainer.precision)
@@ -99,9 +97,6 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
         log.warning(
             "optimizer.weight_decay=%s and %s both shrink the weights", cfg.optimizer.weight_decay, " and ".join(both)
         )
-    known = [f"val/{name}" for name in objective.loss.names]
-    if cfg.monitor not in known:
-        raise UserError(f"monitor={cfg.monitor} must be one of {', '.join(known)}")
     acting: dict[str, list[str]] = {}  # by weight
     for name, regularizer in {**objective.penalties, **updates}.items():
         if not hasattr(regularizer, "select"):

@@ -109,9 +109,6 @@ def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
     assert "2/2" in done.stdout
     best = "Best by validation: all 2 settings have the same accuracy, 90.00 % (none, dropout + l2)."
     assert best in done.stdout.splitlines()[-5]
-        "Best by validation: all 2 settings have the same accuracy, 90.00 % (none, dropout + l2)."
-        in done.stdout.splitlines()[-5]
-    )
     assert done.stdout.endswith(
         "The page: study/report.html\nThe study is in study\n  regnet-report study\n  tensorboard --logdir study\n"
     )
