@@ -4,6 +4,8 @@ from typing import Any
 
 from lightning.pytorch import callbacks
 
+from .. import values
+
 
 class EarlyStopping(callbacks.EarlyStopping):
     """Stops when the monitor has not improved by more than `min_delta` for `patience` epochs.
@@ -15,15 +17,18 @@ class EarlyStopping(callbacks.EarlyStopping):
     Args:
         monitor: such as ``val/loss``.
         mode: min or max.
+
+    Raises:
+        ValueError: a value out of range.
     """
 
     def __init__(
         self, monitor: str, mode: str = "min", patience: int = 10, min_delta: float = 0.0, start_epoch: int = 0
     ) -> None:
+        values.whole(patience, "patience")
+        values.nonnegative(min_delta, "min_delta")
         super().__init__(monitor, min_delta=min_delta, patience=patience, mode=mode, check_finite=False)
-        if not isinstance(start_epoch, int) or start_epoch < 0:
-            raise ValueError(f"start_epoch must be a whole number >= 0, got {start_epoch!r}")
-        self.start_epoch = start_epoch
+        self.start_epoch = values.whole(start_epoch, "start_epoch", 0)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch >= self.start_epoch:

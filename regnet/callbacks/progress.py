@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from .. import values
 from ..cli import position
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ class Progress(Callback):
     def __init__(self, redraw: float = 0.1, report: float = 30.0) -> None:
         console = Console()
         self.live = console.is_terminal or console.is_jupyter
+        values.nonnegative(redraw, "redraw")
+        values.nonnegative(report, "report")
         self.every = redraw if self.live else report
         columns = [TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}")]
         self.bar = Bar(*columns, console=console, auto_refresh=False, transient=True)
