@@ -30,6 +30,7 @@ from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightL
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
 from .sites import Site
+from .structure import check_structure
 from .tasks import Classification, Regression
 
 
@@ -86,6 +87,7 @@ def build(
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
+    check_structure(cfg, overrides)
     check_settings(cfg)
     settle_modes(cfg)
     data = (load or load_data)(cfg)
@@ -124,6 +126,9 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     Raises:
         UserError: there is no such run, or its network is another.
     """
+    if not (folder / "checkpoints").is_dir():
+        what = "has no checkpoints" if folder.is_dir() else "is no folder"
+        raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
     state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
     kept = settings(network)
     own = {name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if name not in kept}
@@ -262,11 +267,7 @@ def build_network(
     arguments = _model_arguments(cfg, sites, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
-        model = make(
-            {"_target_": cfg.model._target_, **arguments},
-            given(overrides, "model") or "model",
-            **sites,
-        )
+        model = make({"_target_": cfg.model._target_, **arguments}, "model", **sites)
         parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
         if cfg.data.num_classes is None:
             parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
