@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..exact import Exact
+from ..exact import Exact, wide
 from ..weights import Select, Weight, grouped
 from . import hyperparameters
 
@@ -57,7 +57,7 @@ class WeightPenalty(Penalty):
     def forward(self, network: nn.Module, **_: Any) -> Tensor:
         terms = []
         for factor, found in grouped(network, self.select, self.scale):
-            term = self.measure([_wide(weight) for weight in found])
+            term = self.measure([weight._replace(tensor=wide(weight.effective.tensor)) for weight in found])
             terms.append(term if factor == 1 else factor * term)
         return self.strength * (terms[0] if len(terms) == 1 else sum(terms))  # 0 while all are frozen
 
@@ -209,9 +209,3 @@ def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:
     if torch.is_grad_enabled():  # someone wants second derivatives, which _foreach_mul by a tensor lacks
         return tuple(w * factor for w in tensors)
     return torch._foreach_mul(tensors, factor)
-
-
-def _wide(weight: Weight) -> Weight:
-    """The weight itself; in half precision in float32, in which it is to be summed."""
-    tensor = weight.effective.tensor
-    return weight._replace(tensor=tensor.to(torch.promote_types(tensor.dtype, torch.float32)))
