@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 LAYERS = (
@@ -68,10 +69,10 @@ def excluded_by(module: nn.Module) -> Callable[[str], bool] | None:
 
     ``no_weight_decay()`` gives names or globs, and ``no_weight_decay_keywords()`` parts of names.
     """
-    methods = _methods(type(module))
+    methods = _methods(type_before_parametrizations(module))
     if not methods:
         return None
-    patterns, parts = (list(getattr(module, name)()) if name in methods else [] for name in TELLS)
+    patterns, parts = (list(getattr(module, name)() or ()) if name in methods else [] for name in TELLS)
 
     def excluded(name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in patterns) or any(part in name for part in parts)

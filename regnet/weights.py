@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, type_before_parametrizations
 
 from .parametrized import Made, computed, is_trained, made, note_frozen
 from .patterns import Select, modules, scaled, selected
@@ -89,6 +89,16 @@ class Weight(NamedTuple):
         """With the weight itself as `tensor`: computed, where it is made of others; before layers that act on it."""
         how = self.made
         return self if how is None else self._replace(tensor=how.compute())
+
+    def chain(self, gradient: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The parameters that are trained, each with its gradient, from that of the weight: the chain rule."""
+        how = self.made
+        if how is None:
+            return [(self.tensor, gradient)]
+        parts = [part for part in how.parts if part.requires_grad]
+        with torch.enable_grad():
+            weight = how.compute()
+        return list(zip(parts, torch.autograd.grad(weight, parts, gradient), strict=True))
 
     def write(self, tensor: Tensor) -> None:
         """Makes `tensor` the weight, in place.
@@ -237,7 +247,7 @@ def _own(prefix: str, module: nn.Module) -> Iterator[tuple[str, str, Tensor, str
         return
     inside = ".parametrizations." in f".{prefix}."  # what a parametrization learns for itself
     listed = prefix.rpartition(".")[2] + "_" if isinstance(module, nn.ParameterList | nn.ParameterDict) else ""
-    made_of = computed(module)
+    made_of, kind = computed(module), type_before_parametrizations(module)
     parts = {key for keys in made_of.values() for key in keys}
     for name, tensor in module._parameters.items():
         if tensor is not None and name not in parts:
@@ -245,12 +255,12 @@ def _own(prefix: str, module: nn.Module) -> Iterator[tuple[str, str, Tensor, str
                 raise ValueError(
                     f"{prefix}.{name}".lstrip(".") + " has no shape yet: call the network on a batch first"
                 )
-            yield name, name, tensor, "parametrization" if inside else role(listed + name, tensor.shape, type(module))
+            yield name, name, tensor, "parametrization" if inside else role(listed + name, tensor.shape, kind)
     for name, keys in made_of.items():
         for key in keys:
             tensor, how = attrgetter(key)(module), made(module, name)
             if key == keys[-1]:
                 shape = tensor.shape if how is None or tensor.ndim > 1 else how.compute().shape
-                yield name, key, tensor, role(name, shape, type(module))
+                yield name, key, tensor, role(name, shape, kind)
             else:
                 yield key, key, tensor, PART

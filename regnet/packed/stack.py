@@ -240,8 +240,7 @@ class _Scope(nn.Module):
             self.update(self.network, steps)
         elif isinstance(self.update, WeightDecay):
             for factor, found in grouped(self.network, self.update.select, self.update.scale):
-                for weight in found:
-                    self.update.shrink(weight, factor * lr)
+                self.update.shrink(found, factor * lr)
         else:
             self.update(self.network)
 

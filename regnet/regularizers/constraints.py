@@ -15,8 +15,9 @@ from .updates import Update
 class Constraint(Update):
     """weight ─► weight, after the optimizer's step.
 
-    ``constraint(network)`` puts the weights that are not frozen into the feasible set, in place. Under weight norm it
-    is the weight itself, w = g v / ||v||, that is put there, by new values of g and v.
+    ``constraint(network)`` puts the weights that are not frozen into the feasible set, in place, whether or not they
+    have a gradient. Under weight norm it is the weight itself, w = g v / ||v||, that is put there, by new values of g
+    and v; under a weight layer it is the weight that the layer acts on.
 
     Raises:
         ValueError: when called on, or attached to, a network that has a weight that other parametrizations compute.

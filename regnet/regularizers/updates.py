@@ -1,6 +1,6 @@
 """Updates: what is done around the optimizer's step, under any training loop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -78,13 +78,13 @@ class Decay(BeforeStep):
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.select, self.scale = select, scale
 
-    def moving(self, network: nn.Module, optimizer: Optimizer) -> Iterator[tuple[float, Weight, dict[str, Any]]]:
-        """The weights that `optimizer` is about to move, with the factor and the parameter group of each."""
-        groups = {id(w): group for group in optimizer.param_groups for w in group["params"]}
+    def moving(self, network: nn.Module, optimizer: Optimizer) -> Iterator[tuple[float, dict[str, Any], list[Weight]]]:
+        """The weights that `optimizer` is about to move, by their factor and their parameter group."""
         for factor, found in grouped(network, self.select, self.scale):
-            for weight in found:
-                if weight.has_gradient and id(weight.tensor) in groups:
-                    yield factor, weight, groups[id(weight.tensor)]
+            moved = {id(weight.tensor): weight for weight in found if weight.has_gradient}
+            for group in optimizer.param_groups:
+                if own := [moved[id(w)] for w in group["params"] if id(w) in moved]:
+                    yield factor, group, own
 
 
 class WeightDecay(Decay):
@@ -108,13 +108,15 @@ class WeightDecay(Decay):
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        for factor, weight, group in self.moving(network, optimizer):
-            self.shrink(weight, factor * group["lr"])
+        for factor, group, found in self.moving(network, optimizer):
+            self.shrink(found, factor * group["lr"])
 
-    def shrink(self, weight: Weight, lr: float | Tensor) -> None:
-        itself = weight.effective
-        itself.tensor.mul_(1 - lr * self.strength)
-        weight.write(itself.tensor)
+    def shrink(self, found: Sequence[Weight], lr: float | Tensor) -> None:
+        factor = 1 - lr * self.strength
+        for weight in found:
+            itself = weight.effective
+            itself.tensor.mul_(factor)
+            weight.write(itself.tensor)
 
 
 class CoupledDecay(Decay):
@@ -127,13 +129,11 @@ class CoupledDecay(Decay):
 
     alone: ClassVar[str] = "it changes the gradients"
 
+    @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        values, slopes, parts = [], [], []
-        for factor, weight, _ in self.moving(network, optimizer):
-            with torch.enable_grad():
-                values.append(weight.effective.tensor)
-            slopes.append(factor * self.strength * values[-1].detach())
-            parts += [part for part in weight.parts if part.requires_grad and part.grad is not None]
-        if parts:  # of a weight that is a parameter the gradient is its slope, λ w
-            for part, gradient in zip(parts, torch.autograd.grad(values, parts, slopes), strict=True):
-                part.grad.add_(gradient)
+        for factor, _, found in self.moving(network, optimizer):
+            strength = factor * self.strength
+            for weight in found:
+                for part, slope in weight.chain(strength * weight.effective.tensor):
+                    if part.grad is not None:
+                        part.grad.add_(slope)
