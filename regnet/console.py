@@ -1,12 +1,42 @@
-"""What a person reads on the terminal: text as it is, and log lines that do not run into a progress bar."""
+"""What a person reads on the terminal: text that is only text, and log lines that do not run into a progress bar."""
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+JOINERS = "\u200c\u200d"  # of letters in Persian and Hindi: they turn nothing around
+
+
+def printable(text: str) -> str:
+    """`text` in one line, in which nothing tells the terminal anything: control characters are written as ``\\x1b``.
+
+    So are those that turn the direction of what follows around, and halves of characters (of file names that are
+    not UTF-8).
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char.isprintable() or char in JOINERS
+        else " "
+        if char.isspace()
+        else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in text
+    )
+
+
+def printable_data(value: Any) -> Any:
+    """Plain data, all texts of which are `printable`."""
+    if isinstance(value, Mapping):
+        return {printable(key): printable_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [printable_data(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 class ConsoleHandler(logging.Handler):

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
 from .console import plain_console
 from .errors import UserError
+from .quoting import as_typed
 from .spelling import short
 
 if TYPE_CHECKING:
@@ -29,13 +31,15 @@ def task(cfg: DictConfig) -> None:
     """One job of Hydra: builds the run and prints its tables."""
     from .build import build
 
-    overrides = list(HydraConfig.get().overrides.task)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        stop(UserError("-m: regnet-inspect shows one run, so leave -m out"), "inspect")
+    overrides = as_typed(HydraConfig.get().overrides.task)
     try:
         setup = build(cfg, overrides)
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
     console = plain_console(width=None if sys.stdout.isatty() else 160)
-    for table in (parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
+    for table in (classes(setup), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")
     for sentence in warnings(setup):
@@ -71,6 +75,16 @@ def beside_gradient(name: str, decoupled: float, lr: float, plain: bool) -> Deca
     """A decay of the weight itself."""
     coupled = decoupled if plain else None
     return Decay(name, coupled / 2 if plain else None, coupled, decoupled, lr * decoupled)
+
+
+def classes(setup: "Setup") -> "Table":
+    """Class x part: how many samples; of noisy labels in training those that it sees."""
+    data = setup.data
+    table = _table("class", "train", "val", "test")
+    counts = [part.y.bincount(minlength=data.num_classes).tolist() for part in (data.train, data.val, data.test)]
+    for name, *row in zip(data.classes, *counts, strict=True) if data.classes else ():
+        table.add_row(str(name), *map(str, row))
+    return table
 
 
 def parameters(setup: "Setup") -> "Table":
@@ -163,14 +177,16 @@ def others(cfg: DictConfig, setup: "Setup") -> "Table":
 
 
 def warnings(setup: "Setup") -> list[str]:
-    """A sentence for each set of decays that cover the same weights."""
+    """What looks odd about the data, and a sentence for each set of decays that cover the same weights."""
     names = {decay.name.partition(",")[0] for decay in decays_of(setup)}
     covered: dict[tuple[str, ...], list[str]] = {}
     for key, acting in acting_on(setup).items():
         both = tuple(dict.fromkeys(name for name, value in acting if name in names and value))
         if len(both) > 1:
             covered.setdefault(both, []).append(key)
-    return [f"{' and '.join(both)} both shrink {', '.join(keys)}" for both, keys in covered.items()]
+    return [*setup.data.notes] + [
+        f"{' and '.join(both)} both shrink {', '.join(keys)}" for both, keys in covered.items()
+    ]
 
 
 def _groups(setup: "Setup") -> Iterator[tuple[Mapping[str, Any], Sequence[str]]]:

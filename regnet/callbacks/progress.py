@@ -7,6 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from .. import values
 from ..cli import position
 from ..console import live_line, plain_console
 
@@ -26,6 +27,8 @@ class Progress(Callback):
     def __init__(self, redraw: float = 0.1, report: float = 30.0) -> None:
         console = plain_console()
         self.live = console.is_terminal or console.is_jupyter
+        values.nonnegative(redraw, "redraw")
+        values.nonnegative(report, "report")
         self.every = redraw if self.live else report
         self.bar = live_line(console)
         self.drawn = 0.0

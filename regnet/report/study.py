@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from math import inf, isclose
 from typing import Any
 
+from ..metrics import BETTER, SIGNS
 from ..runs import Run
 from ..spelling import spelled
 
-METRICS = {"accuracy": -1, "rmse": +1, "loss": +1}  # the sign that makes less better, in order of preference
+METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
 SPANS = {"accuracy": 1.0}  # between the least and the greatest value that a metric can have
 APART = {"seed", "study", "warm_start", "data.split_seed"}  # the keys in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
