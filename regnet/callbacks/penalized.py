@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
@@ -59,16 +58,10 @@ class PenalizedStep:
         self.module, self.original, self.replay = module, original, replay
         self.penalties, self.transforms = penalties, transforms
         self.needs = Needs.of(placed.penalty for placed in penalties)
-        kinds, seen = Counter(placed.name for placed in penalties), Counter()
-        self.names = []
-        for placed in penalties:
-            number = f"_{seen[placed.name]}" if kinds[placed.name] > 1 else ""
-            seen[placed.name] += 1
-            self.names.append(f"train/penalty/{placed.name}{number}")
-        takers = (
-            p.name for p in penalties if p.ingredients & {"x", "y"} or p.penalty.passes > 1 or p.penalty.of_inputs
-        )
-        self.of_pairs = [*(type(transform).__name__ for transform in transforms), *takers]
+        kinds = [placed.name for placed in penalties]
+        self.names = [f"{kind}_{i}" if kinds.count(kind) > 1 else kind for i, kind in enumerate(kinds)]
+        self.of_pairs = [type(transform).__name__ for transform in transforms]
+        self.of_pairs += [placed.name for placed in penalties if placed.takes_batch]
         self.of_logits = [placed for placed in penalties if "logits" in placed.ingredients]
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
@@ -109,7 +102,8 @@ class PenalizedStep:
     def _log(self, terms: Sequence[Tensor]) -> None:
         trainer = self.module.trainer
         if trainer.log_every_n_steps and trainer.global_step % trainer.log_every_n_steps == 0:
-            self.module.log_dict({name: term.detach() for name, term in zip(self.names, terms, strict=True)})
+            values = {f"train/penalty/{name}": term.detach() for name, term in zip(self.names, terms, strict=True)}
+            self.module.log_dict(values)
 
 
 @contextmanager
