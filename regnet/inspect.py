@@ -9,7 +9,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
+from .console import plain_console
 from .errors import UserError
+from .spelling import short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,8 +27,6 @@ def main() -> None:
 
 def task(cfg: DictConfig) -> None:
     """One job of Hydra: builds the run and prints its tables."""
-    from rich.console import Console
-
     from .build import build
 
     overrides = list(HydraConfig.get().overrides.task)
@@ -34,7 +34,7 @@ def task(cfg: DictConfig) -> None:
         setup = build(cfg, overrides)
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    console = plain_console(width=None if sys.stdout.isatty() else 160)
     for table in (classes(setup), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")
@@ -118,7 +118,7 @@ def sites(cfg: DictConfig, setup: "Setup") -> "Table":
     for name, site in setup.regularizers.layers.items():
         for layer in site.made:
             rate = layer._buffers.get("rate")
-            row = paths[layer], type(layer).__name__, "–" if rate is None else f"{rate.item():g}"
+            row = paths[layer], type(layer).__name__, _number(None if rate is None else rate.item())
             table.add_row(name, *row, str(cfg.regularizer[name].get("schedule") or "–"))
     return table
 
@@ -203,7 +203,7 @@ def _table(*columns: str) -> "Table":
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+    return "–" if value is None else short(value, 6)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..errors import UserError
+from ..errors import UserError, told
 from ..seeds import derive
 from .loader import EpochSampler, TensorLoader, make_loader
 from .moments import divisor, input_moments
@@ -171,21 +171,20 @@ class DataModule(LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def _check_settings(self) -> None:
-        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0}
+        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0, "split_seed": 0}
         for name, minimum in least.items():
             value = getattr(self, name)
             if name == "train_size" and value is None:
                 continue
-            if not isinstance(value, int) or value < minimum:
-                raise UserError(f"data.{name}={value} must be a whole number, at least {minimum}")
-        if not isinstance(self.split_seed, int):
-            raise UserError(f"data.split_seed={self.split_seed} must be a whole number")
-        if not isinstance(self.label_noise, int | float):
-            raise UserError(f"data.label_noise={self.label_noise} must be a number from 0 to 1")
+            if type(value) is not int or value < minimum:
+                raise UserError(f"data.{name}={told(value)} must be a whole number, at least {minimum}")
+        noise = self.label_noise
+        if not isinstance(noise, int | float) or isinstance(noise, bool) or not 0 <= noise <= 1:
+            raise UserError(f"data.label_noise={told(noise)} must be a number from 0 to 1")
         for name in ("val_fraction", "test_fraction"):
             value = getattr(self, name)
             if not isinstance(value, float) or not 0 < value < 1:
-                raise UserError(f"data.{name}={value} must be a fraction between 0 and 1, such as 0.2")
+                raise UserError(f"data.{name}={told(value)} must be a fraction between 0 and 1, such as 0.2")
 
     def _check_training(self, train: Samples) -> None:
         given = f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"
