@@ -127,19 +127,21 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
 def try_network(network: nn.Module, cfg: DictConfig) -> None:
     """One forward pass of two empty samples: the model takes such inputs and gives such outputs. Raises UserError."""
     x = torch.zeros(2, *cfg.data.shape)
+    model = " model.name=".join(filter(None, (f"model={cfg.model._target_}", cfg.model.get("name"))))
+    package = cfg.model._target_.partition(".")[0]
+    hint = f"; model={package} model.name=... fits it to the data" if package in ("torchvision", "timm") else ""
     try:
         with torch.no_grad():
             outputs = network.eval()(x)
     except Exception as error:
-        raise UserError(
-            f"model={cfg.model._target_} fails on inputs of shape {tuple(x.shape)}: {type(error).__name__}: {error}"
-        ) from error
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {told}{hint}") from error
     finally:
         network.train()
     if tuple(outputs.shape) != (2, cfg.data.num_outputs):
         raise UserError(
-            f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
-            f"and must give (2, {cfg.data.num_outputs})"
+            f"{model} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
+            f"and must give (2, {cfg.data.num_outputs}){hint}"
         )
 
 

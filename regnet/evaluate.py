@@ -77,6 +77,8 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     folder = Path(cfg.run)
     record = _read(folder)
     trained = OmegaConf.create(record["config"])
+    if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
+        trained.model.weights = None  # where training began; the checkpoint has all of them
     axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
     statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])

@@ -23,8 +23,9 @@ def explain(error: Exception, folder: Path, config_name: str, arguments: Sequenc
         return _unknown_option(group, name, options or _options(folder, group))
     if match := re.match(r"Could not override '([^']+)'", text):
         return _unknown_key(match[1], folder, config_name, arguments)
-    if match := re.match(r"Missing mandatory value: (\S+)", text):
-        return f"{match[1]} has no value; give it as {match[1]}=VALUE"
+    if match := re.match(r"Missing mandatory value: .*full_key: (\S+)|Missing mandatory value: (\S+)", text, re.DOTALL):
+        key = match[1] or match[2]
+        return f"{key} has no value; give it as {key}=VALUE"
     if match := re.match(r"Error parsing override '(.*)'\s*(.*)", text):
         return f"{match[1]!r} cannot be read as KEY=VALUE ({match[2]})"
     if "Config group override must be" in text:
