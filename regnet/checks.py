@@ -38,6 +38,10 @@ def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
     Raises:
         UserError: two options fill the same key, or an option's key is not among those that are `chosen`.
     """
+    for override in overrides:
+        key = override.partition("=")[0].removeprefix("regularizer.")
+        if override.startswith("regularizer.") and "." not in key and key not in chosen and _keys(key):
+            raise UserError(f"{override} takes the place of all settings of {key}; give those that you mean")
     choice = next((text for text in reversed(overrides) if text.startswith("regularizer=")), "")
     owners: dict[str, str] = {}
     for option in filter(None, choice.partition("=")[2].strip("[]").split(",")):
@@ -69,7 +73,7 @@ def check_settings(cfg: DictConfig) -> None:
         raise UserError(f"seed={told(cfg.seed)} must be a whole number >= 0")
     if not isinstance(cfg.warm_start, str | None):
         raise UserError(f"warm_start={told(cfg.warm_start)} must be the folder of a run, or null")
-    if not cfg.callbacks.best and not cfg.callbacks.last:
+    if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
         raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
     precision = str(cfg.trainer.precision)
     if precision == "16-mixed" and cfg.optimizer.get("fused"):

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, sentence, stop
-from .errors import UserError
+from .errors import UserError, told
 from .runs import DamagedRecord, read_record, read_text
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from .monte_carlo import measure_passes
     from .seeds import derive
 
+    if not isinstance(cfg.run, str) or not cfg.run:
+        raise UserError(f"run={told(cfg.run)} must be the folder of a run")
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     folder = Path(cfg.run)
     record = _read(folder)
