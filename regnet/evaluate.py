@@ -86,6 +86,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from .measure import measure
     from .monte_carlo import measure_passes
     from .seeds import derive
+    from .threads import computing
 
     if not isinstance(cfg.run, str) or not cfg.run:
         raise UserError(f"run={told(cfg.run)} must be the folder of a run")
@@ -107,10 +108,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
-    if cfg.passes is None:
-        metrics = measure(objective, batches, perturb, device)
-    else:
-        metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
+    with computing(record.get("threads")):  # another number adds up in another order
+        if cfg.passes is None:
+            metrics = measure(objective, batches, perturb, device)
+        else:
+            metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
     return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
 
