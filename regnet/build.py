@@ -1,9 +1,11 @@
 """From a composed config to the objects of a run: with `train` and `evaluate`, all that knows configs."""
 
 import inspect
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -20,6 +22,7 @@ from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
 from .exact import Exact
+from .literal import literal
 from .make import given, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
@@ -30,6 +33,8 @@ from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
 from .sites import Site
 from .tasks import Classification, Regression
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,15 @@ def build_data(cfg: DictConfig) -> DataModule:
 def load_data(cfg: DictConfig) -> DataModule:
     data = make(cfg.data, "data")
     data.setup()
+    for note in data.notes:
+        _say(note)
     return data
+
+
+@cache
+def _say(note: str) -> None:
+    """Once, whatever the number of runs that read the same data."""
+    log.warning(note)
 
 
 def describe_data(cfg: DictConfig, data: DataModule) -> None:
@@ -157,9 +170,9 @@ def describe_data(cfg: DictConfig, data: DataModule) -> None:
         cfg.data.shape = list(data.shape)
         cfg.data.num_outputs, cfg.data.num_classes = data.num_outputs, data.num_classes
         cfg.data.num_samples = len(data.train)
-        cfg.data.classes = None if data.classes is None else [str(name) for name in data.classes]
+        cfg.data.classes = None if data.classes is None else literal([str(name) for name in data.classes])
         if data.schema:
-            cfg.data.schema = data.schema
+            cfg.data.schema = literal(data.schema)
 
 
 def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:

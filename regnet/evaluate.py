@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
 from .errors import UserError
+from .literal import literal
 from .runs import DamagedRecord, read_record
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     folder = Path(cfg.run)
     record = _read(folder)
-    trained = OmegaConf.create(record["config"])
+    trained = OmegaConf.create(literal(record["config"]))
     axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
     statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
@@ -129,10 +130,13 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     data = make(node, "data")
     if cfg.part == "all":
         loaded = data.source.load()
+        notes = loaded.notes
         samples, classes = loaded.samples if loaded.test is None else loaded.samples + loaded.test, loaded.classes
     else:
         data.setup()
-        samples, classes = getattr(data, cfg.part), data.classes
+        samples, classes, notes = getattr(data, cfg.part), data.classes, data.notes
+    for note in notes:
+        print(f"warning: {note}")
     found = list(samples.x[0].shape), classes and len(classes)
     fits = list(trained.data.shape), trained.data.num_classes
     if found != fits:
@@ -140,7 +144,8 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    names = zip(classes or (), trained.data.get("classes") or (), strict=False)
+    known = OmegaConf.to_container(trained.data, resolve=True).get("classes")
+    names = zip(classes or (), known or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
         raise UserError(

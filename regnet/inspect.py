@@ -28,6 +28,7 @@ def task(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from .build import build
+    from .inspect_data import columns
 
     overrides = list(HydraConfig.get().overrides.task)
     try:
@@ -35,11 +36,11 @@ def task(cfg: DictConfig) -> None:
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    for table in (parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
+    for table in (columns(setup.data), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")
-    for sentence in warnings(setup):
-        console.print(f"warning: {sentence}", soft_wrap=True)
+    for sentence in (*setup.data.notes, *warnings(setup)):
+        console.print(f"warning: {sentence}", soft_wrap=True, markup=False)
 
 
 class Decay(NamedTuple):

@@ -24,8 +24,8 @@ class Source(Protocol):
 class DataModule(LightningDataModule):
     """Training, validation and test samples, split once by `split_seed`, batched in the order of `seed`.
 
-    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features` and
-    `schema` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
+    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features`, `schema`,
+    `notes` and `description` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
     measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
     and so in `probe`; `val` and `test` stay clean.
 
@@ -75,6 +75,7 @@ class DataModule(LightningDataModule):
         self._check_settings()
         data = self.source.load()
         self.classes, self.features, self.schema = data.classes, data.features, data.schema
+        self.notes, self.description = data.notes, data.description
         y = data.samples.y
         test_fraction = self.test_fraction if data.test is None else 0
         parts = split(y, test_fraction, self.val_fraction, self.train_size, self.split_seed)
