@@ -55,8 +55,7 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
     import pandas as pd
 
     raw = _read(path)
-    found = encoding or _find_encoding(raw)
-    text = _decode(raw, found, path)
+    text, found = _decode(raw, encoding, path)
     if told := re.match(r'"?sep=(.)"?\r?\n', text):  # Excel's own way to say it
         text = text[told.end() :]
     separator = _separator(sep) or (told and told[1]) or _find_separator(text)
@@ -79,8 +78,11 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
     ]
     if encoding is None and not found.startswith("utf"):
         notes.append(f"the file is not UTF-8, and was read as {found}; data.encoding=... says what it is")
-    table = pd.concat([column for column, has_name in zip(columns, named, strict=True) if has_name], axis=1) \
-        if any(named) else pd.DataFrame(index=lines[1:])
+    table = (
+        pd.concat([column for column, has_name in zip(columns, named, strict=True) if has_name], axis=1)
+        if any(named)
+        else pd.DataFrame(index=lines[1:])
+    )
     table.columns = pd.Index([name for name, has_name in zip(names, named, strict=True) if has_name], dtype=object)
     return Cells(table, separator, found, tuple(notes))
 
@@ -128,17 +130,22 @@ def _find_encoding(raw: bytes) -> str:
     return "latin-1"
 
 
-def _decode(raw: bytes, encoding: str, path: str) -> str:
+def _decode(raw: bytes, given: str | None, path: str) -> tuple[str, str]:
+    """The text, and its encoding."""
+    encoding = given or _find_encoding(raw)
     try:
         text = raw.decode(encoding)
     except LookupError as error:
         raise UserError(f"data.encoding={encoding} is not known; choose one such as utf-8, cp1252, utf-16") from error
     except UnicodeError as error:
-        raise UserError(f"data.encoding={encoding} is not that of {path} ({error}); leave it out to have it found") \
-            from error
+        if given:
+            raise UserError(
+                f"data.encoding={encoding} is not that of {path} ({error}); leave it out to have it found"
+            ) from error
+        text = "\0"
     if "\0" in text:
         raise UserError(f"data.path={path} is no text; save the table as a csv file")
-    return text.removeprefix("\ufeff")
+    return text.removeprefix("\ufeff"), encoding
 
 
 def _separator(sep: str | None) -> str | None:

@@ -179,8 +179,8 @@ def fit(values: np.ndarray) -> tuple[float, float]:
     present = [value for value in values if value is not None]
     if not present:
         return 0, 1
-    mean = sum(present) / len(present)
-    center = round(mean) if all(isinstance(value, int) for value in present) else mean
+    whole = all(isinstance(value, int) for value in present)
+    center = sum(present) // len(present) if whole else sum(present) / len(present)
     apart = np.array([value - center for value in present], dtype=float)
     std = float(apart.std())
     scale = 1 if std == 0 or 1e-15 < std < 1e15 else std

@@ -42,7 +42,9 @@ def differences(table: pd.DataFrame, columns: Mapping[str, Column], reader: Read
             absent |= cells.str.lower().isin(ABSENT)
         elif unknown := sorted(set(cells[~absent]) - set(column.levels)):
             rows = int(cells.isin(unknown).sum())
-            found.append(f"column {name!r} has {rows} rows of levels that the model does not know, such as {unknown[0]!r}")
+            found.append(
+                f"column {name!r} has {rows} rows of levels that the model does not know, such as {unknown[0]!r}"
+            )
         if absent.any() and not column.missing:
             found.append(f"column {name!r} has {absent.sum()} missing values, and had none in training")
     return found
