@@ -28,7 +28,7 @@ def task(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from .build import build
-    from .inspect_data import columns
+    from .inspect_data import show_columns
 
     overrides = list(HydraConfig.get().overrides.task)
     try:
@@ -36,7 +36,8 @@ def task(cfg: DictConfig) -> None:
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    for table in (columns(setup.data), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
+    show_columns(console, setup.data)
+    for table in (parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")
     for sentence in (*setup.data.notes, *warnings(setup)):

@@ -1,19 +1,21 @@
 """What `regnet-inspect` tells of a table's file: what each column was made into."""
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from .data import DataModule
 
 
-def columns(data: DataModule) -> Table:
-    """Column x what it becomes x its missing values x its first ones; no rows for data that are no such file."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+def show_columns(console: Console, data: DataModule) -> None:
+    """Column x what it becomes x its missing values x its first ones; nothing of data that are no such file."""
+    if data.description is None:
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in ("column", "becomes", "missing", "first values"):
         table.add_column(column, overflow="fold")
-    if data.description:
-        table.title = Text(data.description.file)
-        for row in data.description.rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
-    return table
+    for row in data.description.rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console.print(Text(data.description.file), soft_wrap=True)
+    console.print(table, "")

@@ -96,6 +96,9 @@ def tidy(text: str) -> str:
 
 def tidied(texts: Sequence[str]) -> list[str]:
     """Each text as `tidy` has it."""
+    together = "\0".join(texts)
+    if together.isascii() and not re.search(r"\s", together):
+        return list(texts)
     known: dict[str, str] = {}
     return [known[text] if text in known else known.setdefault(text, tidy(text)) for text in texts]
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .numbers import CODE, number, unit
+from .numbers import CODE, number, numbers, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +23,28 @@ LABEL_RANGE = 20  # whole numbers that lie wider apart are taken for a quantity,
 FEW = 0.05  # of a column's cells: texts as rare among numbers are taken for mistakes
 MAX_LEVELS = 1000  # of a column; more are taken for names
 LARGEST = 1e150  # whose square is a number still
-ABSENT = frozenset(  # lower case: a missing value among numbers; among texts a level like others
-    "na n/a n.a. nan -nan <na> #n/a #na null none nil nat missing unknown ? ?? - -- . * #value! #div/0! #null! #num! "
-    "#ref! 1.#ind -1.#ind 1.#qnan -1.#qnan k.a.".split()
+# lower case: a missing value among numbers; among texts a level like others
+ABSENT = frozenset(
+    {
+        *(
+            "na",
+            "n/a",
+            "n.a.",
+            "#n/a",
+            "#na",
+            "<na>",
+            "nan",
+            "-nan",
+            "nat",
+            "null",
+            "none",
+            "nil",
+            "missing",
+            "unknown",
+        ),
+        *("?", "??", "-", "--", ".", "*", "#value!", "#div/0!", "#null!", "#num!", "#ref!", "k.a."),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    }
 )
 DATE = re.compile(
     r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4})"
@@ -58,25 +77,31 @@ class Reader:
     Args:
         decimal: the decimal sign.
         missing: texts and numbers that stand for a missing value in every column.
+        read: the values of the columns that were read before, by name.
     """
 
     path: str
     decimal: str
     missing: tuple[str, ...] = ()
+    read: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
-    def absent(self, cells: pd.Series) -> pd.Series:
-        """Where there is no value: (N,) of booleans."""
+    def absent(self, cells: pd.Series, numbers: bool = False) -> pd.Series:
+        """Where there is no value, in a column of `numbers` or of texts: (N,) of booleans."""
         told = {value for text in self.missing if (value := number(text, ".")) is not None}
         texts = {"", *self.missing}
         if told:
             texts |= {text for text in cells.unique() if number(text, self.decimal) in told}
-        return cells.isin(texts)
+        absent = cells.isin(texts)
+        return absent | cells.str.lower().isin(ABSENT) if numbers else absent
 
     def numbers(self, texts: Iterable[str]) -> dict[str, int | float]:
         """Those of the texts that are numbers, all in one unit."""
-        found = {text: value for text in texts if (value := number(text, self.decimal)) is not None}
+        found = numbers(texts, self.decimal)
         units = Counter(map(unit, found))
-        return {text: value for text, value in found.items() if unit(text) == units.most_common(1)[0][0]}
+        if len(units) < 2:
+            return found
+        most = units.most_common(1)[0][0]
+        return {text: value for text, value in found.items() if unit(text) == most}
 
     def is_number(self, cells: pd.Series, remedy: str | None = None) -> bool:
         """Whether a column holds numbers.
@@ -90,20 +115,19 @@ class Reader:
         """
         counts = cells[~self.absent(cells)].value_counts()
         texts = [text for text in counts.index if text.lower() not in ABSENT]
-        numbers = self.numbers(texts)
-        if not numbers or any(map(CODE.fullmatch, numbers)):
+        found = self.numbers(texts)
+        if not found or any(map(CODE.fullmatch, found)):
             return False
-        odd = [text for text in texts if text not in numbers]
+        odd = [text for text in texts if text not in found]
         if not odd:
             return True
         rows, rare = int(counts[texts].sum()), int(counts[odd].sum())
         few = rare <= FEW * rows or rare == 1
-        labels = alike_labels(numbers.values()) and 2 * len(texts) <= rows and not few
+        labels = alike_labels(found.values()) and 2 * len(texts) <= rows and not few
         if labels or 2 * rare > rows:
             return False
-        line = cells.index[cells == odd[0]][0]
         raise UserError(
-            f"Column {cells.name!r} of {self.path} holds numbers, but in line {line} {odd[0]!r}; "
+            f"Column {cells.name!r} of {self.path} holds numbers, but in line {_line(cells, odd[0])} {odd[0]!r}; "
             f"data.missing=[{_told(odd)}] makes {'them' if len(odd) > 1 else 'it'} a missing value, "
             f"{remedy or f'data.drop=[{cells.name}] leaves the column out'}"
         )
@@ -114,21 +138,28 @@ class Reader:
         Raises:
             UserError: a cell is no number, or infinite.
         """
-        absent = self.absent(cells)
-        numbers = self.numbers(cells[~absent].unique())
-        values = [None if gone else numbers.get(text) for text, gone in zip(cells, absent, strict=True)]
-        for line, text, value, gone in zip(cells.index, cells, values, absent, strict=True):
-            if value is None and not gone and text.lower() not in ABSENT:
-                raise UserError(
-                    f"Column {cells.name!r} of {self.path} holds text where numbers are needed: {text!r} in line "
-                    f"{line}; data.missing=[{text}] makes it a missing value"
-                )
-            if value is not None and abs(value) > LARGEST:
-                raise UserError(
-                    f"Column {cells.name!r} of {self.path} holds an infinite value or one beyond {LARGEST:g}: {text!r} "
-                    f"in line {line}; mend it, or data.missing=[{text}] makes it a missing value"
-                )
-        return np.array(values, dtype=object)
+        import pandas as pd
+
+        if cells.name not in self.read:
+            place, texts = pd.factorize(cells)
+            absent = self.absent(pd.Series(texts, dtype=object), numbers=True)
+            found = self.numbers(texts[~absent])
+            for text, gone in zip(texts, absent, strict=True):
+                self._check(cells, text, gone, found.get(text))
+            self.read[cells.name] = np.array([found.get(text) for text in texts], dtype=object)[place]
+        return self.read[cells.name]
+
+    def _check(self, cells: pd.Series, text: str, absent: bool, value: float | None) -> None:
+        where, remedy = f"Column {cells.name!r} of {self.path}", f"data.missing=[{text}] makes it a missing value"
+        if value is None and not absent:
+            raise UserError(
+                f"{where} holds text where numbers are needed: {text!r} in line {_line(cells, text)}; {remedy}"
+            )
+        if value is not None and abs(value) > LARGEST:
+            raise UserError(
+                f"{where} holds an infinite value or one beyond {LARGEST:g}: {text!r} in line {_line(cells, text)}; "
+                f"mend it, or {remedy}"
+            )
 
     def column(self, cells: pd.Series) -> Column:
         """What becomes of a column.
@@ -167,11 +198,11 @@ class Reader:
         return features + ([(f"{name}=missing", _flags(absent))] if column.missing else [])
 
 
-def alike_labels(numbers: Iterable[float]) -> bool:
-    """Whether the numbers are whole and close together, as labels are."""
-    numbers = list(numbers)
-    whole = all(math.isfinite(value) and value == int(value) for value in numbers)
-    return whole and max(numbers) - min(numbers) < LABEL_RANGE
+def alike_labels(values: Iterable[float]) -> bool:
+    """Whether the values are whole and close together, as labels are."""
+    values = list(values)
+    whole = all(math.isfinite(value) and value == int(value) for value in values)
+    return whole and max(values) - min(values) < LABEL_RANGE
 
 
 def fit(values: np.ndarray) -> tuple[float, float]:
@@ -192,6 +223,10 @@ def narrow(values: np.ndarray, center: float, scale: float) -> Tensor:
     """(v - center) / scale in float32, NaN where there is no value."""
     exact = [math.nan if value is None else (value - center) / scale for value in values]
     return torch.tensor(exact, dtype=torch.float64).float()
+
+
+def _line(cells: pd.Series, text: str) -> int:
+    return cells.index[cells == text][0]
 
 
 def _flags(values: np.ndarray) -> Tensor:

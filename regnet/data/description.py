@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .cells import SEPARATORS, Cells
-from .columns import ABSENT, Column
+from .columns import Column
 from .numbers import DECIMALS
 from .targets import Target
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FIRST = 3  # values shown of a column
 LONG = 60  # characters of them
@@ -52,9 +49,7 @@ def describe(file: Cells, columns: Mapping[str, Column], target: Target, classes
         else:
             rows.append(Row(name, "left out", 0, ""))
             continue
-        absent = reader.absent(cells)
-        if numbers:
-            absent |= cells.str.lower().isin(ABSENT)
+        absent = reader.absent(cells, numbers)
         rows.append(Row(name, becomes, int(absent.sum()), _shortened(", ".join(cells[~absent].unique()[:FIRST]))))
     sentence = f"{reader.path}: {len(file.table)} rows, separator {separator}, decimal {decimal}, {file.encoding}"
     return Description(sentence, tuple(rows))

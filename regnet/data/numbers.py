@@ -12,6 +12,8 @@ DECIMALS = {"point": ".", "comma": ","}
 THOUSANDS = {".": ",", ",": "."}  # by the decimal sign; a blank or an apostrophe with both
 UNITS = "%$€£¥"
 SIGN = "[+-]?"
+ODD, FRACTION = re.compile(r"[^-+.0-9eE\n]"), re.compile(r"[.eE]")
+SAMPLE = 1000  # texts of a column
 CODE = re.compile(rf"{SIGN}0\d+")  # a number with leading zeros names something
 
 
@@ -32,6 +34,20 @@ def number(text: str, decimal: str) -> int | float | None:
     plain = re.sub(rf"[{THOUSANDS[decimal]}' ]", "", plain).replace(decimal, ".")
     whole = plain.lstrip("+-").isdigit() and len(plain) < 40
     return int(plain) if whole else float(plain)
+
+
+def numbers(texts: Iterable[str], decimal: str) -> dict[str, int | float]:
+    """Those of the texts that are numbers, each as `number` has it; at once where all of them are plain ones."""
+    texts = list(texts)
+    joined = "\n".join(texts)
+    if decimal != ".":
+        joined = joined.replace(".", "?").replace(decimal, ".")
+    if not ODD.search(joined):
+        try:
+            return dict(zip(texts, map(float if FRACTION.search(joined) else int, joined.split("\n")), strict=True))
+        except ValueError:
+            pass  # some are not
+    return {text: value for text in texts if (value := number(text, decimal)) is not None}
 
 
 def unit(text: str) -> str:
@@ -55,11 +71,18 @@ def find_decimal(columns: Iterable[Iterable[str]]) -> str:
     certain: dict[str, str] = {}
     open_comma = None
     for texts in columns:
-        read = {text: (number(text, "."), number(text, ",")) for text in texts}
-        numbers = {text: both for text, both in read.items() if both != (None, None)}
-        if 2 * len(numbers) < len(read):
+        texts = list(texts)
+        read = {text: (number(text, "."), number(text, ",")) for text in texts[:SAMPLE]}
+        if 2 * sum(both != (None, None) for both in read.values()) < len(read):
             continue
-        for text, (point, comma) in numbers.items():
+        read |= {
+            text: (number(text, "."), number(text, ","))
+            for text in texts[SAMPLE:]
+            if "," in text or text.count(".") > 1
+        }
+        for text, (point, comma) in read.items():
+            if point is None and comma is None:
+                continue
             if point is None or comma is None:
                 certain.setdefault("," if point is None else ".", text)
             elif point != comma and "," in text:

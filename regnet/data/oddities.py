@@ -37,10 +37,8 @@ def differences(table: pd.DataFrame, columns: Mapping[str, Column], reader: Read
     found = []
     for name, column in columns.items():
         cells = table[name]
-        absent = reader.absent(cells)
-        if column.levels is None:
-            absent |= cells.str.lower().isin(ABSENT)
-        elif unknown := sorted(set(cells[~absent]) - set(column.levels)):
+        absent = reader.absent(cells, numbers=column.levels is None)
+        if column.levels is not None and (unknown := sorted(set(cells[~absent]) - set(column.levels))):
             rows = int(cells.isin(unknown).sum())
             found.append(
                 f"column {name!r} has {rows} rows of levels that the model does not know, such as {unknown[0]!r}"
