@@ -1,11 +1,9 @@
 """From a composed config to the objects of a run: with `train` and `evaluate`, all that knows configs."""
 
 import inspect
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -21,20 +19,19 @@ from .checks import check_choice, check_objective, check_pairs, check_settings, 
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
-from .exact import Exact
-from .literal import literal
-from .make import given, make, try_to
+from .exact import settings
+from .make import given, literal, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
+from .protocol import check_length, check_monitors, settle_modes
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
 from .sites import Site
+from .structure import check_form, check_kinds
 from .tasks import Classification, Regression
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,12 +87,17 @@ def build(
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
+    check_form(cfg, overrides)
     check_settings(cfg)
+    settle_modes(cfg)
+    check_kinds(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
+    check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
+    check_monitors(cfg, objective.loss.names)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg)
@@ -125,10 +127,12 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     Raises:
         UserError: there is no such run, or its network is another.
     """
+    if not (folder / "checkpoints").is_dir():
+        what = "has no checkpoints" if folder.is_dir() else "is no folder"
+        raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
     state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
-    own = {
-        name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if not _is_setting(network, name)
-    }
+    kept = settings(network)
+    own = {name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if name not in kept}
     saved = {name: state.get(f"{PREFIX}network.{name}") for name in own}
     for name, tensor in own.items():
         if saved[name] is None or saved[name].shape != tensor.shape:
@@ -136,12 +140,6 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(saved[name])
-
-
-def _is_setting(network: nn.Module, name: str) -> bool:
-    owner, _, attribute = name.rpartition(".")
-    module = network.get_submodule(owner)
-    return isinstance(module, Exact) and attribute in module._buffers
 
 
 def build_data(cfg: DictConfig) -> DataModule:
@@ -154,23 +152,22 @@ def build_data(cfg: DictConfig) -> DataModule:
 def load_data(cfg: DictConfig) -> DataModule:
     data = make(cfg.data, "data")
     data.setup()
-    for note in data.notes:
-        _say(note)
     return data
 
 
-@cache
-def _say(note: str) -> None:
-    """Once, whatever the number of runs that read the same data."""
-    log.warning(note)
-
-
 def describe_data(cfg: DictConfig, data: DataModule) -> None:
+    found = {
+        "shape": list(data.shape),
+        "num_outputs": data.num_outputs,
+        "num_classes": data.num_classes,
+        "num_samples": len(data.train),
+        "classes": None if data.classes is None else [str(name) for name in data.classes],
+    }
     with open_dict(cfg):
-        cfg.data.shape = list(data.shape)
-        cfg.data.num_outputs, cfg.data.num_classes = data.num_outputs, data.num_classes
-        cfg.data.num_samples = len(data.train)
-        cfg.data.classes = None if data.classes is None else literal([str(name) for name in data.classes])
+        for name, value in found.items():
+            if cfg.data.get(name) not in (None, value):
+                raise UserError(f"data.{name}={cfg.data[name]} is {value} in the data, which fill it in; leave it out")
+            cfg.data[name] = literal(value)
         if data.schema:
             cfg.data.schema = literal(data.schema)
 
@@ -181,9 +178,6 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
     or ``++regularizer.l2.strength=...`` may give it for the runs of a study that do choose it.
     """
-    for name, node in cfg.regularizer.items():
-        if not isinstance(node, DictConfig | None):
-            raise UserError(f"regularizer.{name}={node} is no regularizer: choose one, such as regularizer=l2")
     idle = not_chosen(cfg.regularizer)
     chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
     check_choice(overrides, chosen)
@@ -278,11 +272,7 @@ def build_network(
     arguments = _model_arguments(cfg, sites, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
-        model = make(
-            {"_target_": cfg.model._target_, **arguments},
-            given(overrides, "model") or "model",
-            **sites,
-        )
+        model = make({"_target_": cfg.model._target_, **arguments}, "model", **sites)
         parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
         if cfg.data.num_classes is None:
             parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
@@ -314,7 +304,7 @@ def build_trainer(
         if node
     ]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
-    return make(
+    trainer = make(
         cfg.trainer,
         "trainer",
         callbacks=[*callbacks.values(), *configured],
@@ -322,6 +312,9 @@ def build_trainer(
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
     )
+    if trainer.overfit_batches:  # Lightning would overfit validation as well
+        trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
+    return trainer
 
 
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from regnet.build import _say
+from regnet.data.module import _say
 from regnet.inspect import main as inspect_main
 from regnet.train import hyperparameters
 from tests.commands import _call, evaluate, record, train

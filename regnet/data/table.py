@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import UserError
+from ..values import one_of
 from .cells import read_cells, tidy
 from .columns import Column, Reader
 from .description import describe
@@ -21,18 +22,31 @@ from .targets import Target
 if TYPE_CHECKING:
     import pandas as pd
 
+SETS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 TASKS = (None, "classification", "regression")
 MOST = 20  # names that a sentence lists
 
 
 @dataclass(frozen=True)
 class Sklearn:
-    """One of scikit-learn's ``load_<name>``: digits (images), breast_cancer, wine or diabetes (numbers)."""
+    """One of scikit-learn's ``load_<name>``: digits (images), breast_cancer, iris, wine or diabetes (numbers)."""
 
     name: str
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for any other name."""
+        one_of(self.name, "name", ("digits", "breast_cancer", "wine", "diabetes"))
+
     def load(self) -> Dataset:
+        """Reads what scikit-learn brings with it.
+
+        Raises:
+            UserError: another name.
+        """
         from sklearn import datasets
+
+        if self.name not in SETS:
+            raise UserError(f"data.source.name={self.name} must be one of {', '.join(SETS)}")
 
         options = {"scaled": False} if self.name == "diabetes" else {}
         loaded = getattr(datasets, f"load_{self.name}")(**options)
@@ -70,13 +84,13 @@ class Csv:
     """
 
     path: str
-    target: str | None
+    target: str | float | bool | None  # Hydra reads some names as values
     task: str | None = None
     sep: str | None = None
     decimal: str | None = None
     encoding: str | None = None
-    missing: Sequence[str] | str | None = None
-    drop: Sequence[str] | str | None = None
+    missing: Any = None
+    drop: Any = None
     schema: Mapping[str, Any] | None = None
 
     def load(self) -> Dataset:
