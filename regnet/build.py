@@ -20,7 +20,7 @@ from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
 from .exact import settings
-from .make import given, make, try_to
+from .make import given, literal, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
@@ -167,9 +167,9 @@ def describe_data(cfg: DictConfig, data: DataModule) -> None:
         for name, value in found.items():
             if cfg.data.get(name) not in (None, value):
                 raise UserError(f"data.{name}={cfg.data[name]} is {value} in the data, which fill it in; leave it out")
-            cfg.data[name] = value
+            cfg.data[name] = literal(value)
         if data.schema:
-            cfg.data.schema = data.schema
+            cfg.data.schema = literal(data.schema)
 
 
 def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:

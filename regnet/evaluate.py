@@ -177,10 +177,12 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     with offline() if "data" not in cfg else nullcontext():
         if cfg.part == "all":
             loaded = data.source.load()
-            samples, classes = loaded.all(), loaded.classes
+            samples, classes, notes = loaded.all(), loaded.classes, loaded.notes
         else:
             data.setup()
-            samples, classes = getattr(data, cfg.part), data.classes
+            samples, classes, notes = getattr(data, cfg.part), data.classes, data.notes
+    for note in notes if "data" in cfg else ():
+        print(f"warning: {note}")
     found = list(samples.x[0].shape), classes and len(classes)
     fits = list(trained.data.shape), trained.data.num_classes
     if found != fits:
@@ -188,7 +190,8 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    names = zip(classes or (), trained.data.get("classes") or (), strict=False)
+    known = OmegaConf.to_container(trained.data, resolve=True).get("classes")
+    names = zip(classes or (), known or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
         raise UserError(

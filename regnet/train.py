@@ -271,10 +271,10 @@ def nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]
 def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
     values: dict[str, Any] = {}
-    for override in overrides:
-        key, _, text = override.lstrip("+").partition("=")
-        value = OverridesParser.create().parse_override(override).value()
-        values[key] = value if isinstance(value, int | float) else text
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key, _, text = override.input_line.lstrip("+").partition("=")
+        value = override.value()
+        values[key] = value if isinstance(value, int | float | str) else text
     values.pop("study", None)  # the same for all
     return values
 
