@@ -214,7 +214,10 @@ SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; oth
         f"names and numbers, each null or from -{MOST:g} to {MOST:g}, in {', '.join(SPLITS)} or beside them",
     ),
     "seconds": (_or_null(_is_number), "a number"),
-    **{name: (_or_null(_is_whole), "a whole number") for name in ("seed", "epochs", "best_epoch")},
+    **{
+        name: (_or_null(_is_whole), "a whole number")
+        for name in ("seed", "epochs", "best_epoch", "steps", "step_operations")
+    },
     **{name: (_or_null(_is_text), "a text") for name in ("reason", "started", "device", "launcher", "fingerprint")},
 }
 
