@@ -19,16 +19,18 @@ from .checks import check_choice, check_objective, check_pairs, check_settings, 
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
-from .exact import Exact
+from .exact import settings
 from .make import given, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
+from .protocol import check_length, check_monitors, settle_modes
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
 from .sites import Site
+from .structure import check_structure
 from .tasks import Classification, Regression
 
 
@@ -85,12 +87,16 @@ def build(
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
+    check_structure(cfg, overrides)
     check_settings(cfg)
+    settle_modes(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
+    check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
+    check_monitors(cfg, objective.loss.names)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg)
@@ -120,10 +126,12 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     Raises:
         UserError: there is no such run, or its network is another.
     """
+    if not (folder / "checkpoints").is_dir():
+        what = "has no checkpoints" if folder.is_dir() else "is no folder"
+        raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
     state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
-    own = {
-        name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if not _is_setting(network, name)
-    }
+    kept = settings(network)
+    own = {name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if name not in kept}
     saved = {name: state.get(f"{PREFIX}network.{name}") for name in own}
     for name, tensor in own.items():
         if saved[name] is None or saved[name].shape != tensor.shape:
@@ -131,12 +139,6 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(saved[name])
-
-
-def _is_setting(network: nn.Module, name: str) -> bool:
-    owner, _, attribute = name.rpartition(".")
-    module = network.get_submodule(owner)
-    return isinstance(module, Exact) and attribute in module._buffers
 
 
 def build_data(cfg: DictConfig) -> DataModule:
@@ -265,11 +267,7 @@ def build_network(
     arguments = _model_arguments(cfg, sites, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
-        model = make(
-            {"_target_": cfg.model._target_, **arguments},
-            given(overrides, "model") or "model",
-            **sites,
-        )
+        model = make({"_target_": cfg.model._target_, **arguments}, "model", **sites)
         parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
         if cfg.data.num_classes is None:
             parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
@@ -301,7 +299,7 @@ def build_trainer(
         if node
     ]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
-    return make(
+    trainer = make(
         cfg.trainer,
         "trainer",
         callbacks=[*callbacks.values(), *configured],
@@ -309,6 +307,9 @@ def build_trainer(
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
     )
+    if trainer.overfit_batches:  # Lightning would overfit validation as well
+        trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
+    return trainer
 
 
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:

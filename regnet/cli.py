@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .console import printable
-from .errors import Diverged, UserError
+from .errors import Diverged, UserError, near, told
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
+from .spelling import spelled
+
+LONGEST = 200  # bytes of a study's name: 255 is the limit of file systems, and "-tuning" is added
 
 
 def config_folder() -> Path:
@@ -42,24 +46,30 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise what it would print
     try:
+        _put_flags_first()
         app()
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        stop(error, config_name)
-    except ValueError as error:
-        if "Only one of --run" in str(error):
-            stop(
-                UserError("-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"),
-                config_name,
-            )
-        if "Config group override must be" not in str(error):
-            raise
-        stop(ConfigCompositionException(str(error)), config_name)  # Hydra's own kind for all else that is not there
     except KeyboardInterrupt:
         sys.exit(130)  # as shells have it
+    except Exception as error:  # Hydra raises what it finds wrong as anything
+        stop(error, config_name)
     finally:
         gc.enable()
         for name in ("HYDRA_FULL_ERROR", STUDY):  # an interrupted study does not reach the end that takes its name back
             os.environ.pop(name, None)
+
+
+def _put_flags_first() -> None:
+    """Hydra takes its flags before or behind all overrides, not among them. Raises UserError for an unknown flag."""
+    parser = get_args_parser()
+    given = sys.argv[1:]
+    known, unknown = parser.parse_known_intermixed_args(given)
+    if unknown:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        raise UserError(f"{unknown[0]} is no option{near(unknown[0], flags)} (--hydra-help shows them all)")
+    left = list(known.overrides)
+    for override in left:
+        given.remove(override)
+    sys.argv[1:] = [*given, *left]
 
 
 def stop(error: Exception, config_name: str) -> NoReturn:
@@ -72,10 +82,13 @@ def sentence(error: Exception, config_name: str) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type."""
     if isinstance(error, UserError | Diverged):
         return str(error)
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    wrong_choice = "Config group override must be" in str(error)  # which Hydra raises as a bare ValueError
+    if isinstance(error, HydraException | OmegaConfBaseException) or wrong_choice:
         from .explain import explain
 
         return explain(error, config_folder(), config_name, sys.argv[1:])
+    if "Only one of --run" in str(error):
+        return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -87,12 +100,24 @@ def position() -> str:
     return place(hydra.job.num, hydra.overrides.task)
 
 
+def study_name(study: object) -> str:
+    """The name of a study, which is that of its folder. Raises UserError for what is no name of a folder."""
+    name = str(study) if isinstance(study, str | int | float) and not isinstance(study, bool) else ""
+    if not name.strip(" .") or re.search(r"[/\\\x00-\x1f]", name) or len(name.encode()) > LONGEST:
+        shown = told(study) if len(str(study)) < 60 else f"{str(study)[:60]}..."
+        raise UserError(
+            f"study={shown} must be the name of a folder: no slashes, 1 to {LONGEST} bytes; hydra.sweep.dir says where"
+        )
+    return name
+
+
 def place(number: int, overrides: Sequence[str]) -> str:
     """The position of a study's run, from its number and all its overrides."""
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
     told = [override for override in overrides if not override.startswith(("study=", "warm_start="))]
     own = [override for override in told if override.lstrip("+").partition("=")[0] in swept]
-    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *(own or told)])
+    settings = (f"{key}={spelled(value)}" for key, _, value in (text.partition("=") for text in own or told))
+    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *settings])
 
 
 def not_chosen(regularizer: DictConfig) -> list[str]:
@@ -128,3 +153,4 @@ def _rank(override: str) -> int:
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("study_name", study_name, replace=True)

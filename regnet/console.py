@@ -1,9 +1,13 @@
-"""What is printed on the terminal: texts that are only text, and log lines that do not run into a progress bar."""
+"""What a person reads on the terminal: text that is only text, and log lines that do not run into a progress bar."""
 
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 JOINERS = "\u200c\u200d"  # of letters in Persian and Hindi: they turn nothing around
 
@@ -44,3 +48,19 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
         print(self.format(record), file=stream, flush=True)
+
+
+def plain_console(**settings: Any) -> "Console":
+    """A console that prints strings as they are: rich would take `[dropout,l2]` for markup and `:a:` for an emoji."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False, **settings)
+
+
+def live_line(console: "Console") -> "Progress":
+    """One line that is redrawn in place: the description, a bar, and the field `text` of its task."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    # A column does not ask the console whether its text is markup.
+    description, text = (TextColumn(f"{{task.{part}}}", markup=False) for part in ("description", "fields[text]"))
+    return Progress(description, BarColumn(24), text, console=console, auto_refresh=False, transient=True)

@@ -171,7 +171,7 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     with offline() if "data" not in cfg else nullcontext():
         if cfg.part == "all":
             loaded = data.source.load()
-            samples, classes = loaded.samples if loaded.test is None else loaded.samples + loaded.test, loaded.classes
+            samples, classes = loaded.all(), loaded.classes
         else:
             data.setup()
             samples, classes = getattr(data, cfg.part), data.classes

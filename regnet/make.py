@@ -10,7 +10,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from .errors import UserError
+from .arguments import suited
+from .errors import UserError, told
 
 Result = TypeVar("Result")
 OURS = ("regnet.", "torch.optim.", "lightning.")
@@ -18,15 +19,28 @@ OURS = ("regnet.", "torch.optim.", "lightning.")
 
 def make(node: Any, key: str, **extra: Any) -> Any:
     """Instantiates a config node. Raises UserError in one sentence that names `key` if that fails."""
-    composed = OmegaConf.is_config(node)
+    node = suit(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, key)
     try:
-        return _construct(OmegaConf.to_container(node, resolve=True) if composed else node, extra)
+        return _construct(node, extra)
     except Exception:
         pass  # Hydra knows the rarer keys, and tells what is wrong
     try:
-        return instantiate(node if composed else literal(node), _convert_="all", **extra)
+        return instantiate(literal(node), _convert_="all", **extra)
     except InstantiationException as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
+
+
+def suit(node: Any, key: str) -> Any:
+    """A plain node whose settings are of the kinds that their classes ask for (see `arguments.suited`)."""
+    if isinstance(node, list):
+        return [suit(item, key) for item in node]
+    if not isinstance(node, dict):
+        return node
+    settings = {name: suit(value, f"{key}.{name}") for name, value in node.items()}
+    if "_target_" not in node:
+        return settings
+    own = {name: value for name, value in settings.items() if not name.startswith("_")}
+    return settings | suited(_target(node["_target_"], key), own, key)
 
 
 def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: Any) -> Result:
@@ -59,6 +73,21 @@ def _construct(node: Any, extra: dict[str, Any]) -> Any:
         raise NotImplementedError
     function, arguments = _known(node["_target_"]), arguments | extra
     return partial(function, **arguments) if node.get("_partial_") else function(**arguments)
+
+
+def _target(path: Any, key: str) -> Any:
+    if not isinstance(path, str):
+        raise UserError(f"{key}._target_={told(path)} must be the path of a class, such as torch.nn.Linear")
+    try:
+        found = _resolved(path)
+    except Exception as error:
+        raise UserError(f"{key}._target_={path} cannot be imported: {error}") from error
+    if not callable(found):
+        raise UserError(f"{key}._target_={path} is a {type(found).__name__}, and must be a class or function")
+    return found
+
+
+_resolved = cache(resolve_name)
 
 
 @cache

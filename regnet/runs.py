@@ -7,6 +7,7 @@ A run folder holds `record.json`, written once, when the run ends:
     {"status": "completed" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
      "overrides": ["regularizer=[dropout,l2]", ...], "config": {...}, "seed": 0,
      "epochs": 30, "best_epoch": 17, "seconds": 4.1,
+     "steps": 330, "step_operations": null | 9300000,
      "metrics": null | {"train": {"loss": ..., "accuracy": ..., "nll": ..., "ece": ...},
                         "val": {...}, "test": {...}, "gap": {"loss": ..., "accuracy": ...},
                         "sparsity": ..., "zeros": ..., "weight_norm": ...},
@@ -15,6 +16,10 @@ A run folder holds `record.json`, written once, when the run ends:
 Regression has "rmse" and "r2" in place of "accuracy", "nll" and "ece". A gap says by how much validation
 is worse than train, so more is more overfitting: val − train for loss and rmse, train − val for accuracy
 and r2. A number that is not finite is null.
+
+What a run cost is told twice. `seconds` are those of the clock, which counts what else the machine did. `steps` of the
+optimizer times `step_operations` is what had to be computed: the arithmetic of one step on a full batch, counted by
+`regnet.operations`, null where that could not be counted. Records of earlier versions have neither.
 """
 
 import json
@@ -60,6 +65,13 @@ class Run:
     best_epoch: int | None = None
     seconds: float | None = None
     started: str = ""
+    steps: int | None = None
+    step_operations: int | None = None
+
+    @property
+    def operations(self) -> int | None:
+        """The arithmetic of the whole training; None where that is not known."""
+        return None if self.steps is None or self.step_operations is None else self.steps * self.step_operations
 
     def metric(self, split: str, name: str | None = None) -> float | None:
         """`metric("val", "accuracy")` or `metric("sparsity")`; None where the run has no such number."""
@@ -170,6 +182,8 @@ def load_run(folder: Path) -> Run:
         best_epoch=record.get("best_epoch"),
         seconds=record.get("seconds"),
         started=record.get("started") or "",
+        steps=record.get("steps"),
+        step_operations=record.get("step_operations"),
     )
 
 

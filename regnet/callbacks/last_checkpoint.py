@@ -8,16 +8,21 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
+from .. import values
+
 
 class LastCheckpoint(Checkpoint):
     """Saves the whole state of training at the end of an epoch, at most every so many seconds.
 
     Always at an epoch's end, where a resumed run goes on bitwise; by the clock, as an epoch of a small run
     takes less time than its checkpoint.
+
+    Raises:
+        ValueError: `every_seconds` is no number >= 0.
     """
 
     def __init__(self, path: str, every_seconds: float = 10.0) -> None:
-        self.path, self.every_seconds = path, every_seconds
+        self.path, self.every_seconds = path, values.nonnegative(every_seconds, "every_seconds")
         self.stopped = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -28,7 +33,9 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved = time.monotonic()
-        trainer.should_stop = self.stopped  # Lightning forgets that training had been stopped early
+        trainer.should_stop = (
+            trainer.should_stop or self.stopped
+        )  # Lightning forgets that training had been stopped early
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds

@@ -10,7 +10,9 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .. import values
 from ..errors import UserError
+from ..exact import settings, wide
 from .learning_rate import set_learning_rate
 
 
@@ -18,7 +20,8 @@ class Ensemble(nn.Sequential):
     """A network that in evaluation gives the mean of its snapshots: log (1/M) Σ_m softmax f(x; w_m).
 
     Of a regression the mean of the outputs. In training, and while there are no snapshots, it is the network itself,
-    under the same names. Snapshots are buffers (M, ...), M so far, named by what they are of with ``/`` for dots.
+    under the same names. Snapshots are buffers (M, ...), M so far, named by what they are of with ``/`` for dots;
+    of weights and running statistics, not of regnet's own settings.
 
     Args:
         network: a Sequential.
@@ -28,7 +31,8 @@ class Ensemble(nn.Sequential):
     def __init__(self, network: nn.Sequential, classes: bool = True) -> None:
         super().__init__(OrderedDict(network.named_children()))
         self.classes = classes
-        self.names = [name for name, _ in (*network.named_parameters(), *network.named_buffers())]
+        own = settings(network)
+        self.names = [n for n, _ in (*network.named_parameters(), *network.named_buffers()) if n not in own]
         for name in self.names:
             self.register_buffer(name.replace(".", "/"), torch.empty(0))
         self.single = (network,)  # out of nn.Module's sight: what it is made of is registered here
@@ -58,6 +62,7 @@ class Ensemble(nn.Sequential):
             return network(x)
         each = zip(*self.snapshots.values(), strict=True)
         outputs = torch.stack([functional_call(network, dict(zip(self.names, one, strict=True)), x) for one in each])
+        outputs = wide(outputs)
         if not self.classes:
             return outputs.mean(0)
         return outputs.log_softmax(-1).logsumexp(0) - math.log(self.size)  # (M, B, C) to (B, C)
@@ -88,9 +93,7 @@ class Snapshots(Callback):
     """
 
     def __init__(self, cycles: int = 5, num_classes: int | None = None) -> None:
-        if not isinstance(cycles, int) or isinstance(cycles, bool) or cycles < 1:
-            raise ValueError(f"cycles must be a whole number >= 1, got {cycles!r}")
-        self.cycles, self.num_classes = cycles, num_classes
+        self.cycles, self.num_classes = values.whole(cycles, "cycles"), num_classes
         self.rates: list[float] = []  # α₀ of each group
 
     def wrap(self, network: nn.Sequential) -> Ensemble:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..values import one_of
 from .samples import Dataset, Samples
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class Sklearn:
     """One of scikit-learn's ``load_<name>``: digits (images), breast_cancer, iris, wine or diabetes (numbers)."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for any other name."""
+        one_of(self.name, "name", ("digits", "breast_cancer", "wine", "diabetes"))
 
     def load(self) -> Dataset:
         """Reads what scikit-learn brings with it.

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import values
 from ..errors import UserError
 from .samples import Dataset, Samples
 
 log = logging.getLogger(__name__)
 
+NAMES = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN")
 PLACES = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python", "SVHN": "*_32x32.mat"}
 NAMES = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN")
 TIMEOUT = 30  # seconds without a byte; torchvision's own downloads wait for ever
@@ -33,6 +35,10 @@ class TorchvisionImages:
 
     name: str
     root: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for any other name."""
+        values.one_of(self.name, "name", NAMES)
 
     def load(self) -> Dataset:
         """Reads the files.
