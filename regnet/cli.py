@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .console import printable
+from .ending import exit_codes
 from .errors import Diverged, UserError, near, told
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .spelling import spelled
@@ -31,6 +32,7 @@ def config_folder() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
+@exit_codes()
 def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: bool = True) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 
@@ -48,8 +50,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     try:
         _put_flags_first()
         app()
-    except KeyboardInterrupt:
-        sys.exit(130)  # as shells have it
+    except BrokenPipeError:
+        raise  # see `exit_codes`
     except Exception as error:  # Hydra raises what it finds wrong as anything
         stop(error, config_name)
     finally:

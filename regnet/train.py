@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .cli import launch, not_chosen, position, sentence
 from .errors import Diverged, UserError
-from .runs import DamagedRecord, flat, read_record, write_record
+from .runs import DamagedRecord, flat, read_record, read_text, write_record
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -168,7 +168,7 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     checkpoints = folder / "checkpoints"
     owner = checkpoints / "fingerprint"
     last = checkpoints / "last.ckpt"
-    if last.exists() and owner.exists() and owner.read_text() == fingerprint:
+    if last.exists() and _text_of(owner) == fingerprint:
         return last
     if not _is_rank_zero():  # the first process has cleared the folder, and has begun to fill it
         return None
@@ -178,6 +178,13 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     checkpoints.mkdir(parents=True)
     owner.write_text(fingerprint)
     return None
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return read_text(path)
+    except (OSError, ValueError):
+        return None
 
 
 def summary(record: Record) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console import printable
+from ..ending import exit_codes
 from ..errors import UserError
 from ..runs import Run, find_runs
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .content import Content
 
 
+@exit_codes()
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the report of the folders in `argv`; a user's mistake is one sentence and exit code 1."""
     parser = argparse.ArgumentParser(
