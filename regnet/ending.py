@@ -8,12 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 AGAIN = (
     1.0  # seconds in which further signals say the same once more: a terminal, a shell and a scheduler each send one
 )
 NO_READER = 128 + 13  # of SIGPIPE, which Python turns into an exception
+
+
+_waiting: list[int] = []  # signals for which `stop_here` is to stop
+_waits = False
 
 
 @contextmanager
@@ -25,6 +30,7 @@ def exit_codes() -> Iterator[None]:
     """
     received: list[int] = []
     last = -AGAIN
+    _waiting.clear()
 
     def receive(number: int, _: FrameType | None) -> None:
         nonlocal last
@@ -32,7 +38,10 @@ def exit_codes() -> Iterator[None]:
         received.append(number)
         if last - before < AGAIN:
             return
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        if _waits and len(received) == 1:
+            _waiting.append(number)
+        else:
+            _stop(number)
 
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     mine = [number for number in SIGNALS if handlers[number] is not signal.SIG_IGN and _takes_signals()]
@@ -54,6 +63,31 @@ def exit_codes() -> Iterator[None]:
         for number in mine:
             if signal.getsignal(number) is receive:  # the end itself is not disturbed
                 signal.signal(number, signal.SIG_IGN if received else handlers[number])
+
+
+@contextmanager
+def at_steps() -> Iterator[None]:
+    """Within it the first signal waits for `stop_here`, which every step calls; a second one, later on, does not wait.
+
+    Threads write events and batches while a step runs. To stop anywhere can leave a lock taken that they need to end.
+    """
+    global _waits
+    _waits = True
+    try:
+        yield
+    finally:
+        _waits = False
+        stop_here()
+
+
+def stop_here() -> None:
+    """Stops if a signal has asked for it."""
+    if _waiting:
+        _stop(_waiting.pop())
+
+
+def _stop(number: int) -> NoReturn:
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _takes_signals() -> bool:

@@ -25,6 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .cli import launch, not_chosen, position, sentence
+from .ending import at_steps
 from .errors import Diverged, UserError
 from .runs import DamagedRecord, flat, read_record, read_text, write_record
 
@@ -213,7 +214,8 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     start_session(trainer, hyperparameters(overrides))
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     try:
-        trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+        with at_steps():
+            trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
         results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
         results |= {"steps": trainer.global_step, "step_operations": operations}
     except Exception:
