@@ -92,11 +92,16 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def _fits_list(values: Iterable[Any], kind: type, inner: tuple[Any, ...]) -> bool:
-    if not (issubclass(list, kind) or issubclass(kind, list | tuple | set | frozenset)):
+    if not _of_lists(kind):
         return False
     if kind is tuple and inner and inner[-1] is not Ellipsis:
         return len(values) == len(inner) and all(map(fits, values, inner))
     return not inner or all(fits(value, inner[0]) for value in values)
+
+
+def _of_lists(kind: type) -> bool:
+    of_python = kind.__module__ in ("builtins", "collections.abc")  # a protocol of others cannot be asked
+    return issubclass(kind, list | tuple | set | frozenset) or (of_python and issubclass(list, kind))
 
 
 def describe(hint: Any) -> str:
@@ -116,7 +121,7 @@ def describe(hint: Any) -> str:
         return "another value"
     if issubclass(kind, Mapping):
         return "a mapping {key: value}"
-    if kind is not str and (issubclass(kind, list | tuple | set) or issubclass(list, kind)):
+    if _of_lists(kind):
         return f"a list{_several(kind, inner)}"
     return f"text, the name of a {_name(kind)}" if issubclass(kind, NAMED) else ""
 

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .console import printable
 from .ending import exit_codes
 from .errors import Diverged, UserError, near, told
+from .quoting import as_typed
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .spelling import spelled
 
@@ -39,6 +40,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     With `own_modules` those in the current folder come before all others.
     HYDRA_FULL_ERROR=1 in the environment shows tracebacks instead.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to another run
     gc.disable()  # until all is imported (see `train.settle`): else it looks through the same modules again and again
     if own_modules:
         sys.path.insert(0, str(Path.cwd()))  # model._target_=my.pkg.Net
@@ -60,14 +62,18 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
             os.environ.pop(name, None)
 
 
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (--hydra-help shows the options)")
+
+
 def _put_flags_first() -> None:
     """Hydra takes its flags before or behind all overrides, not among them. Raises UserError for an unknown flag."""
-    parser = get_args_parser()
-    given = sys.argv[1:]
+    parser, given = get_args_parser(), sys.argv[1:]
+    parser.error = _refuse
     known, unknown = parser.parse_known_intermixed_args(given)
     if unknown:
         flags = [flag for action in parser._actions for flag in action.option_strings]
-        raise UserError(f"{unknown[0]} is no option{near(unknown[0], flags)} (--hydra-help shows them all)")
+        raise UserError(f"{unknown[0]} is no option{near(unknown[0], flags)} (--hydra-help shows the options)")
     left = list(known.overrides)
     for override in left:
         given.remove(override)
@@ -84,7 +90,8 @@ def sentence(error: Exception, config_name: str) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type."""
     if isinstance(error, UserError | Diverged):
         return str(error)
-    wrong_choice = "Config group override must be" in str(error)  # which Hydra raises as a bare ValueError
+    # Hydra takes some wrong choices of options for errors of its own
+    wrong_choice = re.match("Config group override must be|argument of type '.*' is not iterable", str(error))
     if isinstance(error, HydraException | OmegaConfBaseException) or wrong_choice:
         from .explain import explain
 
@@ -99,7 +106,7 @@ def position() -> str:
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return ""
     hydra = HydraConfig.get()
-    return place(hydra.job.num, hydra.overrides.task)
+    return place(hydra.job.num, as_typed(hydra.overrides.task))
 
 
 def study_name(study: object) -> str:
@@ -134,7 +141,7 @@ def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
     of a regularizer that is not chosen, so that a baseline is trained once, whatever is swept beside it.
     """
     idle = tuple(f"regularizer.{name}." for name in not_chosen(regularizer))
-    plain = [override.lstrip("+") for override in overrides]
+    plain = [override.lstrip("+") for override in as_typed(overrides)]
     own = [_brief(override) for override in plain if not override.startswith(("study=", *idle))]
     text = ",".join(sorted(own, key=lambda override: (_rank(override), override)))
     name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)

@@ -50,7 +50,7 @@ class Configs:
     def config(self) -> DictConfig | None:
         """The config under the chosen options, without the overrides of single values."""
         groups = [text for text in self.overrides if re.fullmatch(r"[\w/]+=(\w+|\[[\w,]*\])", text)]
-        return self.compose([text for text in groups if self._is_choice(text)])
+        return self.compose([text for text in groups if self._is_choice(text)]) or self.compose([])
 
     def compose(self, choices: Sequence[str]) -> DictConfig | None:
         GlobalHydra.instance().clear()
@@ -76,19 +76,20 @@ def explain(error: Exception, folder: Path, config_name: str, arguments: Sequenc
     configs = Configs(folder, config_name, arguments)
     if isinstance(error, MissingConfigException) and (match := re.search(r"Could not (?:load|find) '([^']*)'", text)):
         group, _, name = match[1].rpartition("/")
-        return _unknown_option(group, name, error.options or list(configs.options(group)), configs)
+        return _unknown_option(group, name, error.options or list(configs.options(group)))
     for pattern, tell in RULES.items():
         if match := re.search(pattern, text, re.DOTALL):
             return tell(match, configs)
     if (sentence := unreadable(configs.overrides)) is not None:
         return sentence
+    if isinstance(error, TypeError) and (match := re.match(r"argument of type '(\w+)' is not iterable", text)):
+        return _no_option(match, configs)  # a list of what is no text
     return " ".join(text.split("full_key:")[0].split())
 
 
-def _unknown_option(group: str, name: str, options: Sequence[str], configs: Configs) -> str:
-    typed = next((text for text in configs.overrides if text.startswith(f"{group}=") and name in text), "")
-    choice = typed or f"{group}={name}"
-    if package := PLUGINS.get(f"{group}={name}"):
+def _unknown_option(group: str, name: str, options: Sequence[str]) -> str:
+    choice = f"{group}={name}"
+    if package := PLUGINS.get(choice):
         return f"{choice} is a plugin of Hydra that is not installed: pip install {package}"
     options = [option for option in options if not option.endswith("/")]
     return f"{choice}: {name or 'an empty text'} is not one of {', '.join(options)}{near(name, options)}"
@@ -103,9 +104,10 @@ def _no_option(match: re.Match[str], configs: Configs) -> str:
     }
     fits = kinds.get(match[1], lambda value: True)
     pairs = ((text, *text.lstrip("+").partition("=")[::2]) for text in configs.overrides)
-    wrong = next(((text, key) for text, key, value in pairs if fits(value) and configs.options(key)), None)
+    wrong = next(((text, key) for text, key, value in pairs if key and fits(value) and configs.options(key)), None)
     if wrong is None:
-        return "a group such as regularizer=... takes the name of an option, and null is none"
+        null = "a group such as regularizer=... takes the name of an option, and null is none"
+        return unreadable(configs.overrides) or null
     text, group = wrong
     options = ", ".join(configs.options(group))
     return f"{text}: {group} takes the name of an option, and null is none; choose from {options}"
@@ -124,11 +126,17 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
             node = configs.compose([*choices, f"regularizer={option}"])
             if OmegaConf.select(node, key, default=MISSING) is not MISSING:
                 return _not_chosen(typed, name, configs)
+    if "/" in key or "@" in key:
+        groups = [
+            path.name for path in configs.folder.iterdir() if path.is_dir() and path.name not in ("base", "hydra")
+        ]
+        groups += ["hydra/launcher", "hydra/sweeper"]
+        return f"{typed}: there is no group {key}{near(key, groups)} (the groups are {', '.join(sorted(groups))})"
     path, missing, node = _walk(key, node)
     if missing is None:  # the mapping that is given has a key that is not there
         value = typed.partition("=")[2]
         own = [str(name) for name in node] if isinstance(node, DictConfig) else []
-        return f"{typed}: {value} has keys that are none of {key}'s ({', '.join(own)}); write +{typed} to add them"
+        return f"{typed}: {value} has a key that {key} has not (its keys are {', '.join(own) or 'none'})"
     if not isinstance(node, DictConfig):
         return f"{typed}: {path} is the value {told(node)}, and has no key {missing}"
     if _takes(node, missing) or (group == "regularizer" and path.count(".") == 1 and missing in OF_REGULARIZERS):
@@ -159,9 +167,10 @@ def _takes(node: DictConfig, name: str) -> bool:
 
 def _no_such_key(typed: str, path: str, missing: str, node: DictConfig, configs: Configs) -> str:
     keys = [str(key) for key in node if key != "hydra"]
+    group = path.replace(".", "/")
     elsewhere = [
-        f"{path}={option}"
-        for option, file in configs.options(path).items()
+        f"{group}={option}"
+        for option, file in configs.options(group).items()
         if path and path != "regularizer" and missing in OmegaConf.load(file)
     ]
     hint = f"; {' and '.join(elsewhere)} {'have' if len(elsewhere) > 1 else 'has'} it" if elsewhere else ""
@@ -204,7 +213,7 @@ def _wrong_kind(match: re.Match[str], configs: Configs) -> str:
     key = match[1].partition("=")[0].lstrip("+")
     now = OmegaConf.select(configs.config, key, default=None) if configs.config is not None else None
     if isinstance(now, DictConfig):
-        example = next(iter(now), "key")
+        example = next((name for name in now if not name.startswith("_")), "key")
         return f"{match[1]}: {key} has settings of its own; write one of them, such as {key}.{example}=VALUE"
     return f"{match[1]}: the value is not of the kind of {key}, which is {told(now)} by default"
 
@@ -216,7 +225,7 @@ def _interpolation(match: re.Match[str], configs: Configs) -> str:
 
 RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not override '([^']+)'": _unknown_key,
-    r"Missing mandatory value: (\S+)": lambda m, _: f"{m[1]} has no value; give it as {m[1]}=VALUE",
+    r"Missing mandatory value: .*full_key: (\S+)": lambda m, _: f"{m[1]} has no value; give it as {m[1]}=VALUE",
     r"Config group override must be a string or a list. Got (\w+)": _no_option,
     r"^Ambiguous value for argument '(.*?)'\n": _several,
     r"^Sweep parameters '(.*)' requires --multirun": _several,
@@ -226,6 +235,7 @@ RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not delete from config. '(.*)' does not exist": lambda m, _: f"~{m[1]}: there is no {m[1]} to take away",
     r"^Error merging override (.*)": _wrong_kind,
     r"Interpolation key '([^']+)' not found": _interpolation,
+    r"^Key '\w+' is not in struct\s+full_key: (\S+)": lambda m, _: f"{m[1]} is missing: a run needs it",
     r"Additional config directory '(.*)' not found": lambda m, _: f"--config-dir: {m[1]} is no folder",
     r"Cannot find primary config '(.*?)'": lambda m, c: (
         f"--config-name {m[1]}: there is no {m[1]}.yaml in {' or '.join(map(str, (c.folder, *c.own)))}"
@@ -233,5 +243,7 @@ RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"Primary config (?:module|directory) '?(.*?)'? not found": lambda m, c: (
         f"--config-path {c.command.config_path} is no folder of configs; --config-dir FOLDER adds one of your own"
     ),
-    r"\w+ raised while resolving interpolation: [\"']?(.*?)[\"']?(?:\n|$)": lambda m, _: m[1],
+    r"\w+ raised while resolving interpolation: [\"']?(.*?)[\"']?\n\s*full_key: (\S+)": lambda m, _: (
+        m[1] if m[1].startswith("study=") else f"{m[2]}: {m[1]}"
+    ),
 }

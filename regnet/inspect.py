@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
 from .console import plain_console
 from .errors import UserError
+from .quoting import as_typed
 from .spelling import short
 
 if TYPE_CHECKING:
@@ -28,13 +30,17 @@ def main() -> None:
 def task(cfg: DictConfig) -> None:
     """One job of Hydra: builds the run and prints its tables."""
     from .build import build
+    from .inspect_data import show_columns
 
-    overrides = list(HydraConfig.get().overrides.task)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        stop(UserError("-m: regnet-inspect shows one run, so leave -m out"), "inspect")
+    overrides = as_typed(HydraConfig.get().overrides.task)
     try:
         setup = build(cfg, overrides)
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
     console = plain_console(width=None if sys.stdout.isatty() else 160)
+    show_columns(console, setup.data)
     for table in (classes(setup), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")

@@ -6,8 +6,14 @@ from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 OPENING, CLOSING = "[{(", "]})"
+
+
+def as_typed(overrides: Sequence[str]) -> list[str]:
+    """Overrides that Hydra keeps in a config, which would resolve the ``${...}`` in them."""
+    return OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_config(overrides) else list(overrides)
 
 
 def unreadable(arguments: Sequence[str]) -> str | None:
@@ -29,8 +35,8 @@ def _reason(argument: str) -> str | None:
     try:
         OverridesParser.create().parse_override(argument)
     except HydraException as error:
-        return " ".join(str(error).split())
-    return None if argument.partition("=")[0].strip("+~") else "there is no key before the ="
+        return re.sub(r" expecting \{.*", "", " ".join(str(error).split()))
+    return None if argument.partition("=")[0].strip("+~") else "a key comes before the ="
 
 
 def _sentence(argument: str, rest: Sequence[str], reason: str) -> str:
@@ -48,11 +54,11 @@ def _sentence(argument: str, rest: Sequence[str], reason: str) -> str:
     if value[:1] in tuple(OPENING) or re.match(r"\w+\(", value):
         return (
             f"{argument} cannot be read as a list, a mapping or a function ({reason}): its brackets must be closed, "
-            f"and all of it quoted for the shell; as plain text write {quoted(argument)}"
+            f"and all of it quoted for the shell; as plain text it is {quoted(argument)}"
         )
     if value.strip(",") != value:
         return f"{argument} has a comma too many"
-    return f"{argument} cannot be read ({reason}): such a text needs quotes; write {quoted(argument)}"
+    return f"{argument} cannot be read ({reason}): such a text needs quotes, as in {quoted(argument)}"
 
 
 def _depth(text: str) -> int:

@@ -40,32 +40,57 @@ OWN = {  # arguments of the Trainer that other settings give
     "logger": "the group logger, such as logger=none",
     "plugins": "regnet itself",
 }
+REGNETS = {  # keys that are not to be changed, and what is instead
+    r"folder": "the folder of a run is hydra.run.dir, and of a study's runs hydra.sweep.dir",
+    r"callbacks\.best\.\w+": "regnet tests what callbacks.best keeps, so it stays as it is; the key monitor chooses "
+    "the epoch, and a ModelCheckpoint of your own is +callbacks.mine",
+    r"callbacks\.(last|metrics_csv)\.path": "regnet looks for its files in the folder of the run, hydra.run.dir",
+}
 
 
-def check_structure(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
-    """Every part names a class, and gives it what it takes; nothing is there that nothing uses.
+def check_form(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
+    """Every part is there and names a class; nothing is there that nothing uses.
 
     Raises:
-        UserError: a part that is missing or of another form, a setting of the wrong kind, a key that nothing reads.
+        UserError: a part that is missing or of another form, a key that nothing reads.
     """
     for override in overrides:
         _check_used(cfg, override)
+        _check_choice(override)
+    for part in sorted(_parts() - {"experiment"}):
+        if part not in cfg:
+            raise UserError(f"{part} is missing: a run needs it")
     study_name(cfg.get("study", "study"))
     for part in ("data", "model", "optimizer", "trainer"):
         _check_class(cfg.get(part), part)
+    for part in ("source", "augment"):
+        if part in cfg.data and (part == "source" or cfg.data[part] is not None):
+            _check_class(OmegaConf.select(cfg.data, part), f"data.{part}")
     for part in ("callbacks", "logger", "regularizer", "scheduler"):
         if not isinstance(cfg.get(part), DictConfig):
             raise UserError(f"{part}={told(cfg.get(part))} chooses nothing; {part}={_options(part)[0]} is the least")
+    for name, node in cfg.regularizer.items():
+        if not isinstance(node, DictConfig | None):
+            raise UserError(f"regularizer.{name}={told(node)} is no regularizer: choose one, such as regularizer=l2")
     if cfg.scheduler:
         _check_class(cfg.scheduler, "scheduler")
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             if node is not None:
                 _check_class(node, f"{group}.{name}", " or be null")
-                suit(OmegaConf.to_container(node, resolve=True), f"{group}.{name}")
     for name, setting in OWN.items():
         if name in cfg.trainer:
             raise UserError(f"trainer.{name} is given by {setting}")
+
+
+def check_kinds(cfg: DictConfig) -> None:
+    """Every part is given what its class takes.
+
+    Raises:
+        UserError: a setting of the wrong kind or out of range.
+    """
+    for group in ("callbacks", "logger"):
+        suit(OmegaConf.to_container(cfg[group], resolve=True), group)
     for part in ("trainer", "optimizer", "scheduler"):
         suit(OmegaConf.to_container(cfg[part], resolve=True), part)
         for name, check in LIMITS.get(part, {}).items():
@@ -74,10 +99,18 @@ def check_structure(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
 
 
 def _check_class(node: Any, key: str, otherwise: str = "") -> None:
-    if node is None:
-        raise UserError(f"{key} is missing: choose one of {', '.join(f'{key}={name}' for name in _options(key))}")
+    if node is None and (options := _options(key)):
+        raise UserError(f"{key} is missing: choose one of {', '.join(f'{key}={name}' for name in options)}")
     if not isinstance(node, DictConfig) or "_target_" not in node:
         raise UserError(f"{key}={told(node)} must name a class by its _target_{otherwise}")
+
+
+def _check_choice(override: str) -> None:
+    if re.fullmatch(r"(data|model|optimizer|scheduler|trainer)=\[.+,.+\]", override):
+        raise UserError(f"{override}: a run has one of them; choose one, or train each in a study with -m")
+    for pattern, reason in REGNETS.items():
+        if re.match(rf"\+*{pattern}=", override):
+            raise UserError(f"{override}: {reason}")
 
 
 def _options(group: str) -> list[str]:
@@ -86,7 +119,7 @@ def _options(group: str) -> list[str]:
 
 def _check_used(cfg: DictConfig, override: str) -> None:
     """A key that was added at the top is there for others to refer to, or a slip of the pen."""
-    match = re.fullmatch(r"\+\+?(\w+)=.*", override, re.DOTALL)
+    match = re.fullmatch(r"\+\+?(?:\w+@)?(\w+)=.*", override, re.DOTALL)
     if not match or match[1] in _parts() or match[1] not in cfg:
         return
     text = json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str)
@@ -98,5 +131,5 @@ def _check_used(cfg: DictConfig, override: str) -> None:
 def _parts() -> frozenset[str]:
     """The keys at the top of conf/train.yaml."""
     written = OmegaConf.to_container(OmegaConf.load(config_folder() / "train.yaml"), resolve=False)
-    groups = (key for entry in written["defaults"] if isinstance(entry, dict) for key in entry)
+    groups = (key for entry in written["defaults"] if isinstance(entry, dict) for key in entry if " " not in key)
     return frozenset({*written, *groups} - {"defaults", "hydra"})

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from ..console import printable
 from ..ending import NO_READER
+from ..quoting import as_typed
 from .command import load, show
 
 # In the environment, as it reaches the processes of other launchers and of DDP too.
@@ -77,7 +78,8 @@ class StudyReport(Callback):
             print(printable(f"The study's report could not be made: {error}"), file=sys.stderr)
             sys.exit(1)
         quoted = shlex.quote(str(folder))
-        print(f"The study is in {folder}\n  regnet-report {quoted}\n  tensorboard --logdir {quoted}")
+        print(f"The study is in {folder}\n  regnet-report {quoted}")
+        print(f"  regnet-report {quoted} --tensorboard curves && tensorboard --logdir curves")
         without = Counter(run.status for run in told.runs if run.status in WITHOUT_RESULT)
         if without:
             counts = ", ".join(f"{count} {status}" for status, count in without.items())
@@ -92,7 +94,7 @@ def sweep_sizes(config: DictConfig) -> dict[str, int] | None:
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     try:
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+        overrides = parser.parse_overrides([*params, *as_typed(config.hydra.overrides.task)])
         # A key given twice counts once, the last: so the sweeper takes it.
         sizes = {
             override.key_or_group: sum(1 for _ in override.sweep_string_iterator())
