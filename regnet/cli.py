@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .console import printable
+from .ending import exit_codes
 from .errors import Diverged, UserError, near, told
 from .quoting import as_typed
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
@@ -32,6 +33,7 @@ def config_folder() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
+@exit_codes()
 def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: bool = True) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 
@@ -50,8 +52,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     try:
         _put_flags_first()
         app()
-    except KeyboardInterrupt:
-        sys.exit(130)  # as shells have it
+    except BrokenPipeError:
+        raise  # see `exit_codes`
     except Exception as error:  # Hydra raises what it finds wrong as anything
         stop(error, config_name)
     finally:
