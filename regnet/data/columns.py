@@ -59,7 +59,7 @@ class Column:
     Args:
         levels: one 0/1 feature for each; None: the one feature (v - center) / scale.
         missing: whether one more feature tells where there is no value.
-        center: 0, unless the values vary by less than a thousandth of their size, such as times since 1970, of which
+        center: 0, unless the values vary by less than a ten-thousandth of their size, such as times since 1970, of which
             float32 would keep nothing; then their mean.
         scale: 1, unless float32 cannot hold the values' square; then their standard deviation.
     """
@@ -215,7 +215,7 @@ def fit(values: np.ndarray) -> tuple[float, float]:
     apart = np.array([value - center for value in present], dtype=float)
     std = float(apart.std())
     scale = 1 if std == 0 or 1e-15 < std < 1e15 else std
-    near = std < 1e-3 * max(map(abs, present)) or scale != 1
+    near = std < 1e-4 * max(map(abs, present)) or scale != 1
     return (center if near else 0), scale
 
 
