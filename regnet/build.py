@@ -321,12 +321,14 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
     try:
-        parameters = inspect.signature(resolve_name(target)).parameters
+        model = resolve_name(target)
+        parameters = inspect.signature(model).parameters
     except Exception as error:
         raise UserError(f"model._target_={target} cannot be imported: {error}") from error
-    arguments = OmegaConf.to_container(cfg.model, resolve=True)
+    arguments = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
     del arguments["_target_"]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if takes_all and inspect.isclass(model):  # which hands them to its base class
         return arguments
     for name in layers:
         if name not in parameters:
@@ -339,7 +341,7 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
     if any(override.startswith("model._target_=") for override in overrides):
-        # the other keys are those of the model that this class takes the place of
+        # the other keys are those of the model that this one takes the place of
         named = {override.partition("=")[0].lstrip("+") for override in overrides}
         arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in named}
     return arguments

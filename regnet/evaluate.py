@@ -86,6 +86,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from .measure import measure
     from .monte_carlo import measure_passes
     from .seeds import derive
+    from .threads import computing
 
     if not isinstance(cfg.run, str) or not cfg.run:
         raise UserError(f"run={told(cfg.run)} must be the folder of a run")
@@ -107,10 +108,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
-    if cfg.passes is None:
-        metrics = measure(objective, batches, perturb, device)
-    else:
-        metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
+    with computing(record.get("threads")):  # another number adds up in another order
+        if cfg.passes is None:
+            metrics = measure(objective, batches, perturb, device)
+        else:
+            metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
     return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
 
@@ -124,6 +126,8 @@ def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tup
     from .trust import trusted
 
     trained = trusted(record.get("config") or {}, allow, f"run={folder}")
+    if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
+        trained.model.weights = None  # a file that training began at; the checkpoint has all of them
     axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
     statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])

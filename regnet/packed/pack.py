@@ -237,6 +237,7 @@ def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
         "best_epoch": min(chosen["epoch"], epochs - 1),
         "metrics": nested(chosen["measured"], test),
         "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
+        "threads": torch.get_num_threads(),
     }
 
 
