@@ -97,6 +97,17 @@ DATA = [
     ("data=csv data.path=none.csv data.target=y", r"data\.path=none\.csv is not a file"),
     ("data=csv data.path=empty.csv data.target=y", r"data\.path=empty\.csv cannot be read as a csv file"),
     ("data=csv data.path=cut.csv data.target=y", r"data\.path=cut\.csv cannot be read as a csv file"),
+    ("data=csv data.path=table.csv", r"data\.target has no value for table\.csv; choose from a, b"),
+    ("data=csv data.path=table.csv data.target=b data.drop=c", r"data\.drop=c is no column of table\.csv; choose"),
+    ("data=csv data.path=table.csv data.target=b data.sep=::", r"data\.sep=:: must be one character, or one of tab"),
+    ("data=csv data.path=table.csv data.target=b data.decimal=dot", r"data\.decimal=dot must be point or comma"),
+    ("data=csv data.path=table.csv data.target=b data.encoding=utf-9", r"data\.encoding=utf-9 is not known; choose"),
+    (
+        "data=csv data.path=mixed.csv data.target=y",
+        r"Column 'a' of mixed\.csv holds numbers, but in line 32 'old'; data\.",
+    ),
+    ("data=csv data.path=twice.csv data.target=y", r"twice\.csv has two columns 'y'; give one of them another name"),
+    ("data=csv data.path=longer.csv data.target=y", r"line 3 of longer\.csv has 3 fields, and the header has 2; mend"),
     ("data=image_folder data.path=images", r"images holds 1 folder.* one for each class, at least 2"),
     ("data=image_folder data.path=nowhere", r"data\.path=nowhere is not a folder"),
     ("data=mnist data.root=damaged", r"files of MNIST in data\.root=damaged are damaged; delete damaged/MNIST"),
@@ -146,6 +157,9 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "mynet.py").write_text(NETWORKS)
     (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n")
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "mixed.csv").write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)) + "old,1\n")
+    (tmp_path / "twice.csv").write_text("a,y,y\n1,2,2\n3,4,4\n")
+    (tmp_path / "longer.csv").write_text("a,y\n1,2\n3,4,5\n")
     (tmp_path / "cut.csv").write_text('a,y\n1,0\n1,1\n1,"2')
     (tmp_path / "images" / "cat").mkdir(parents=True)
     Image.new("L", (8, 8)).save(tmp_path / "images" / "cat" / "a.png")
