@@ -7,13 +7,14 @@ from enum import Enum
 from functools import cache
 from pathlib import PurePath
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
 
 import torch
 
 from .errors import UserError, near, told
 
 NAMED = (Enum, PurePath, torch.device, torch.dtype)  # classes that a text in a config stands for
+FEW = 16  # names that are told
 WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "null"}
 SEVERAL = {int: "whole numbers", float: "finite numbers", bool: "true or false", str: "texts"}
 
@@ -32,14 +33,16 @@ def suited(function: Callable[..., Any], settings: Mapping[str, Any], key: str) 
         if name not in parameters:
             if any_name:
                 continue
-            offer = near(name, parameters) or f"; it has {', '.join(parameters) or 'none'}"
+            offer = near(name, parameters)
+            if len(parameters) <= FEW:
+                offer += f" (it has {', '.join(parameters) or 'none'})"
             raise UserError(f"{key}.{name}={value} is no setting of {_name(function)}{offer}")
         hint, default = parameters[name]
         if _is_same(value, default):
             continue
         if fits(value, hint):
             continue
-        if type(value) is not int or not fits(str(value), hint):
+        if type(value) is not int or hint not in (str, str | None, Optional[str]):
             raise UserError(f"{key}.{name}={told(value)} must be {describe(hint)}")
         result[name] = str(value)
     return result
@@ -111,7 +114,7 @@ def describe(hint: Any) -> str:
         parts = [part for part in inner if not (part is int and float in inner)]
         return " or ".join(dict.fromkeys(word for part in parts if (word := describe(part)))) or _name(hint)
     if origin is Literal:
-        return f"one of {', '.join(map(str, inner))}"
+        return f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0])
     if hint in WORDS:
         return WORDS[hint]
     if hint in (Any, object):

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -14,13 +13,14 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
+from .arguments import suited
 from .callbacks import AtomicCheckpointIO
-from .checks import check_choice, check_objective, check_pairs, check_settings, try_network, try_transforms
+from .checks import check_choice, check_meant, check_objective, check_pairs, check_settings, try_network, try_transforms
 from .cli import not_chosen
 from .data import DataModule
-from .errors import UserError
+from .errors import UserError, told
 from .exact import Exact
-from .make import given, make, try_to
+from .make import class_of, given, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
@@ -183,20 +183,16 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     idle = not_chosen(cfg.regularizer)
     chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
     check_choice(overrides, chosen)
-    for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
-        if not override.startswith("++") and key.startswith("regularizer.") and key.split(".")[1] not in chosen:
-            name = key.split(".")[1]
-            raise UserError(
-                f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
-                f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
-            )
+    check_meant(overrides, chosen)
     check_pairs(list(chosen))
     kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
     sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
     schedules = {}
     for name, node in chosen.items():
         key, (settings, common) = f"regularizer.{name}", _common(node)
+        for filled in ("num_classes", "num_samples"):
+            if settings.get(filled, known := cfg.data[filled]) != known:
+                raise UserError(f"{key}.{filled}={told(settings[filled])} is {told(known)} in the data; leave it out")
         regularizer = make(settings, key)
         kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
         if kind is None:
@@ -204,7 +200,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
         if (text := common.pop("schedule", None)) is not None:
             schedules[name] = _schedule(text, key, regularizer, cfg.trainer.max_epochs)
         if kind == len(kinds) - 1:
-            regularizer = try_to(key, Site, regularizer, **common)
+            regularizer = try_to(key, Site, regularizer, **suited(Site, common, key))
         elif any(common.values()):
             setting = next(setting for setting, value in common.items() if value)
             raise UserError(f"{key}.{setting} is for layers, and {type(regularizer).__name__} is none")
@@ -275,6 +271,10 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
         model = make({"_target_": cfg.model._target_, **arguments}, "model", **sites)
+        if not isinstance(model, nn.Module):
+            raise UserError(
+                f"model={cfg.model._target_} makes a {type(model).__name__}, and must make a torch.nn.Module"
+            )
         parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
         if cfg.data.num_classes is None:
             parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
@@ -319,10 +319,7 @@ def build_trainer(
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
-    try:
-        parameters = inspect.signature(resolve_name(target)).parameters
-    except Exception as error:
-        raise UserError(f"model._target_={target} cannot be imported: {error}") from error
+    parameters = try_to("model", inspect.signature, class_of(target, "model")).parameters
     arguments = OmegaConf.to_container(cfg.model, resolve=True)
     del arguments["_target_"]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -30,6 +30,13 @@ def config_folder() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
+def config_folders() -> list[Path]:
+    """Where a run's configs come from: regnet's own folder, and those that a person added (--config-dir)."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    own = [Path(source.path) for source in sources if source.schema == "file"]
+    return list(dict.fromkeys([config_folder(), *own]))
+
+
 def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 

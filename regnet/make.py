@@ -25,7 +25,7 @@ def make(node: Any, key: str, **extra: Any) -> Any:
         pass  # Hydra knows the rarer keys, checks strangers, and tells what is wrong
     try:
         return instantiate(node, _convert_="all", **extra)
-    except InstantiationException as error:
+    except Exception as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
 
 
@@ -39,15 +39,17 @@ def suit(node: Any, key: str) -> Any:
     if "_target_" not in node:
         return settings
     own = {name: value for name, value in settings.items() if not name.startswith("_")}
-    return settings | suited(_target(node["_target_"], key), own, key)
+    return settings | suited(class_of(node["_target_"], key), own, key)
 
 
 def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: Any) -> Result:
     """`act` of these; what it refuses becomes one sentence that begins with `key`."""
     try:
         return act(*arguments, **settings)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{key}: {_reason(error)}") from error
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:
@@ -65,7 +67,8 @@ def _construct(node: Any, extra: dict[str, Any]) -> Any:
     return partial(function, **arguments) if node.get("_partial_") else function(**arguments)
 
 
-def _target(path: Any, key: str) -> Any:
+def class_of(path: Any, key: str) -> Callable[..., Any]:
+    """The class or function of a `_target_`. Raises UserError where there is none."""
     if not isinstance(path, str):
         raise UserError(f"{key}._target_={told(path)} must be the path of a class, such as torch.nn.Linear")
     try:
@@ -93,12 +96,12 @@ def given(overrides: Sequence[str], *keys: str) -> str:
     return " ".join(text for text in overrides if text.lstrip("+").replace("=", ".").partition(".")[0] in keys)
 
 
-def _failed_key(error: InstantiationException, key: str) -> str:
+def _failed_key(error: Exception, key: str) -> str:
     _, found, full_key = str(error).rpartition("full_key: ")
-    return full_key if found and full_key.startswith(key) else key
+    return f"{key}.{full_key}" if found and full_key else key
 
 
-def _reason(error: InstantiationException) -> str:
+def _reason(error: Exception) -> str:
     cause = error
     while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
         cause = cause.__cause__

@@ -110,7 +110,7 @@ def _options(group: str) -> list[str]:
 
 def _check_used(cfg: DictConfig, override: str) -> None:
     """A key that was added at the top is there for others to refer to, or a slip of the pen."""
-    match = re.fullmatch(r"\+\+?(?:\w+@)?(\w+)=.*", override, re.DOTALL)
+    match = re.fullmatch(r"\+\+?(?:\w+@)?(\w+)[.=].*", override, re.DOTALL)
     if not match or match[1] in _parts() or match[1] not in cfg:
         return
     text = json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str)
