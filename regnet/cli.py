@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -86,8 +86,16 @@ def stop(error: Exception, config_name: str) -> NoReturn:
     sys.exit(1)
 
 
+def origin(error: Exception) -> Exception:
+    """What a class raised that Hydra could not make."""
+    while isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
 def sentence(error: Exception, config_name: str) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type."""
+    error = origin(error)
     if isinstance(error, UserError | Diverged):
         return str(error)
     # Hydra takes some wrong choices of options for errors of its own

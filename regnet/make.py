@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from .arguments import suited
+from .cli import origin
 from .errors import UserError, told
 
 Result = TypeVar("Result")
@@ -38,6 +39,8 @@ def suit(node: Any, key: str) -> Any:
     settings = {name: suit(value, f"{key}.{name}") for name, value in node.items()}
     if "_target_" not in node:
         return settings
+    if not isinstance(node.get("_partial_", True), bool):
+        raise UserError(f"{key}._partial_={told(node['_partial_'])} must be true or false")
     own = {name: value for name, value in settings.items() if not name.startswith("_")}
     return settings | suited(class_of(node["_target_"], key), own, key)
 
@@ -102,9 +105,7 @@ def _failed_key(error: Exception, key: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    cause = error
-    while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-        cause = cause.__cause__
+    cause = origin(error)
     text = " ".join(str(cause).split("full_key:")[0].split())
     return (
         text
