@@ -27,6 +27,7 @@ from .module import RegularizedModule
 from .objective import Objective
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
+from .runs import find_runs
 from .seeds import derive
 from .sites import Site
 from .structure import check_structure
@@ -123,7 +124,9 @@ def warm_start(network: nn.Module, folder: Path) -> None:
         UserError: there is no such run, or its network is another.
     """
     if not (folder / "checkpoints").is_dir():
-        what = "has no checkpoints" if folder.is_dir() else "is no folder"
+        inside = next(find_runs(folder), None) if folder.is_dir() else None
+        what = f"holds runs, such as {inside.folder}" if inside else "has no checkpoints"
+        what = what if folder.is_dir() else "is no folder"
         raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
     state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
     own = {

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
 from .errors import UserError, told
-from .runs import DamagedRecord, read_record
+from .runs import DamagedRecord, find_runs, read_record
 
 if TYPE_CHECKING:
     from .data import Samples
@@ -108,7 +109,9 @@ def _read(folder: Path) -> dict[str, Any]:
     except DamagedRecord as error:
         raise UserError(str(error)) from error
     if record is None:
-        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json")
+        inside = next(find_runs(folder), None) if folder.is_dir() else None
+        hint = f"; it holds runs, such as run={shlex.quote(str(inside.folder))}" if inside else ""
+        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json{hint}")
     if record["status"] != "completed":
         raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
     return record
