@@ -19,18 +19,19 @@ from .checks import check_choice, check_meant, check_objective, check_pairs, che
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError, told
-from .exact import Exact
+from .exact import settings
 from .make import class_of, given, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
+from .protocol import check_length, check_monitors, settle_modes
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .runs import find_runs
 from .seeds import derive
 from .sites import Site
-from .structure import check_structure
+from .structure import check_form, check_kinds
 from .tasks import Classification, Regression
 
 
@@ -87,13 +88,17 @@ def build(
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
-    check_structure(cfg, overrides)
+    check_form(cfg, overrides)
     check_settings(cfg)
+    settle_modes(cfg)
+    check_kinds(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
+    check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
+    check_monitors(cfg, objective.loss.names)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg)
@@ -129,9 +134,8 @@ def warm_start(network: nn.Module, folder: Path) -> None:
         what = what if folder.is_dir() else "is no folder"
         raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
     state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
-    own = {
-        name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if not _is_setting(network, name)
-    }
+    kept = settings(network)
+    own = {name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if name not in kept}
     saved = {name: state.get(f"{PREFIX}network.{name}") for name in own}
     for name, tensor in own.items():
         if saved[name] is None or saved[name].shape != tensor.shape:
@@ -139,12 +143,6 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(saved[name])
-
-
-def _is_setting(network: nn.Module, name: str) -> bool:
-    owner, _, attribute = name.rpartition(".")
-    module = network.get_submodule(owner)
-    return isinstance(module, Exact) and attribute in module._buffers
 
 
 def build_data(cfg: DictConfig) -> DataModule:
@@ -194,7 +192,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     for name, node in chosen.items():
         key, (settings, common) = f"regularizer.{name}", _common(node)
         for filled in ("num_classes", "num_samples"):
-            if settings.get(filled, known := cfg.data[filled]) != known:
+            if settings.get(filled, known := cfg.data.get(filled)) != known:
                 raise UserError(f"{key}.{filled}={told(settings[filled])} is {told(known)} in the data; leave it out")
         regularizer = make(settings, key)
         kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
@@ -309,7 +307,7 @@ def build_trainer(
         if node
     ]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
-    return make(
+    trainer = make(
         cfg.trainer,
         "trainer",
         callbacks=[*callbacks.values(), *configured],
@@ -317,6 +315,9 @@ def build_trainer(
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
     )
+    if trainer.overfit_batches:  # Lightning would overfit validation as well
+        trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
+    return trainer
 
 
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:

@@ -113,8 +113,6 @@ def check_settings(cfg: DictConfig) -> None:
         raise UserError(f"seed={told(cfg.seed)} must be a whole number >= 0")
     if not isinstance(cfg.warm_start, str | None) or cfg.warm_start == "":
         raise UserError(f"warm_start={told(cfg.warm_start)} must be the folder of a run, or null")
-    if cfg.mode not in ("min", "max"):
-        raise UserError(f"mode={cfg.mode} must be min or max")
     if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
         raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
     precision = str(cfg.trainer.precision)
@@ -145,15 +143,6 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
         log.warning(
             "optimizer.weight_decay=%s and %s both shrink the weights", cfg.optimizer.weight_decay, " and ".join(both)
         )
-    known = [f"val/{name}" for name in objective.loss.names]
-    watched = {"monitor": cfg.monitor} | {
-        f"regularizer.{name}.monitor": node.monitor
-        for name, node in cfg.regularizer.items()
-        if node and "monitor" in node
-    }
-    for key, monitor in watched.items():
-        if monitor not in known:
-            raise UserError(f"{key}={told(monitor)} must be one of {', '.join(known)}")
     acting: dict[str, list[str]] = {}  # by weight
     for name, regularizer in {**objective.penalties, **updates}.items():
         if not hasattr(regularizer, "select"):

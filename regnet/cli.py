@@ -17,9 +17,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .console import printable
 from .errors import Diverged, UserError, near, told
 from .quoting import as_typed
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
+from .spelling import spelled
 
 LONGEST = 200  # bytes of a study's name: 255 is the limit of file systems, and "-tuning" is added
 
@@ -37,13 +39,15 @@ def config_folders() -> list[Path]:
     return list(dict.fromkeys([config_folder(), *own]))
 
 
-def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
+def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: bool = True) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 
+    With `own_modules` those in the current folder come before all others.
     HYDRA_FULL_ERROR=1 in the environment shows tracebacks instead.
     """
     gc.disable()  # until all is imported (see `train.settle`): else it looks through the same modules again and again
-    sys.path.insert(0, str(Path.cwd()))  # a person's own modules: model._target_=my.pkg.Net
+    if own_modules:
+        sys.path.insert(0, str(Path.cwd()))  # model._target_=my.pkg.Net
     app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if os.environ.get("HYDRA_FULL_ERROR"):
         app()
@@ -82,7 +86,7 @@ def _put_flags_first() -> None:
 
 def stop(error: Exception, config_name: str) -> NoReturn:
     """Ends the program with one sentence and exit code 1."""
-    print(f"{Path(sys.argv[0]).name}: {sentence(error, config_name)}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {printable(sentence(error, config_name))}", file=sys.stderr)
     sys.exit(1)
 
 
@@ -133,7 +137,8 @@ def place(number: int, overrides: Sequence[str]) -> str:
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
     told = [override for override in overrides if not override.startswith(("study=", "warm_start="))]
     own = [override for override in told if override.lstrip("+").partition("=")[0] in swept]
-    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *(own or told)])
+    settings = (f"{key}={spelled(value)}" for key, _, value in (text.partition("=") for text in own or told))
+    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *settings])
 
 
 def not_chosen(regularizer: DictConfig) -> list[str]:

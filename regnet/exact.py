@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 at least: half precision is too narrow for sums, averages and small steps."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class Exact(nn.Module):
@@ -16,5 +22,31 @@ class Exact(nn.Module):
         exact = dict(self._buffers)
         super()._apply(fn, recurse)
         for name, buffer in exact.items():
-            self._buffers[name] = buffer.to(self._buffers[name].device)
+            self._buffers[name] = self.kept(buffer, self._buffers[name])
         return self
+
+    def kept(self, before: Tensor, after: Tensor) -> Tensor:
+        """What stays of a buffer that was to become `after`."""
+        return before.to(after.device)
+
+
+class Wide(Exact):
+    """A module whose own buffers follow to any device and precision, but to none below float32."""
+
+    def kept(self, before: Tensor, after: Tensor) -> Tensor:
+        precision = torch.promote_types(after.dtype, torch.float32)
+        return (after if after.dtype == precision else before).to(after.device, precision)
+
+
+def settings(module: nn.Module) -> dict[str, Tensor]:
+    """The buffers of regnet's own modules inside `module`, by name: strengths, rates, moments of the inputs.
+
+    No forward pass changes them, and they are no weights: nothing may average them.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else name: buffer
+        for prefix, one in module.named_modules()
+        if isinstance(one, Exact)
+        for name, buffer in one._buffers.items()
+        if buffer is not None
+    }

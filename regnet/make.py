@@ -1,6 +1,7 @@
 """Objects from config nodes, with one sentence where that fails."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pkgutil import resolve_name
 from typing import Any, TypeVar
@@ -23,9 +24,9 @@ def make(node: Any, key: str, **extra: Any) -> Any:
     try:
         return _construct(node, extra)
     except Exception:
-        pass  # Hydra knows the rarer keys, checks strangers, and tells what is wrong
+        pass  # Hydra knows the rarer keys, and tells what is wrong
     try:
-        return instantiate(node, _convert_="all", **extra)
+        return instantiate(literal(node), _convert_="all", **extra)
     except Exception as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
 
@@ -53,6 +54,15 @@ def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: An
         raise
     except Exception as error:
         raise UserError(f"{key}: {_reason(error)}") from error
+
+
+def literal(value: Any) -> Any:
+    """Plain data as OmegaConf must be given them to hold them as they are: ``${x}`` is text, not the value of x."""
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(item) for item in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:

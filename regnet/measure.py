@@ -1,6 +1,7 @@
 """Measuring a network on a set of samples, in the same way after training and from a checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,8 +79,10 @@ def load_objective(objective: Objective, checkpoint: Mapping[str, Any]) -> None:
         UserError: the checkpoint is one of another objective.
     """
     state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
-    if any(state[name].dtype == torch.float64 for name, _ in objective.named_parameters() if name in state):
-        objective.double()
+    saved = [state[name].dtype for name, _ in objective.named_parameters() if name in state]
+    objective.to(
+        reduce(torch.promote_types, saved, torch.float32)
+    )  # an average of half precision weights is in float32
     try:
         objective.load_state_dict(state)
     except RuntimeError as error:

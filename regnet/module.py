@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from .errors import Diverged
 from .measure import Batch
+from .metrics import BETTER, SIGNS
 from .objective import Objective
 from .regularizers import SAM, BatchTransform, Update
 from .regularizers.schedules import Schedules
@@ -30,7 +31,11 @@ class RegularizedModule(lightning.LightningModule):
       ``train_eval/<metric>``  the same in evaluation mode on a fixed part of the training set
       ``gap/<metric>``       the generalization gap between the two, positive when training looks better
       ``weights/...``        norm and sparsity, see `regnet.weights.weight_statistics`
-      ``strength/<name>``, ``rate/<name>``  of what follows a schedule, at the epoch's end
+      ``lr``, ``lr/1``, ...  the learning rate of the last step, of each of the optimizer's parameter groups
+      ``strength/<name>``, ``rate/<name>``  of what follows a schedule, at the last step
+
+    All of this at every validation, of which an epoch has one by default. The end of training is always validated,
+    wherever it comes: `max_steps` in the middle of an epoch, or an epoch that `check_val_every_n_epoch` passes over.
 
     Args:
         objective: its `loss` is a task of `regnet.tasks` (it also defines the metrics).
@@ -61,6 +66,7 @@ class RegularizedModule(lightning.LightningModule):
         self.seed = seed
         self.replay = Replay(self, next((update for update in self.updates if isinstance(update, SAM)), None))
         self.measured: dict[str, float] = {}
+        self._rates: list[float | Tensor] = []  # of learning, in the last step
         self._logged_step = -1
         self._names: list[str] = []
         self._sums: Tensor | None = None  # (terms + 1,): Σ of each term over the epoch's samples, and their number
@@ -113,13 +119,22 @@ class RegularizedModule(lightning.LightningModule):
         self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, self.replay.around(optimizer_closure, optimizer))
+        rates = (group["lr"] for group in optimizer.param_groups)  # kept, as schedules move on before the validation
+        self._rates = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        trainer = self.trainer
+        last_epoch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        last_step = trainer.max_steps != -1 and trainer.global_step == trainer.max_steps
+        if last_epoch or last_step or trainer.should_stop:
+            trainer.check_val_every_n_epoch, trainer.val_check_batch = 1, batch_idx + 1  # now
 
     def on_validation_epoch_start(self) -> None:
         self.measured = self._train_terms()
         # here, as callbacks that average weights swap them in for the validation alone
         statistics = weight_statistics(self.objective.network)
         self.measured |= {f"weights/{name}": value for name, value in statistics.items()}
-        self.measured |= self.schedules.values()
+        self.measured |= learning_rates(self._rates) | self.schedules.values()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, y = batch
@@ -191,6 +206,11 @@ def train_terms(terms: dict[str, float]) -> dict[str, float]:
     )
 
 
+def learning_rates(rates: Sequence[float | Tensor]) -> dict[str, float]:
+    """``lr`` of the optimizer's first parameter group, ``lr/1`` of the second, and so on."""
+    return {f"lr/{i}" if i else "lr": float(rate) for i, rate in enumerate(rates)}
+
+
 def generalization_gap(train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
-    """How much better training looks than validation: val - train for errors, train - val for accuracy and R²."""
-    return {name: train[name] - val[name] if name in ("accuracy", "r2") else val[name] - train[name] for name in train}
+    """How much better training looks than validation: val - train where less is better, train - val where more is."""
+    return {name: SIGNS[BETTER[name]] * (val[name] - train[name]) for name in train}

@@ -48,11 +48,11 @@ REGNETS = {  # keys that are not to be changed, and what is instead
 }
 
 
-def check_structure(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
-    """Every part names a class, and gives it what it takes; nothing is there that nothing uses.
+def check_form(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
+    """Every part is there and names a class; nothing is there that nothing uses.
 
     Raises:
-        UserError: a part that is missing or of another form, a setting of the wrong kind, a key that nothing reads.
+        UserError: a part that is missing or of another form, a key that nothing reads.
     """
     for override in overrides:
         _check_used(cfg, override)
@@ -78,10 +78,19 @@ def check_structure(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
         for name, node in cfg[group].items():
             if node is not None:
                 _check_class(node, f"{group}.{name}", " or be null")
-                suit(OmegaConf.to_container(node, resolve=True), f"{group}.{name}")
     for name, setting in OWN.items():
         if name in cfg.trainer:
             raise UserError(f"trainer.{name} is given by {setting}")
+
+
+def check_kinds(cfg: DictConfig) -> None:
+    """Every part is given what its class takes.
+
+    Raises:
+        UserError: a setting of the wrong kind or out of range.
+    """
+    for group in ("callbacks", "logger"):
+        suit(OmegaConf.to_container(cfg[group], resolve=True), group)
     for part in ("trainer", "optimizer", "scheduler"):
         suit(OmegaConf.to_container(cfg[part], resolve=True), part)
         for name, check in LIMITS.get(part, {}).items():

@@ -4,12 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact import Exact
-
-
-def wide(x: Tensor) -> Tensor:
-    """In float32 at least: half precision is too narrow for sums (DESIGN 3.8)."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+from .exact import Exact, wide
 
 
 class Classification(nn.Module):

@@ -142,6 +142,8 @@ def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerp
         "seed": seed if type(seed := cfg.get("seed")) is int else None,
         "epochs": None,
         "best_epoch": None,
+        "steps": None,
+        "step_operations": None,
         "metrics": None,
         "device": None,
         "launcher": launcher,
@@ -199,16 +201,19 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
 
     from .build import build, build_trainer
     from .hparams import end_session, start_session
+    from .operations import of_training
 
     launched = set(os.environ)
     setup = build(cfg, overrides)
     step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
     trainer = build_trainer(cfg, setup.regularizers.callbacks, str(folder), resumed_step=step)
+    operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
     start_session(trainer, hyperparameters(overrides))
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     try:
         trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
         results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
+        results |= {"steps": trainer.global_step, "step_operations": operations}
     except Exception:
         end_session(trainer, {}, completed=False)
         raise

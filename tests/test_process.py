@@ -242,13 +242,13 @@ def test_snapshots_refuse_what_they_cannot_be_with(fit):
 
 
 class Watched(Callback):
-    """The monitor as a given list, in place of what is measured."""
+    """A monitor with given values, one for each validation."""
 
     def __init__(self, values):
-        self.values = values
+        self.values = iter(values)
 
-    def on_validation_end(self, trainer, pl_module):
-        trainer.callback_metrics["val/loss"] = torch.tensor(self.values[trainer.current_epoch])
+    def on_validation_epoch_end(self, trainer, pl_module):
+        pl_module.log("watched", next(self.values))
 
 
 @pytest.mark.parametrize(
@@ -264,9 +264,8 @@ def test_epochs_before_the_start_do_not_count(fit, settings, epochs):
     losses = [1.0, 7.0, 6.0, 5.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0]
     if settings.get("mode") == "max":
         epochs = 4
-    trainer = fit(
-        module_of(network()), max_epochs=10, callbacks=[Watched(losses), EarlyStopping("val/loss", **settings)]
-    )
+    stop = EarlyStopping("watched", **{"mode": "min"} | settings)
+    trainer = fit(module_of(network()), max_epochs=10, callbacks=[Watched(losses), stop])
     assert trainer.current_epoch == epochs
     with pytest.raises(ValueError, match="start_epoch"):
         EarlyStopping("val/loss", start_epoch=-1)

@@ -1,5 +1,6 @@
 """Averages of the weights over training."""
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -10,13 +11,17 @@ from torch.optim.swa_utils import update_bn
 
 from .. import values
 from ..errors import UserError
+from ..exact import settings, wide
 from .learning_rate import set_learning_rate
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 class Average(WeightAveraging):
-    """Lightning's `WeightAveraging`, with the average on the training device from the start.
+    """Lightning's `WeightAveraging` in its hooks and checkpoints, with an average in float32 at least.
+
+    Half precision would round it: in bfloat16 a thousandth of the way to w is none at all. regnet's own settings,
+    such as strengths that follow a schedule, are no weights: with the average go those of the present.
 
     Raises:
         UserError: when training starts with another average, as validation can only see one of them.
@@ -28,15 +33,80 @@ class Average(WeightAveraging):
             names = " and ".join(type(one).__name__ for one in (self, *others))
             raise UserError(f"{names} are both averages of the weights: choose one")
         super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self.align(pl_module)
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.align(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._average_model.to(pl_module.device)  # Lightning makes it before it moves the module there
+        self.align(pl_module)
+
+    @torch.no_grad()
+    def align(self, pl_module: LightningModule) -> None:
+        """Follows the module to its device and precision, which Lightning gives it after it has made the average."""
+        average = self._average_model.module.to(pl_module.device)
+        own = settings(pl_module)
+        self.pairs: list[tuple[Tensor, Tensor]] = []  # what is averaged, and what it is the average of
+        self.same: list[tuple[Tensor, Tensor]] = []
+        ours, theirs = (chain(one.named_parameters(), one.named_buffers()) for one in (average, pl_module))
+        for (name, mean), (_, now) in zip(ours, theirs, strict=True):
+            if name in own:
+                self.same.append((mean, now))
+            else:
+                mean.data = mean.data.to(wide(now).dtype if now.is_floating_point() else now.dtype)
+                self.pairs.append((mean, now))
+
+    def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
+        """The average of `count` weights with the current one taken into it."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Takes the present weights into the average; the first ones, and what is counted in integers, as they are."""
+        count = int(self._average_model.n_averaged)
+        for mean, now in self.pairs:
+            mixed = count and mean.is_floating_point() and (self._use_buffers or isinstance(now, nn.Parameter))
+            mean.copy_(self.mix(mean, now.to(mean.dtype), count) if mixed else now)
+        self._average_model.n_averaged += 1
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step > self._latest_update_step:  # else gradients were only accumulated
+            self.update()
+            self._latest_update_step = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pass
+
+    @torch.no_grad()
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._average_model is not None:
+            self.kept = [now.detach().clone() for _, now in self.pairs]
+            self._copy_average_to_current(pl_module)
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._average_model is not None:
+            for (_, now), kept in zip(self.pairs, self.kept, strict=True):
+                now.copy_(kept)
+
+    @torch.no_grad()
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self._average_model is not None:
+            for mean, now in self.same:
+                mean.copy_(now)
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+
+    @torch.no_grad()
+    def _copy_average_to_current(self, pl_module: LightningModule) -> None:
+        for mean, now in self.pairs:
+            now.copy_(mean)
 
 
 class Ema(Average):
     """ē ← ē + (1 - d)(w - ē) after every step, d = `decay` in [0, 1); validation and checkpoints use ē.
-
-    Buffers that do not change are left exactly as they are.
 
     Raises:
         ValueError: `decay` outside [0, 1).
@@ -44,17 +114,17 @@ class Ema(Average):
 
     def __init__(self, decay: float = 0.99) -> None:
         self.decay = values.rate(decay, "decay")
-        super().__init__(avg_fn=self.average)
+        super().__init__()
 
-    def average(self, average: Tensor, current: Tensor, _: Tensor) -> Tensor:
-        # batch norm counts its batches in integers
-        return torch.lerp(average, current, 1 - self.decay) if average.is_floating_point() else current
+    def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
+        return torch.lerp(average, current, 1 - self.decay)
 
 
 class Swa(Average):
     """w̄ = mean of the weights at the end of each epoch from `start` on (Izmailov et al. 2018, algorithm 1).
 
-    Validation, checkpoints and the test use w̄; before `start` the weights themselves. Batch norm's running
+    Validation, checkpoints and the test use w̄, as far as there is one: in the middle of an epoch it is that of the
+    epochs behind, and before the first of them the weights themselves are used as they are. Batch norm's running
     statistics are computed anew for w̄ by one pass over the training batches, as
     `torch.optim.swa_utils.update_bn` does: regnet augments on the way into the network, so that they are clean.
 
@@ -93,12 +163,18 @@ class Swa(Average):
         begun = self.epochs(trainer)
         if begun < 2:
             self._average_model.n_averaged.zero_()  # takes the weights as they are
-        self._average_model.update_parameters(pl_module)
+        self.update()
         if begun >= 1:
             self.count_batch_norm(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pass
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._average_model is not None and not trainer.is_last_batch and self.epochs(trainer) < 2:
+            self._average_model.n_averaged.zero_()
+            self.update()
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
+        return average + (current - average) / (count + 1)
 
     def count_batch_norm(self, trainer: Trainer) -> None:
         """The running statistics of the average, from all training batches."""
@@ -107,7 +183,8 @@ class Swa(Average):
         if not found:
             return
         device = average.device
-        batches = (trainer.precision_plugin.convert_input(batch)[0] for batch in trainer.train_dataloader)
+        dtype = next(average.parameters()).dtype
+        batches = (batch[0].to(dtype) for batch in trainer.train_dataloader)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             update_bn(batches, average, device)
         for module in found:

@@ -33,7 +33,9 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved = time.monotonic()
-        trainer.should_stop = self.stopped  # Lightning forgets that training had been stopped early
+        trainer.should_stop = (
+            trainer.should_stop or self.stopped
+        )  # Lightning forgets that training had been stopped early
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds

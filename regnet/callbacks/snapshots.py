@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from .. import values
 from ..errors import UserError
+from ..exact import settings, wide
 from .learning_rate import set_learning_rate
 
 
@@ -19,7 +20,8 @@ class Ensemble(nn.Sequential):
     """A network that in evaluation gives the mean of its snapshots: log (1/M) Σ_m softmax f(x; w_m).
 
     Of a regression the mean of the outputs. In training, and while there are no snapshots, it is the network itself,
-    under the same names. Snapshots are buffers (M, ...), M so far, named by what they are of with ``/`` for dots.
+    under the same names. Snapshots are buffers (M, ...), M so far, named by what they are of with ``/`` for dots;
+    of weights and running statistics, not of regnet's own settings.
 
     Args:
         network: a Sequential.
@@ -29,7 +31,8 @@ class Ensemble(nn.Sequential):
     def __init__(self, network: nn.Sequential, classes: bool = True) -> None:
         super().__init__(OrderedDict(network.named_children()))
         self.classes = classes
-        self.names = [name for name, _ in (*network.named_parameters(), *network.named_buffers())]
+        own = settings(network)
+        self.names = [n for n, _ in (*network.named_parameters(), *network.named_buffers()) if n not in own]
         for name in self.names:
             self.register_buffer(name.replace(".", "/"), torch.empty(0))
         self.single = (network,)  # out of nn.Module's sight: what it is made of is registered here
@@ -59,6 +62,7 @@ class Ensemble(nn.Sequential):
             return network(x)
         each = zip(*self.snapshots.values(), strict=True)
         outputs = torch.stack([functional_call(network, dict(zip(self.names, one, strict=True)), x) for one in each])
+        outputs = wide(outputs)
         if not self.classes:
             return outputs.mean(0)
         return outputs.log_softmax(-1).logsumexp(0) - math.log(self.size)  # (M, B, C) to (B, C)

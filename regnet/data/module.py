@@ -1,6 +1,7 @@
 """The data module: from a source to the loaders of one run."""
 
 import copy
+import logging
 from functools import cached_property
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from .moments import divisor, input_moments
 from .samples import Dataset, Samples
 from .split import check_train_size, corrupt_labels, split
 
+log = logging.getLogger(__name__)
+
 
 class Source(Protocol):
     def load(self) -> Dataset: ...
@@ -24,16 +27,18 @@ class Source(Protocol):
 class DataModule(LightningDataModule):
     """Training, validation and test samples, split once by `split_seed`, batched in the order of `seed`.
 
-    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features` and
-    `schema` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
+    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features`,
+    `schema` and `notes` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
     measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
     and so in `probe`; `val` and `test` stay clean.
 
     Args:
         source: an object whose ``load()`` gives a Dataset.
         train_size: number of training samples; None for all. Smaller sets are part of larger ones.
-        val_fraction: of the samples that are not for test.
-        test_fraction: of all samples; unused where the source has a test part of its own.
+        val_fraction: of the samples that are not for test; unused where the source has a validation part of its own.
+        test_fraction: of the source's samples; unused where it has a test part of its own. Where it has one for
+            validation and none for test, the test part is split off the training samples: validation chooses and
+            test only reports, so they never share a sample.
         label_noise: exact rate of wrong labels in `train`; classification only.
         num_workers: processes that read images which do not fit in memory.
     """
@@ -75,10 +80,13 @@ class DataModule(LightningDataModule):
         self._check_settings()
         data = self.source.load()
         self.classes, self.features, self.schema = data.classes, data.features, data.schema
-        y = data.samples.y
+        self.notes = data.notes
+        for note in data.notes:
+            log.warning(note)
         test_fraction = self.test_fraction if data.test is None else 0
-        parts = split(y, test_fraction, self.val_fraction, self.train_size, self.split_seed)
-        self.val = data.samples.subset(parts.val)
+        val_fraction = self.val_fraction if data.val is None else 0
+        parts = split(data.samples.y, test_fraction, val_fraction, self.train_size, self.split_seed)
+        self.val = data.samples.subset(parts.val) if data.val is None else data.val
         self.test = data.samples.subset(parts.test) if data.test is None else data.test
         self._train_on(data.samples.subset(parts.train))
 

@@ -61,6 +61,8 @@ class Dataset:
         classes: the name of each class; None for regression.
         features: the name of each column of a table; None for images.
         schema: of a csv file, what reads another file into the same columns; plain JSON.
+        val: the source's own validation part, if it has one.
+        notes: what looks odd about the data, a sentence each.
     """
 
     samples: Samples
@@ -68,3 +70,13 @@ class Dataset:
     classes: Sequence[str] | None = None
     features: Sequence[str] | None = None
     schema: dict | None = None
+    val: Samples | None = None
+    notes: Sequence[str] = ()
+
+    def all(self) -> Samples:
+        """The samples of all parts."""
+        samples = self.samples
+        for part in (self.val, self.test):
+            if part is not None:
+                samples = samples + part
+        return samples

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABEL_RANGE = 20  # whole numbers that lie wider apart are taken for a quantity, such as a price
+SETS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 MAX_LEVELS = 1000  # of a text column; more are taken for names
 
 
 @dataclass(frozen=True)
 class Sklearn:
-    """One of scikit-learn's ``load_<name>``: digits (images), breast_cancer, wine or diabetes (numbers)."""
+    """One of scikit-learn's ``load_<name>``: digits (images), breast_cancer, iris, wine or diabetes (numbers)."""
 
     name: str
 
@@ -32,7 +33,15 @@ class Sklearn:
         one_of(self.name, "name", ("digits", "breast_cancer", "wine", "diabetes"))
 
     def load(self) -> Dataset:
+        """Reads what scikit-learn brings with it.
+
+        Raises:
+            UserError: another name.
+        """
         from sklearn import datasets
+
+        if self.name not in SETS:
+            raise UserError(f"data.source.name={self.name} must be one of {', '.join(SETS)}")
 
         options = {"scaled": False} if self.name == "diabetes" else {}
         loaded = getattr(datasets, f"load_{self.name}")(**options)

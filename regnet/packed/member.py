@@ -17,7 +17,7 @@ from ..callbacks import AtomicCheckpointIO, LastCheckpoint, MetricsCsv
 from ..errors import Diverged
 from ..hparams import final_scalars, session_end, session_start
 from ..make import make
-from ..module import generalization_gap, train_terms
+from ..module import generalization_gap, learning_rates, train_terms
 from .events import EventFile
 from .job import Job
 from .resume import epochs_of, loops
@@ -124,6 +124,7 @@ class Member:
             Diverged: one of them is not finite.
         """
         measured = train_terms(dict(terms)) | {f"weights/{key}": value for key, value in weights.items()}
+        measured |= learning_rates([group["lr"] for group in self.optimizer.param_groups])
         measured |= self.module.schedules.values()
         for part, metrics in (("val", val), ("train_eval", probe), ("gap", generalization_gap(probe, val))):
             measured |= {f"{part}/{key}": value for key, value in metrics.items()}
@@ -136,8 +137,8 @@ class Member:
         self.rows.append({"epoch": self.trainer.current_epoch, "step": self.trainer.global_step, **measured})
         best = self.best is not None and self._is_best()
         for stopper in self.stoppers:
-            stopper.on_train_epoch_end(self.trainer, self.module)
             stopper.on_validation_end(self.trainer, self.module)
+            stopper.on_train_epoch_end(self.trainer, self.module)
         return best
 
     def end_epoch(self) -> None:

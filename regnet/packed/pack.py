@@ -20,6 +20,7 @@ from ..cli import sentence
 from ..data import DataModule
 from ..errors import Diverged
 from ..measure import measure
+from ..operations import of_training
 from ..runs import flat, write_record
 from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, summary
 from .job import CannotPack, Job, Outcome, Reporter
@@ -71,6 +72,9 @@ class Pack:
         self.jobs, self.size, self.reporter = jobs, size, reporter
         self.data, self.processes = data, processes
         self.records: dict[int, dict[str, Any]] = {}
+        self.operations: dict[
+            int, int | None
+        ] = {}  # of a step on so many samples; runs of a pack differ in numbers only
         self.cfgs: dict[int, DictConfig] = {}  # in which building fills in what it finds in the data
         self.clock = time.monotonic()
 
@@ -90,6 +94,10 @@ class Pack:
             for member in members:
                 self._fail(member.job, error)
             return
+        for member in members:
+            size = _batch(member)
+            if size not in self.operations:
+                self.operations[size] = of_training(member.module, member.data, trainer.strategy.root_device)
         most = min(self.size or len(members), room(kept, trainer.strategy.root_device, self.processes))
         self._train_in_parts(members, most, step)
 
@@ -197,7 +205,8 @@ class Pack:
         try:
             if error is not None:
                 raise error
-            result = _tested(member, best)
+            costs = {"steps": member.trainer.global_step, "step_operations": self.operations[_batch(member)]}
+            result = _tested(member, best) | costs
         except Exception as cause:
             status = "diverged" if isinstance(cause, Diverged) else "failed"
             result, text = {"status": status, "reason": sentence(cause, "train")}, traceback.format_exc()
@@ -228,6 +237,10 @@ def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
         "metrics": nested(chosen["measured"], test),
         "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
     }
+
+
+def _batch(member: Member) -> int:
+    return min(member.data.batch_size, len(member.data.train))
 
 
 def trainer_of(member: Member) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ..exact import Exact
+from ..exact import settings
 from ..objective import Objective
 from ..regularizers import Constraint, Proximal, Update, WeightDecay
 from ..weights import name_statistics, scaled, tensor_statistics, weights
@@ -49,7 +49,7 @@ class Stack:
         first = self.objectives[0]
         trained = {name for name, p in first.named_parameters() if p.requires_grad}
         every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
-        fixed = _fixed(first) - _names(self.objectives, moving)
+        fixed = settings(first).keys() - _names(self.objectives, moving)
         self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
         self.params = {name: t for name, t in every.items() if name in trained}
         self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
@@ -263,13 +263,3 @@ def _names(objectives: Sequence[Objective], buffers: Sequence[Tensor]) -> set[st
     """What `buffers` are called in the objectives that have them."""
     wanted = {id(buffer) for buffer in buffers}
     return {name for one in objectives for name, buffer in one.named_buffers() if id(buffer) in wanted}
-
-
-def _fixed(objective: nn.Module) -> set[str]:
-    """Names of the buffers that no forward pass changes: those of regnet's own modules."""
-    return {
-        f"{prefix}.{name}" if prefix else name
-        for prefix, module in objective.named_modules()
-        if isinstance(module, Exact)
-        for name in module._buffers
-    }

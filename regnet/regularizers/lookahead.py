@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from .. import values
+from ..exact import Wide, wide
 from . import hyperparameters
 from .updates import Update
 
@@ -15,7 +16,8 @@ from .updates import Update
 class Lookahead(Update):
     """φ ← φ + α (θ - φ), θ ← φ after every k-th step of the optimizer on θ (Zhang et al. 2019, algorithm 1).
 
-    Around any optimizer, whose own state goes on as it is. In between validation sees the fast weights θ.
+    Around any optimizer, whose own state goes on as it is. In between validation sees the fast weights θ. The slow
+    ones are kept in float32 at least, whatever the precision of the network.
 
     Args:
         ratio: α in [0, 1], the step of the slow weights φ.
@@ -30,13 +32,13 @@ class Lookahead(Update):
         self.register_buffer("ratio", hyperparameters.ratio(ratio))
         self.register_buffer("steps", torch.tensor(0))
         self.period = values.whole(period, "period")
-        self.slow = nn.Module()  # of its own, as these follow the network's precision
+        self.slow = Wide()  # of its own, as these are rounded to no half precision, and follow the network's double
 
     def begin(self, network: nn.Module) -> None:
         """The slow weights start where the network is."""
         self.steps.zero_()
         for i, w in enumerate(network.parameters()):
-            self.slow.register_buffer(str(i), w.detach().clone())
+            self.slow.register_buffer(str(i), wide(w.detach()).clone())
 
     @torch.no_grad()
     def forward(self, network: nn.Module) -> None:

@@ -75,11 +75,10 @@ def show(told: "Content", picture: Path | None = None) -> None:
     Raises:
         UserError: the picture cannot be written.
     """
-    from rich.console import Console
-
+    from ..console import plain_console
     from .table import print_report
 
-    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, record=picture is not None)
+    console = plain_console(width=None if sys.stdout.isatty() else 100, record=picture is not None)
     print_report(told, console)
     if picture is not None:
         try:

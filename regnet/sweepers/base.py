@@ -13,6 +13,8 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError, told
+from ..metrics import direction
+from ..protocol import settle_modes
 from ..runs import Run, load_run
 
 
@@ -33,6 +35,7 @@ class StudySweeper(Sweeper):
         self.jobs = 0
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+        settle_modes(config)  # what contradicts itself is told before any run
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -88,7 +91,7 @@ class StudySweeper(Sweeper):
     def best(self, scores: Sequence[float]) -> int | None:
         """The place of the best score; None if all are NaN."""
         known = [i for i, score in enumerate(scores) if not math.isnan(score)]
-        choose = min if self.config.mode == "min" else max
+        choose = min if direction(self.config.monitor) == "min" else max
         return choose(known, key=lambda i: scores[i], default=None)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
+from ..metrics import direction
 from .base import StudySweeper, flag, knobs_of, say, suggest, whole
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class SearchSweeper(StudySweeper):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the group argument
         return optuna.create_study(
-            direction="minimize" if self.config.mode == "min" else "maximize",
+            direction=f"{direction(self.config.monitor)}imize",
             sampler=optuna.samplers.TPESampler(seed=self.sampler_seed, multivariate=True, group=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=self.together),
         )

@@ -107,7 +107,8 @@ def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
     assert done.returncode == 0, done.stderr
     assert "dropout + l2" in done.stdout
     assert "2/2" in done.stdout
-    assert "Best by validation: none (accuracy 90.00 %)." in done.stdout.splitlines()[-5]
+    best = "Best by validation: all 2 settings have the same accuracy, 90.00 % (none, dropout + l2)."
+    assert best in done.stdout.splitlines()[-5]
     assert done.stdout.endswith(
         "The page: study/report.html\nThe study is in study\n  regnet-report study\n  tensorboard --logdir study\n"
     )

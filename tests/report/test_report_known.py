@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from regnet.errors import UserError
-from regnet.report.answer import Edge, answer, sentences
+from regnet.report.answer import Edge, answer
 from regnet.report.compare import check_baseline, compare, find_baseline
+from regnet.report.sentences import sentences
 from regnet.report.statistics import seeds_needed
 from regnet.report.study import studies
 from regnet.report.table import left_out
@@ -57,11 +58,10 @@ def test_the_answer_of_techniques():
         "On test it gains 3.00 percentage points over none (95 % interval +2.80 to +3.20, n = 5, corrected p < 0.001).",
     ]
     assert lines[3:] == [
-        "Passed over for few or failed runs, though better on validation: mixup (4 of 5 runs).",
+        "Better on validation, but with too few or with failed runs: mixup (4 of 5 runs).",
         "Distinguishably better than it on test: mixup.",
         "Not distinguishable from it on test: dropout.",
-        "The cheapest is dropout (1.5 s a run instead of 2 s).",
-        "To tell the best from dropout would take more than 200 seeds, if the difference is what it seems.",
+        "More than 200 seeds are needed to tell the best from dropout, if they differ as measured.",
     ]
 
 
@@ -75,15 +75,15 @@ def test_failed_and_damaged_runs_are_named():
 
 def test_the_optimum_on_the_edge_of_the_grid_is_told():
     found = answered(KNOWN / "strengths")
-    assert found.edges == (Edge("strength", "1e-2", "largest"),)
+    assert found.edges == (Edge("strength", "0.01", "largest"),)
     assert found.alike == ()
-    assert "Try larger values of strength: the best, 1e-2, is the largest tried." in sentences(found)
-    assert "All others are distinguishable from it on test." in sentences(found)
+    assert "Try larger values of strength: the best, 0.01, is the largest tried." in sentences(found)
+    assert "All others are distinguishably worse on test." in sentences(found)
 
 
 def test_one_seed_gives_no_interval():
     said = text(KNOWN / "one_seed")
-    assert "On test it gains 2.00 percentage points over none, on one seed." in said
+    assert "On test it gains 2.00 percentage points over none (n = 1: no interval)." in said
     assert "One seed only: no interval and no test." in said
     assert "interval +" not in said
 
@@ -107,7 +107,7 @@ def test_runs_of_one_split_are_no_independent_runs(tmp_path):
                 add_run(tmp_path, overrides, classification(score, score))
     (pair,) = compare(study := study_in(tmp_path), find_baseline(study))
     assert pair.gains == pytest.approx([0.022, 0.032, 0.072])
-    assert "To tell the best from none, about 9 more splits would do" in text(tmp_path)
+    assert "About 9 more splits are needed to tell the best from none" in text(tmp_path)
 
 
 def test_what_test_says_is_better_is_told(tmp_path):
@@ -172,16 +172,16 @@ def test_equal_gains_have_no_interval(tmp_path):
             add_run(tmp_path, overrides, classification(score + seed / 100, score + seed / 100))
     said = text(tmp_path)
     assert "over none (the same in all 3 pairs, corrected p = 0.25): not distinguishable." in said
-    assert "add seeds: 3 say too little of the spread" in said
+    assert "Add seeds to tell the best from none: 3 say too little of the spread" in said
 
 
 def test_only_shared_seeds_are_compared(tmp_path):
-    for regularizer, seeds in {"none": (0, 1, 2), "l2": (1, 2, 3), "l1": (7, 8)}.items():
+    for regularizer, seeds in {"none": (0, 1, 2, 3), "l2": (1, 2, 3, 4), "l1": (7, 8)}.items():
         for seed in seeds:
             add_run(tmp_path, [f"regularizer={regularizer}", f"seed={seed}"], classification(0.9, 0.9 + seed / 100))
     study = study_in(tmp_path)
     pairs = {pair.arm.label: pair for pair in compare(study, find_baseline(study))}
-    assert pairs["l2"].gains == (0.0, 0.0)
+    assert pairs["l2"].gains == (0.0, 0.0, 0.0)
     assert (pairs["l1"].gains, pairs["l1"].p, pairs["l1"].interval) == ((), None, None)
     assert pairs["l2"].family == 1
 
@@ -213,7 +213,7 @@ def test_what_is_alike_is_weighed_by_simplicity_and_by_seeds(tmp_path):
     assert "corrected p = 0.23): not distinguishable." in said
     assert "The simplest of these is none." in said
     # g = 0.798 · 0.632 = 0.505: 33 pairs by the t test's power
-    assert "To tell the best from none, about 28 more seeds would do" in said
+    assert "About 28 more seeds are needed to tell the best from none" in said
 
 
 def test_the_baseline_is_the_best_tuned_one_and_can_be_named(tmp_path):
@@ -243,7 +243,7 @@ def test_without_an_unregularized_arm_rate_and_strength_zero_are_the_baseline(tm
     for rate, strength in ((0, 0), (0, 0.1), (0.5, 0), (0.5, 0.1)):
         keys = [f"regularizer.dropout.rate={rate}", f"regularizer.l2.strength={float(strength)}"]
         add_run(tmp_path, ["regularizer=[dropout,l2]", *keys], classification(0.8 + rate / 10))
-    assert find_baseline(study_in(tmp_path)).label == "dropout + l2 rate=0 strength=0.0"
+    assert find_baseline(study_in(tmp_path)).label == "dropout + l2 rate=0 strength=0"
 
 
 def test_of_three_techniques_what_is_alike_is_at_its_chosen_settings(tmp_path):
@@ -265,7 +265,7 @@ def test_the_baseline_can_be_the_best(tmp_path):
         add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], classification(0.8, 0.8 + seed / 1000))
         add_run(tmp_path, ["regularizer=l1", f"seed={seed + 5}"], classification(0.7, 0.7))
     said = text(tmp_path)
-    assert "It is the baseline: validation chose nothing that was tried against it." in said
+    assert "It is the baseline: nothing that was tried is better on validation." in said
     assert "All others" not in said  # l1 shares no seed
 
 

@@ -23,8 +23,7 @@ def test_a_row_holds_the_means_over_the_completed_seeds(tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96, 0.94, gap=0.02), seconds=3.0)
     add_run(tmp_path, ["regularizer=l2", "seed=1"], classification(0.98, 0.94, gap=0.04), seconds=5.0)
     add_run(tmp_path, ["regularizer=l2", "seed=2"], None, "failed", reason="out of memory")
-    # t(1, 0.975) = 12.706 and s/√2 = 1 in percent
-    cells = "★ l2 2/3 97 ± 13 94.00 ± 0.00 3.0 0.050 25.0 4.0"
+    cells = "★ l2 2/3 97.00 94.00 3.0 0.050 25.0 4.0"
     assert row(printed(tmp_path), "★ l2").split() == cells.split()
 
 
@@ -91,7 +90,7 @@ def test_eighty_columns_are_enough(tmp_path):
     text = printed(tmp_path, width=80)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
-    assert "strength=0.0001" in text
+    assert "dropout + l2 strength=1e-4" in text
     assert "96.10 ± 0.25" in text
 
 
@@ -107,15 +106,15 @@ def test_the_answer_stands_above_and_what_differs_is_marked():
 
 
 def test_a_technique_with_several_settings_has_a_table_of_techniques_first():
-    first, _, second = printed(KNOWN / "strengths").partition("all settings")
+    first, _, second = printed(KNOWN / "strengths").partition("All settings")
     assert "1e-3" not in first
     assert row(second, "strength=1e-3").split()[9:12] == ["+1.00", "±", "0.12*"]
 
 
 def test_a_blank_line_parts_answer_and_tables():
     lines = [line.rstrip() for line in printed(KNOWN / "strengths").splitlines()]
-    assert lines[lines.index("each technique with the settings that validation chose") - 1] == ""
-    assert lines[lines.index("all settings") - 1] == ""
+    assert lines[lines.index("Each technique at the settings that validation chose") - 1] == ""
+    assert lines[lines.index("All settings") - 1] == ""
 
 
 def test_a_baseline_can_be_chosen():
@@ -129,7 +128,7 @@ def test_of_many_rows_the_best_are_shown_with_the_baseline(tmp_path):
     for rate in range(120):
         add_run(tmp_path, ["regularizer=dropout", f"++regularizer.dropout.rate={rate}"], classification(1 - rate / 200))
     add_run(tmp_path, ["regularizer=none"], classification(0.1))
-    text = printed(tmp_path).partition("all settings")[2]
+    text = printed(tmp_path).partition("All settings")[2]
     assert "rate=99 " in text
     assert "rate=100 " not in text
     assert row(text, "none").startswith("○ none")
