@@ -13,13 +13,25 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .arguments import describe, fits
 from .cli import launch, sentence, stop
-from .errors import UserError, told
+from .errors import UserError, near, told
 from .runs import DamagedRecord, find_runs, read_record, read_text
 
 if TYPE_CHECKING:
     from .data import Samples
     from .objective import Objective
+
+KINDS = {  # of the settings in conf/evaluate.yaml
+    "run": str,
+    "part": str,
+    "check_classes": bool,
+    "passes": int | None,
+    "compact": bool,
+    "seed": int,
+    "allow": list[str],
+    "save": str | None,
+}
 
 
 def main() -> None:
@@ -58,6 +70,22 @@ def task(cfg: DictConfig) -> None:
         sys.exit(1)
 
 
+def _check(cfg: DictConfig) -> None:
+    """Raises UserError for a setting of the wrong kind, or one that nothing reads."""
+    known = (*KINDS, "data", "perturbation")
+    for key, value in OmegaConf.to_container(cfg, resolve=True).items():
+        if key not in known:
+            raise UserError(f"+{key}={told(value)}: nothing reads {key}{near(key, known)}")
+        if key in KINDS and not fits(value, KINDS[key]):
+            raise UserError(f"{key}={told(value)} must be {describe(KINDS[key])}")
+    if not cfg.run:
+        raise UserError("run='' must be the folder of a run")
+    if cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
+    if cfg.perturbation and "_target_" not in cfg.perturbation:
+        raise UserError(f"perturbation={cfg.perturbation} must name a class by its _target_")
+
+
 def _difference(metrics: dict[str, float], recorded: dict[str, float | None]) -> str | None:
     """What to say if the metrics are not the recorded ones, to the rounding of runs that were trained together."""
 
@@ -89,8 +117,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from .monte_carlo import measure_passes
     from .seeds import derive
 
-    if not isinstance(cfg.run, str) or not cfg.run:
-        raise UserError(f"run={told(cfg.run)} must be the folder of a run")
+    _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     folder = Path(cfg.run)
     record = _read(folder)

@@ -64,8 +64,8 @@ def check_train_size(train_size: int | None, left: int) -> None:
 
 
 def _cut(order: LongTensor, fraction: float, name: str) -> tuple[LongTensor, LongTensor]:
-    size = round(fraction * len(order))
-    if fraction and not size:
+    size = max(1, round(fraction * len(order))) if fraction else 0
+    if fraction and fraction * len(order) < 0.5:
         least = f"choose at least {1 / len(order):.2g}" if len(order) else "there are too few"
         raise UserError(f"data.{name}={fraction:g} of {len(order)} samples is no sample; {least}")
     return order[:size], order[size:]
