@@ -20,7 +20,7 @@ from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError, told
 from .exact import settings
-from .make import class_of, given, make, try_to
+from .make import class_of, given, literal, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
@@ -170,9 +170,9 @@ def describe_data(cfg: DictConfig, data: DataModule) -> None:
         for name, value in found.items():
             if cfg.data.get(name) not in (None, value):
                 raise UserError(f"data.{name}={cfg.data[name]} is {value} in the data, which fill it in; leave it out")
-            cfg.data[name] = value
+            cfg.data[name] = literal(value)
         if data.schema:
-            cfg.data.schema = data.schema
+            cfg.data.schema = literal(data.schema)
 
 
 def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:
@@ -323,10 +323,12 @@ def build_trainer(
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
-    parameters = try_to("model", inspect.signature, class_of(target, "model")).parameters
-    arguments = OmegaConf.to_container(cfg.model, resolve=True)
+    model = class_of(target, "model")
+    parameters = try_to("model", inspect.signature, model).parameters
+    arguments = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
     del arguments["_target_"]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if takes_all and inspect.isclass(model):  # which hands them to its base class
         return arguments
     for name in layers:
         if name not in parameters:
@@ -339,7 +341,7 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
     if any(override.startswith("model._target_=") for override in overrides):
-        # the other keys are those of the model that this class takes the place of
+        # the other keys are those of the model that this one takes the place of
         named = {override.partition("=")[0].lstrip("+") for override in overrides}
         arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in named}
     return arguments

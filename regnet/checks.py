@@ -167,16 +167,20 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
 
 def try_network(network: nn.Module, cfg: DictConfig) -> None:
     """One forward pass of two empty samples: the model takes such inputs and gives such outputs. Raises UserError."""
-    model, x = f"model={cfg.model._target_}", torch.zeros(2, *cfg.data.shape)
-    right = (2, cfg.data.num_outputs)
-    inside = network.model.register_forward_hook(lambda module, inputs, output: _check_output(output, model, right))
+    x, right = torch.zeros(2, *cfg.data.shape), (2, cfg.data.num_outputs)
+    model = " model.name=".join(filter(None, (f"model={cfg.model._target_}", cfg.model.get("name"))))
+    package = cfg.model._target_.partition(".")[0]
+    hint = f"; model={package} model.name=... fits it to the data" if package in ("torchvision", "timm") else ""
+    inside = network.model.register_forward_hook(
+        lambda module, inputs, output: _check_output(output, model, right, hint)
+    )
     try:
         outputs = network.eval()(x)
     except UserError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {reason}") from error
+        raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {reason}{hint}") from error
     finally:
         inside.remove()
         network.train()
@@ -188,11 +192,12 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
         raise UserError(f"{model} gives values that are not finite for inputs of zeros")
 
 
-def _check_output(output: object, model: str, right: tuple[int, int]) -> None:
+def _check_output(output: object, model: str, right: tuple[int, int], hint: str) -> None:
     if not isinstance(output, torch.Tensor):
         raise UserError(f"{model} gives a {type(output).__name__}, and must give one Tensor of shape {right}")
     if tuple(output.shape) != right:
-        raise UserError(f"{model} gives outputs of shape {tuple(output.shape)} for 2 samples, and must give {right}")
+        shape = tuple(output.shape)
+        raise UserError(f"{model} gives outputs of shape {shape} for 2 samples, and must give {right}{hint}")
     if not output.is_floating_point():
         raise UserError(f"{model} gives outputs of type {output.dtype}, and must give floating-point numbers")
 

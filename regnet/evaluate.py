@@ -116,6 +116,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from .measure import measure
     from .monte_carlo import measure_passes
     from .seeds import derive
+    from .threads import computing
 
     _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
@@ -136,10 +137,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
-    if cfg.passes is None:
-        metrics = measure(objective, batches, perturb, device)
-    else:
-        metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
+    with computing(record.get("threads")):  # another number adds up in another order
+        if cfg.passes is None:
+            metrics = measure(objective, batches, perturb, device)
+        else:
+            metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
     return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
 
@@ -153,6 +155,8 @@ def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tup
     from .trust import trusted
 
     trained = trusted(record.get("config") or {}, allow, f"run={folder}")
+    if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
+        trained.model.weights = None  # a file that training began at; the checkpoint has all of them
     axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
     statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
@@ -204,10 +208,12 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     with offline() if "data" not in cfg else nullcontext():
         if cfg.part == "all":
             loaded = data.source.load()
-            samples, classes = loaded.all(), loaded.classes
+            samples, classes, notes = loaded.all(), loaded.classes, loaded.notes
         else:
             data.setup()
-            samples, classes = getattr(data, cfg.part), data.classes
+            samples, classes, notes = getattr(data, cfg.part), data.classes, data.notes
+    for note in notes if "data" in cfg else ():
+        print(f"warning: {note}")
     found = list(samples.x[0].shape), classes and len(classes)
     fits = list(trained.data.shape), trained.data.num_classes
     if found != fits:
@@ -215,7 +221,8 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    names = zip(classes or (), trained.data.get("classes") or (), strict=False)
+    known = OmegaConf.to_container(trained.data, resolve=True).get("classes")
+    names = zip(classes or (), known or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
         raise UserError(

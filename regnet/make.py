@@ -1,6 +1,5 @@
 """Objects from config nodes, with one sentence where that fails."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pkgutil import resolve_name
@@ -57,12 +56,20 @@ def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: An
 
 
 def literal(value: Any) -> Any:
-    """Plain data as OmegaConf must be given them to hold them as they are: ``${x}`` is text, not the value of x."""
+    """Plain data as OmegaConf must be given them to hold them as they are.
+
+    ``${x}`` is text, not the value of x, and so is ``???``, which else is a value that must be given.
+    """
     if isinstance(value, Mapping):
         return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [literal(item) for item in value]
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        return "${chars:" + ",".join(str(ord(char)) for char in value) + "}"
+    return value
+
+
+OmegaConf.register_new_resolver("chars", lambda *codes: "".join(map(chr, codes)), replace=True)
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:

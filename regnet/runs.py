@@ -11,7 +11,7 @@ A run folder holds `record.json`, written once, when the run ends:
      "metrics": null | {"train": {"loss": ..., "accuracy": ..., "nll": ..., "ece": ...},
                         "val": {...}, "test": {...}, "gap": {"loss": ..., "accuracy": ...},
                         "sparsity": ..., "zeros": ..., "weight_norm": ...},
-     "device": "...", "launcher": "basic", "versions": {...}, "started": "ISO 8601"}
+     "device": "...", "threads": 1, "launcher": "basic", "versions": {...}, "started": "ISO 8601"}
 
 Regression has "rmse" and "r2" in place of "accuracy", "nll" and "ece". A gap says by how much validation
 is worse than train, so more is more overfitting: val − train for loss and rmse, train − val for accuracy
@@ -230,7 +230,7 @@ SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; oth
     "seconds": (_or_null(_is_number), "a number"),
     **{
         name: (_or_null(_is_whole), "a whole number")
-        for name in ("seed", "epochs", "best_epoch", "steps", "step_operations")
+        for name in ("seed", "epochs", "best_epoch", "steps", "step_operations", "threads")
     },
     **{name: (_or_null(_is_text), "a text") for name in ("reason", "started", "device", "launcher", "fingerprint")},
 }

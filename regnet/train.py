@@ -144,6 +144,7 @@ def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerp
         "best_epoch": None,
         "steps": None,
         "step_operations": None,
+        "threads": None,
         "metrics": None,
         "device": None,
         "launcher": launcher,
@@ -202,6 +203,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     from .build import build, build_trainer
     from .hparams import end_session, start_session
     from .operations import of_training
+    from .threads import chosen, computing
 
     launched = set(os.environ)
     setup = build(cfg, overrides)
@@ -210,10 +212,12 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
     start_session(trainer, hyperparameters(overrides))
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
+    threads = chosen(operations)
     try:
-        trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
-        results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
-        results |= {"steps": trainer.global_step, "step_operations": operations}
+        with computing(threads):
+            trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+            results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
+        results |= {"steps": trainer.global_step, "step_operations": operations, "threads": threads}
     except Exception:
         end_session(trainer, {}, completed=False)
         raise
@@ -267,10 +271,10 @@ def nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]
 def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
     values: dict[str, Any] = {}
-    for override in overrides:
-        key, _, text = override.lstrip("+").partition("=")
-        value = OverridesParser.create().parse_override(override).value()
-        values[key] = value if isinstance(value, int | float) else text
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key, _, text = override.input_line.lstrip("+").partition("=")
+        value = override.value()
+        values[key] = value if isinstance(value, int | float | str) else text
     values.pop("study", None)  # the same for all
     return values
 

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Protocol
 
 import torch
@@ -20,6 +20,12 @@ from .split import check_train_size, corrupt_labels, split
 log = logging.getLogger(__name__)
 
 
+@cache
+def _say(note: str) -> None:
+    """Once, whatever the number of runs that read the same data."""
+    log.warning(note)
+
+
 class Source(Protocol):
     def load(self) -> Dataset: ...
 
@@ -27,8 +33,8 @@ class Source(Protocol):
 class DataModule(LightningDataModule):
     """Training, validation and test samples, split once by `split_seed`, batched in the order of `seed`.
 
-    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features`,
-    `schema` and `notes` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
+    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features`, `schema`,
+    `notes` and `description` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
     measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
     and so in `probe`; `val` and `test` stay clean.
 
@@ -80,9 +86,9 @@ class DataModule(LightningDataModule):
         self._check_settings()
         data = self.source.load()
         self.classes, self.features, self.schema = data.classes, data.features, data.schema
-        self.notes = data.notes
+        self.notes, self.description = data.notes, data.description
         for note in data.notes:
-            log.warning(note)
+            _say(note)
         test_fraction = self.test_fraction if data.test is None else 0
         val_fraction = self.val_fraction if data.val is None else 0
         parts = split(data.samples.y, test_fraction, val_fraction, self.train_size, self.split_seed)

@@ -61,13 +61,21 @@ class WeightLayerPenalty(Penalty):
         super().__init__()
         self.kind, self.select = kind, select
 
+    def begin(self, network: nn.Module) -> None:
+        """Raises ValueError where no weight has such a layer."""
+        if not self._layers(network):
+            raise ValueError(f"the network has no {self.kind.__name__} to ask for its penalty")
+
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
-        return sum(
-            layer.penalty(weight.tensor)
+        return sum(layer.penalty(weight.tensor) for weight, layer in self._layers(network))
+
+    def _layers(self, network: nn.Module) -> list[tuple[Weight, WeightLayer]]:
+        return [
+            (weight, layer)
             for weight in weights(network, self.select)
             for layer in weight.layers
             if isinstance(layer, self.kind)
-        )
+        ]
 
 
 class DropConnect(WeightLayer):

@@ -72,7 +72,8 @@ class StudyReport(Callback):
             print(f"The study's report could not be made: {error}", file=sys.stderr)
             sys.exit(1)
         quoted = shlex.quote(str(folder))
-        print(f"The study is in {folder}\n  regnet-report {quoted}\n  tensorboard --logdir {quoted}")
+        print(f"The study is in {folder}\n  regnet-report {quoted}")
+        print(f"  regnet-report {quoted} --tensorboard curves && tensorboard --logdir curves")
         if any(run.status == "failed" for run in told.runs):
             sys.exit(1)
 
