@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .arguments import suited
 from .callbacks import AtomicCheckpointIO
@@ -284,6 +285,8 @@ def build_network(
             if site.after is not None:
                 try_to(f"regularizer.{name}.after", site.insert, network, name)
             try_to(f"regularizer.{name}", site.finish)
+        if any(map(is_lazy, network.parameters())):
+            try_network(network, cfg)  # so that there are weights to put layers on
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
         for callback in regularizers.callbacks.values():

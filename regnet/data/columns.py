@@ -59,8 +59,8 @@ class Column:
     Args:
         levels: one 0/1 feature for each; None: the one feature (v - center) / scale.
         missing: whether one more feature tells where there is no value.
-        center: 0, unless the values vary by less than a ten-thousandth of their size, such as times since 1970, of which
-            float32 would keep nothing; then their mean.
+        center: 0, unless the values vary by less than a ten-thousandth of their size, such as times since 1970, of
+            which float32 would keep nothing; then their mean.
         scale: 1, unless float32 cannot hold the values' square; then their standard deviation.
     """
 
