@@ -25,7 +25,7 @@ from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
-from .protocol import check_length, check_monitors, settle_modes
+from .protocol import check_length, check_monitors, check_precision, settle_modes
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
@@ -95,6 +95,7 @@ def build(
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
     check_monitors(cfg, objective.loss.names)
+    check_precision(cfg, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg)
@@ -298,6 +299,9 @@ def build_trainer(
         if node
     ]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
+    if (duration := cfg.trainer.get("max_time")) is not None:
+        limit = {"_target_": "regnet.callbacks.TimeLimit", "duration": duration}
+        configured.insert(0, make(limit, "trainer.max_time"))  # in place of Lightning's, which ends within an epoch
     trainer = make(
         cfg.trainer,
         "trainer",

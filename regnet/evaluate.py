@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
 from .errors import UserError
-from .runs import DamagedRecord, read_record
+from .runs import MEASURED, DamagedRecord, read_record
 
 if TYPE_CHECKING:
     from .data import Samples
@@ -107,7 +107,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise UserError(str(error)) from error
     if record is None:
         raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json")
-    if record["status"] != "completed":
+    if record["status"] not in MEASURED:
         raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
     return record
 

@@ -44,7 +44,8 @@ class Objective(nn.Module):
                 for name, penalty in self.penalties.items()
                 if isinstance(penalty, ActivityPenalty)
             }
-            logits = self.network(x)
+            # a copy where x is differentiated by: what the network does in place must not change x itself
+            logits = self.network(x.clone() if self.of_inputs else x)
         loss = self.loss(logits, y)
         terms = {"loss": loss}
         for name, penalty in self.penalties.items():

@@ -2,7 +2,7 @@
 
 A run folder holds `record.json`, written once, when the run ends:
 
-    {"status": "completed" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
+    {"status": "completed" | "cut" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
      "overrides": ["regularizer=[dropout,l2]", ...], "config": {...}, "seed": 0,
      "epochs": 30, "best_epoch": 17, "seconds": 4.1,
      "metrics": null | {"train": {"loss": ..., "accuracy": ..., "nll": ..., "ece": ...},
@@ -13,6 +13,9 @@ A run folder holds `record.json`, written once, when the run ends:
 Regression has "rmse" and "r2" in place of "accuracy", "nll" and "ece". A gap says by how much validation
 is worse than train, so more is more overfitting: val − train for loss and rmse, train − val for accuracy
 and r2. A number that is not finite is null.
+
+A run is "cut" that ended before its protocol did, by trainer.max_time or trainer.fast_dev_run. It has metrics, but
+cannot be compared with completed runs, and goes on when it is started again.
 """
 
 import json
@@ -26,7 +29,8 @@ from types import UnionType
 from typing import Any
 
 RECORD = "record.json"
-STATUSES = ("completed", "failed", "diverged", "interrupted")
+MEASURED = ("completed", "cut")  # those that have metrics
+STATUSES = (*MEASURED, "failed", "diverged", "interrupted")
 
 
 class DamagedRecord(ValueError):

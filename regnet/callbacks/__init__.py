@@ -8,6 +8,7 @@ from .no_profiler import NoProfiler
 from .progress import Progress
 from .regularize import Regularize
 from .snapshots import Ensemble, Snapshots
+from .time_limit import TimeLimit
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -21,4 +22,5 @@ __all__ = [
     "Regularize",
     "Snapshots",
     "Swa",
+    "TimeLimit",
 ]

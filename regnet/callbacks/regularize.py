@@ -56,6 +56,8 @@ class Regularize(Callback):
         sharpness = next(iter(self.of_kind(SAM)), None)
         if sharpness and not pl_module.automatic_optimization:
             raise ValueError(f"{type(sharpness).__name__} needs automatic optimization, as it goes around its closure")
+        if sharpness:
+            sharpness.check_precision(network)
         replay = Replay(pl_module, sharpness)
         for optimizer in trainer.optimizers:
             self.undo += [update.attach(optimizer, network).remove for update in updates if update is not sharpness]

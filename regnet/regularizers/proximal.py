@@ -5,6 +5,7 @@ Convention: what is minimized is loss + λ R(w), and a penalty of the same λ ha
 
 import math
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ class Proximal(Update):
         scale: factors on the strength by patterns of `select`.
     """
 
+    fine: ClassVar[bool] = True  # λη, of an optimizer's step η
+
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.register_buffer("strength", hyperparameters.strength(strength))
@@ -49,12 +52,14 @@ class Proximal(Update):
                     weight.units.copy_(self.prox(weight.units.to(step.dtype), step))
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
-        """Raises ValueError for an optimizer whose step sizes are not known."""
+        """Raises ValueError for an optimizer whose step sizes are not known, or weights in half precision."""
         if type(optimizer) not in STEP_SIZES:
             known = ", ".join(kind.__name__ for kind in STEP_SIZES)
             raise ValueError(
                 f"{type(self).__name__} follows the step sizes of {known}, not those of {type(optimizer).__name__}"
             )
+
+        self.check_precision(network)
 
         def after_step(*_: object) -> None:
             moved = [weight for weight in weights(network, self.select) if weight.tensor.grad is not None]

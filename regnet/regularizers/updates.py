@@ -12,6 +12,8 @@ from ..exact import Exact
 from ..weights import Select, scaled, weights
 from . import hyperparameters
 
+HALF = (torch.bfloat16, torch.float16)
+
 
 class Update(Exact):
     """Something that acts on weights or gradients at each optimizer step, once attached to the optimizer.
@@ -28,6 +30,14 @@ class Update(Exact):
     AVERAGE: ClassVar[int] = 4
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
+    fine: ClassVar[bool] = False  # whether it moves weights by less than half precision can tell apart
+
+    def check_precision(self, network: nn.Module) -> None:
+        """Raises ValueError where weights are in half precision, and its small steps would round to nothing."""
+        if self.fine and any(w.dtype in HALF for w in network.parameters()):
+            raise ValueError(
+                f"{type(self).__name__} moves weights by less than half precision can hold: keep them in float32"
+            )
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         raise NotImplementedError
@@ -56,6 +66,7 @@ class BeforeStep(Update):
 
             return args[:1], {**kwargs, "closure": act_after}
 
+        self.check_precision(network)
         return optimizer.register_step_pre_hook(before_step)
 
 
@@ -80,8 +91,11 @@ class WeightDecay(Decay):
     """w ← (1 - η λ) w before the optimizer's own update, η its learning rate (Loshchilov and Hutter 2019).
 
     Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
-    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`.
+    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`. Of weights in half precision
+    it is refused: bfloat16 rounds (1 - η λ) w back to w where η λ < 1/512, as AdamW's own decay.
     """
+
+    fine: ClassVar[bool] = True
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
