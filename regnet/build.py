@@ -86,8 +86,8 @@ def build(
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
-    check_settings(cfg)
     settle_modes(cfg)
+    check_settings(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
@@ -110,6 +110,7 @@ def build(
         transforms=list(regularizers.transforms.values()),
         schedules=build_schedules(objective.network, regularizers),
         seed=cfg.seed,
+        monitor=cfg.monitor,
     )
     try:
         module.configure_optimizers()

@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .cli import launch, not_chosen, position, sentence
-from .errors import Diverged, UserError
+from .errors import Diverged
 from .runs import MEASURED, DamagedRecord, flat, read_record, write_record
 
 if TYPE_CHECKING:
