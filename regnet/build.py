@@ -2,7 +2,7 @@
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
-from .callbacks import AtomicCheckpointIO
+from .callbacks import AtomicCheckpointIO, StepLimit
 from .checks import check_choice, check_objective, check_pairs, check_settings, try_network, try_transforms
 from .cli import not_chosen
 from .data import DataModule
@@ -300,20 +300,28 @@ def build_trainer(
         if node
     ]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
-    if (duration := cfg.trainer.get("max_time")) is not None:
-        limit = {"_target_": "regnet.callbacks.TimeLimit", "duration": duration}
-        configured.insert(0, make(limit, "trainer.max_time"))  # in place of Lightning's, which ends within an epoch
+    limits = list(_limits(cfg.trainer))
     trainer = make(
         cfg.trainer,
         "trainer",
-        callbacks=[*callbacks.values(), *configured],
+        callbacks=[*limits, *callbacks.values(), *configured],
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
+        max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,
+        max_steps=-1,
     )
     if trainer.overfit_batches:  # Lightning would overfit validation as well
         trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
     return trainer
+
+
+def _limits(trainer: DictConfig) -> Iterator[Callback]:
+    """Of steps and of time, both in place of Lightning's."""
+    if trainer.get("max_steps", -1) != -1:
+        yield StepLimit(trainer.max_steps)
+    if trainer.get("max_time") is not None:
+        yield make({"_target_": "regnet.callbacks.TimeLimit", "duration": trainer.max_time}, "trainer.max_time")
 
 
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:

@@ -75,10 +75,6 @@ VALUES = [
     ("optimizer.lr=-1", r"optimizer\.lr=-1: .*Invalid learning rate"),
     ("optimizer.lr=abc", r"optimizer\.lr=abc: "),
     ("trainer.max_epochs=0", r"trainer\.max_epochs=0 must be a whole number >= 1"),
-    (
-        "trainer.max_epochs=1 trainer.check_val_every_n_epoch=9",
-        r"no epoch was validated.*trainer\.check_val_every_n_epoch=9",
-    ),
     ("callbacks.best=null callbacks.last=null", r"callbacks\.best=null and callbacks\.last=null leave no checkpoint"),
     ("trainer.precision=13", r"trainer: Precision 13 is invalid. Allowed"),
     ("model.activation=ReLu", r"activation='ReLu' is not in torch\.nn; did you mean ReLU"),

@@ -8,6 +8,7 @@ from .no_profiler import NoProfiler
 from .progress import Progress
 from .regularize import Regularize
 from .snapshots import Ensemble, Snapshots
+from .step_limit import StepLimit
 from .time_limit import TimeLimit
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Progress",
     "Regularize",
     "Snapshots",
+    "StepLimit",
     "Swa",
     "TimeLimit",
 ]
