@@ -39,14 +39,14 @@ def best_by(folder, name, choose):
 
 @pytest.mark.parametrize("launcher", ["basic", "packed"])
 def test_the_best_epoch_is_the_best_by_its_monitor(tmp_path, launcher):
-    monitors = {"accuracy": max, "loss": min, "ece": min}
+    monitors = {"accuracy": max, "loss": min}
     watched = "monitor=" + ",".join(f"val/{name}" for name in monitors)
     command = ["-m", "study=s", *RESTLESS, watched, "seed=0,1", f"hydra/launcher={launcher}"]
     done = train(*command, cwd=tmp_path)
     assert done.code == 0, done.err
-    assert launcher == "basic" or "6 runs in 1 pack\n" in done.out
+    assert launcher == "basic" or "4 runs in 1 pack\n" in done.out
     found = folders(tmp_path / "outputs" / "multirun" / "s").values()
-    assert len(found) == 6
+    assert len(found) == 4
     chosen = set()
     for folder in found:
         kept = record(folder)
@@ -63,7 +63,7 @@ def test_the_best_epoch_is_the_best_by_its_monitor(tmp_path, launcher):
 @pytest.mark.parametrize("launcher", ["basic", "packed"])
 def test_the_best_of_r2_is_the_greatest(tmp_path, launcher):
     small = ["model.widths=[8]", "logger=none", "data=diabetes", "optimizer.lr=0.3", "trainer.max_epochs=8"]
-    command = ["-m", "study=s", *small, "monitor=val/r2", "seed=0,1,2", f"hydra/launcher={launcher}"]
+    command = ["-m", "study=s", *small, "monitor=val/r2", "seed=0,1", f"hydra/launcher={launcher}"]
     assert train(*command, cwd=tmp_path).code == 0
     for folder in folders(tmp_path / "outputs" / "multirun" / "s").values():
         assert record(folder)["best_epoch"] == best_by(folder, "r2", max) == best_by(folder, "rmse", min)
@@ -125,7 +125,7 @@ SENTENCES = [
     ("callbacks.best.monitor=val/accuracy callbacks.best.mode=min", r"^callbacks\.best\.mode=min contradicts"),
     ("callbacks.best.monitor=val/r2", r"^callbacks\.best\.monitor=val/r2 must be one of val/loss, val/accuracy"),
     ("regularizer=early_stopping regularizer.early_stopping.mode=max", r"^regularizer\.early_stopping\.mode=max contr"),
-    ("regularizer=early_stopping regularizer.early_stopping.monitor=f", r"^regularizer\.early_stopping\.monitor=f must be"),
+    ("regularizer=early_stopping regularizer.early_stopping.monitor=f", r"^regularizer\.early_stopping\.monitor=f must"),
     ("monitor=val/rmse", r"^monitor=val/rmse must be one of val/loss, val/accuracy, val/nll, val/ece$"),
     ("monitor=train/loss", r"^monitor=train/loss must be one of val/loss"),
     ("monitor=null", r"^monitor=None must be one of val/loss"),
