@@ -20,7 +20,7 @@ from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError
 from .exact import settings
-from .make import given, make, try_to
+from .make import given, literal, make, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
@@ -30,6 +30,7 @@ from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightL
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .seeds import derive
 from .sites import Site
+from .structure import check_form, check_kinds
 from .tasks import Classification, Regression
 
 
@@ -86,8 +87,10 @@ def build(
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
+    check_form(cfg, overrides)
     settle_modes(cfg)
     check_settings(cfg)
+    check_kinds(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
@@ -126,6 +129,9 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     Raises:
         UserError: there is no such run, or its network is another.
     """
+    if not (folder / "checkpoints").is_dir():
+        what = "has no checkpoints" if folder.is_dir() else "is no folder"
+        raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
     state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
     kept = settings(network)
     own = {name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if name not in kept}
@@ -152,13 +158,20 @@ def load_data(cfg: DictConfig) -> DataModule:
 
 
 def describe_data(cfg: DictConfig, data: DataModule) -> None:
+    found = {
+        "shape": list(data.shape),
+        "num_outputs": data.num_outputs,
+        "num_classes": data.num_classes,
+        "num_samples": len(data.train),
+        "classes": None if data.classes is None else [str(name) for name in data.classes],
+    }
     with open_dict(cfg):
-        cfg.data.shape = list(data.shape)
-        cfg.data.num_outputs, cfg.data.num_classes = data.num_outputs, data.num_classes
-        cfg.data.num_samples = len(data.train)
-        cfg.data.classes = None if data.classes is None else [str(name) for name in data.classes]
+        for name, value in found.items():
+            if cfg.data.get(name) not in (None, value):
+                raise UserError(f"data.{name}={cfg.data[name]} is {value} in the data, which fill it in; leave it out")
+            cfg.data[name] = literal(value)
         if data.schema:
-            cfg.data.schema = data.schema
+            cfg.data.schema = literal(data.schema)
 
 
 def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:
@@ -167,9 +180,6 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
     or ``++regularizer.l2.strength=...`` may give it for the runs of a study that do choose it.
     """
-    for name, node in cfg.regularizer.items():
-        if not isinstance(node, DictConfig | None):
-            raise UserError(f"regularizer.{name}={node} is no regularizer: choose one, such as regularizer=l2")
     idle = not_chosen(cfg.regularizer)
     chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
     check_choice(overrides, chosen)
@@ -264,11 +274,7 @@ def build_network(
     arguments = _model_arguments(cfg, sites, overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
-        model = make(
-            {"_target_": cfg.model._target_, **arguments},
-            given(overrides, "model") or "model",
-            **sites,
-        )
+        model = make({"_target_": cfg.model._target_, **arguments}, "model", **sites)
         parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
         if cfg.data.num_classes is None:
             parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
@@ -328,12 +334,14 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
     try:
-        parameters = inspect.signature(resolve_name(target)).parameters
+        model = resolve_name(target)
+        parameters = inspect.signature(model).parameters
     except Exception as error:
         raise UserError(f"model._target_={target} cannot be imported: {error}") from error
-    arguments = OmegaConf.to_container(cfg.model, resolve=True)
+    arguments = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
     del arguments["_target_"]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if takes_all and inspect.isclass(model):  # which hands them to its base class
         return arguments
     for name in layers:
         if name not in parameters:
@@ -346,7 +354,7 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
     if any(override.startswith("model._target_=") for override in overrides):
-        # the other keys are those of the model that this class takes the place of
+        # the other keys are those of the model that this one takes the place of
         named = {override.partition("=")[0].lstrip("+") for override in overrides}
         arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in named}
     return arguments

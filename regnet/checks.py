@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from .cli import config_folder
-from .errors import UserError
+from .errors import UserError, told
 from .make import try_to
 from .objective import Objective
 from .regularizers import BatchTransform, Update
@@ -38,6 +38,10 @@ def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
     Raises:
         UserError: two options fill the same key, or an option's key is not among those that are `chosen`.
     """
+    for override in overrides:
+        key = override.partition("=")[0].removeprefix("regularizer.")
+        if override.startswith("regularizer.") and "." not in key and key not in chosen and _keys(key):
+            raise UserError(f"{override} takes the place of all settings of {key}; give those that you mean")
     choice = next((text for text in reversed(overrides) if text.startswith("regularizer=")), "")
     owners: dict[str, str] = {}
     for option in filter(None, choice.partition("=")[2].strip("[]").split(",")):
@@ -65,9 +69,11 @@ def _keys(option: str) -> list[str]:
 
 def check_settings(cfg: DictConfig) -> None:
     """What the config alone tells. Raises UserError."""
-    if not isinstance(cfg.seed, int) or cfg.seed < 0:
-        raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
-    if not cfg.callbacks.best and not cfg.callbacks.last:
+    if type(cfg.seed) is not int or cfg.seed < 0:
+        raise UserError(f"seed={told(cfg.seed)} must be a whole number >= 0")
+    if not isinstance(cfg.warm_start, str | None):
+        raise UserError(f"warm_start={told(cfg.warm_start)} must be the folder of a run, or null")
+    if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
         raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
     precision = str(cfg.trainer.precision)
     if precision == "16-mixed" and cfg.optimizer.get("fused"):
@@ -121,21 +127,39 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
 
 def try_network(network: nn.Module, cfg: DictConfig) -> None:
     """One forward pass of two empty samples: the model takes such inputs and gives such outputs. Raises UserError."""
-    x = torch.zeros(2, *cfg.data.shape)
+    x, right = torch.zeros(2, *cfg.data.shape), (2, cfg.data.num_outputs)
+    model = " model.name=".join(filter(None, (f"model={cfg.model._target_}", cfg.model.get("name"))))
+    package = cfg.model._target_.partition(".")[0]
+    hint = f"; model={package} model.name=... fits it to the data" if package in ("torchvision", "timm") else ""
+    inside = network.model.register_forward_hook(
+        lambda module, inputs, output: _check_output(output, model, right, hint)
+    )
     try:
-        with torch.no_grad():
-            outputs = network.eval()(x)
+        outputs = network.eval()(x)
+    except UserError:
+        raise
     except Exception as error:
-        raise UserError(
-            f"model={cfg.model._target_} fails on inputs of shape {tuple(x.shape)}: {type(error).__name__}: {error}"
-        ) from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {reason}{hint}") from error
     finally:
+        inside.remove()
         network.train()
-    if tuple(outputs.shape) != (2, cfg.data.num_outputs):
-        raise UserError(
-            f"model={cfg.model._target_} gives outputs of shape {tuple(outputs.shape)} for 2 samples, "
-            f"and must give (2, {cfg.data.num_outputs})"
-        )
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UserError(f"{model} has no parameters to train")
+    if not outputs.requires_grad:
+        raise UserError(f"{model} gives outputs without a gradient: nothing behind a detach or no_grad can be trained")
+    if not outputs.isfinite().all():
+        raise UserError(f"{model} gives values that are not finite for inputs of zeros")
+
+
+def _check_output(output: object, model: str, right: tuple[int, int], hint: str) -> None:
+    if not isinstance(output, torch.Tensor):
+        raise UserError(f"{model} gives a {type(output).__name__}, and must give one Tensor of shape {right}")
+    if tuple(output.shape) != right:
+        shape = tuple(output.shape)
+        raise UserError(f"{model} gives outputs of shape {shape} for 2 samples, and must give {right}{hint}")
+    if not output.is_floating_point():
+        raise UserError(f"{model} gives outputs of type {output.dtype}, and must give floating-point numbers")
 
 
 def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig) -> None:

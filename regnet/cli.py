@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from .errors import Diverged, UserError
+from .console import printable
+from .errors import Diverged, UserError, near, told
+from .quoting import as_typed
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
+from .spelling import spelled
+
+LONGEST = 200  # bytes of a study's name: 255 is the limit of file systems, and "-tuning" is added
 
 
 def config_folder() -> Path:
@@ -26,42 +32,55 @@ def config_folder() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
-def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
+def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: bool = True) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 
+    With `own_modules` those in the current folder come before all others.
     HYDRA_FULL_ERROR=1 in the environment shows tracebacks instead.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to another run
     gc.disable()  # until all is imported (see `train.settle`): else it looks through the same modules again and again
-    sys.path.insert(0, str(Path.cwd()))  # a person's own modules: model._target_=my.pkg.Net
+    if own_modules:
+        sys.path.insert(0, str(Path.cwd()))  # model._target_=my.pkg.Net
     app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)
     if os.environ.get("HYDRA_FULL_ERROR"):
         app()
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise what it would print
     try:
+        _put_flags_first()
         app()
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        stop(error, config_name)
-    except ValueError as error:
-        if "Only one of --run" in str(error):
-            stop(
-                UserError("-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"),
-                config_name,
-            )
-        if "Config group override must be" not in str(error):
-            raise
-        stop(ConfigCompositionException(str(error)), config_name)  # Hydra's own kind for all else that is not there
     except KeyboardInterrupt:
         sys.exit(130)  # as shells have it
+    except Exception as error:  # Hydra raises what it finds wrong as anything
+        stop(error, config_name)
     finally:
         gc.enable()
         for name in ("HYDRA_FULL_ERROR", STUDY):  # an interrupted study does not reach the end that takes its name back
             os.environ.pop(name, None)
 
 
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (--hydra-help shows the options)")
+
+
+def _put_flags_first() -> None:
+    """Hydra takes its flags before or behind all overrides, not among them. Raises UserError for an unknown flag."""
+    parser, given = get_args_parser(), sys.argv[1:]
+    parser.error = _refuse
+    known, unknown = parser.parse_known_intermixed_args(given)
+    if unknown:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        raise UserError(f"{unknown[0]} is no option{near(unknown[0], flags)} (--hydra-help shows the options)")
+    left = list(known.overrides)
+    for override in left:
+        given.remove(override)
+    sys.argv[1:] = [*given, *left]
+
+
 def stop(error: Exception, config_name: str) -> NoReturn:
     """Ends the program with one sentence and exit code 1."""
-    print(f"{Path(sys.argv[0]).name}: {sentence(error, config_name)}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {printable(sentence(error, config_name))}", file=sys.stderr)
     sys.exit(1)
 
 
@@ -69,10 +88,14 @@ def sentence(error: Exception, config_name: str) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type."""
     if isinstance(error, UserError | Diverged):
         return str(error)
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    # Hydra takes some wrong choices of options for errors of its own
+    wrong_choice = re.match("Config group override must be|argument of type '.*' is not iterable", str(error))
+    if isinstance(error, HydraException | OmegaConfBaseException) or wrong_choice:
         from .explain import explain
 
         return explain(error, config_folder(), config_name, sys.argv[1:])
+    if "Only one of --run" in str(error):
+        return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -81,7 +104,18 @@ def position() -> str:
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return ""
     hydra = HydraConfig.get()
-    return place(hydra.job.num, hydra.overrides.task)
+    return place(hydra.job.num, as_typed(hydra.overrides.task))
+
+
+def study_name(study: object) -> str:
+    """The name of a study, which is that of its folder. Raises UserError for what is no name of a folder."""
+    name = str(study) if isinstance(study, str | int | float) and not isinstance(study, bool) else ""
+    if not name.strip(" .") or re.search(r"[/\\\x00-\x1f]", name) or len(name.encode()) > LONGEST:
+        shown = told(study) if len(str(study)) < 60 else f"{str(study)[:60]}..."
+        raise UserError(
+            f"study={shown} must be the name of a folder: no slashes, 1 to {LONGEST} bytes; hydra.sweep.dir says where"
+        )
+    return name
 
 
 def place(number: int, overrides: Sequence[str]) -> str:
@@ -89,7 +123,8 @@ def place(number: int, overrides: Sequence[str]) -> str:
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
     told = [override for override in overrides if not override.startswith(("study=", "warm_start="))]
     own = [override for override in told if override.lstrip("+").partition("=")[0] in swept]
-    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *(own or told)])
+    settings = (f"{key}={spelled(value)}" for key, _, value in (text.partition("=") for text in own or told))
+    return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *settings])
 
 
 def not_chosen(regularizer: DictConfig) -> list[str]:
@@ -104,7 +139,7 @@ def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
     of a regularizer that is not chosen, so that a baseline is trained once, whatever is swept beside it.
     """
     idle = tuple(f"regularizer.{name}." for name in not_chosen(regularizer))
-    plain = [override.lstrip("+") for override in overrides]
+    plain = [override.lstrip("+") for override in as_typed(overrides)]
     own = [_brief(override) for override in plain if not override.startswith(("study=", *idle))]
     text = ",".join(sorted(own, key=lambda override: (_rank(override), override)))
     name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
@@ -125,3 +160,4 @@ def _rank(override: str) -> int:
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("study_name", study_name, replace=True)

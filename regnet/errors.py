@@ -18,3 +18,11 @@ def near(name: str, options: Iterable[str]) -> str:
     closest = max(likeness.values(), default=0)
     close = [option for option, ratio in likeness.items() if ratio >= max(0.4, closest - 0.05)]
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def told(value: object) -> str:
+    """A value as it is typed on the command line."""
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return "''" if value == "" else str(value)

@@ -3,23 +3,27 @@
 import json
 import math
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from .cli import launch, stop
-from .errors import UserError
-from .runs import MEASURED, DamagedRecord, read_record
+from .cli import launch, sentence, stop
+from .errors import UserError, told
+from .runs import MEASURED, DamagedRecord, read_record, read_text
 
 if TYPE_CHECKING:
     from .data import Samples
+    from .objective import Objective
 
 
 def main() -> None:
     sys.argv[1:] = map(_quoted, sys.argv[1:])
-    launch(task, config_name="evaluate")
+    launch(task, config_name="evaluate", own_modules=False)
 
 
 def _quoted(argument: str) -> str:
@@ -29,7 +33,7 @@ def _quoted(argument: str) -> str:
 
 
 def task(cfg: DictConfig) -> None:
-    """One job of Hydra: measures, prints, and saves where asked to."""
+    """One job of Hydra: measures, prints, and saves where asked to. Exit code 1 if it is not what was recorded."""
     try:
         metrics, recorded = evaluate(cfg)
     except (UserError, OmegaConfBaseException) as error:  # here, as Hydra would print more than the sentence
@@ -38,66 +42,108 @@ def task(cfg: DictConfig) -> None:
     print(f"{cfg.part} part of {'the same' if 'data' not in cfg else 'other'} data, {cfg.run}{passes}")
     width = max(9, *map(len, metrics))
     for name, value in metrics.items():
-        before = "" if recorded is None else f"   recorded {recorded[name]:.6g}"
+        before = "" if recorded is None or recorded.get(name) is None else f"   recorded {recorded[name]:.6g}"
         print(f"  {name:<{width}} {value:.6g}{before}")
+    difference = None if recorded is None else _difference(metrics, recorded)
     if recorded is not None:
-        print(_compared(metrics, recorded))
+        print(difference or ("equal to the record" + " to rounding" * (metrics != recorded)))
     if cfg.save:
         try:
             Path(cfg.save).write_text(json.dumps(metrics, indent=2) + "\n")
         except OSError as error:
             stop(UserError(f"save={cfg.save} cannot be written ({error.strerror})"), "evaluate")
+    if difference:
+        sys.exit(1)
 
 
-def _compared(metrics: dict[str, float], recorded: dict[str, float]) -> str:
-    if metrics == recorded:
-        return "equal to the record"
-    if all(math.isclose(metrics[name], recorded[name], rel_tol=1e-5, abs_tol=1e-6) for name in recorded):
-        return "equal to the record to rounding"  # a packed run is validated together with others
+def _difference(metrics: dict[str, float], recorded: dict[str, float | None]) -> str | None:
+    """What to say if the metrics are not the recorded ones, to the rounding of runs that were trained together."""
+
+    def close(value: float, before: float | None) -> bool:
+        if before is None:  # JSON has no NaN
+            return not math.isfinite(value)
+        return math.isclose(value, before, rel_tol=1e-5, abs_tol=1e-6)
+
+    if not recorded:
+        return "NOT equal to the record, which holds no such metrics"
+    if all(name in metrics and close(metrics[name], before) for name, before in recorded.items()):
+        return None
     return "NOT equal to the record: another device, precision, thread count or version?"
 
 
-def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float] | None]:
+def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None] | None]:
     """The metrics that `cfg` (conf/evaluate.yaml) asks for, and those of the record where they must be equal.
 
     Raises:
-        UserError: a folder without a finished run, or data that the network was not made for.
+        UserError: a folder without a finished run, one that names code which is not allowed, or data that the network
+            was not made for.
     """
     import torch
 
-    from .build import Statistics, build_objective, build_regularizers
     from .compact import compact
     from .data.loader import EpochSampler, make_loader
     from .make import make, try_to
-    from .measure import chosen_checkpoint, load_objective, measure
+    from .measure import measure
     from .monte_carlo import measure_passes
     from .seeds import derive
+    from .threads import computing
 
+    if not isinstance(cfg.run, str) or not cfg.run:
+        raise UserError(f"run={told(cfg.run)} must be the folder of a run")
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     folder = Path(cfg.run)
     record = _read(folder)
-    trained = OmegaConf.create(record["config"])
-    axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
-    statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
-    objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
-    load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
+    _find_own_modules(cfg)
+    with _of_the_record(folder):
+        trained, objective = _restored(folder, record, cfg.allow)
+        device = torch.device("cpu" if record.get("device") == "cpu" or not torch.cuda.is_available() else "cuda")
     if cfg.compact:
         whole, objective.network = objective.network, try_to("compact=true", compact, objective.network)
         before, after = (sum(p.numel() for p in net.parameters()) for net in (whole, objective.network))
         print(f"{before:,} parameters → {after:,}")
 
-    samples = _samples(cfg, trained)
-    device = torch.device("cpu" if record["device"] == "cpu" or not torch.cuda.is_available() else "cuda")
-    sampler = EpochSampler(len(samples), 0, shuffle=False)
-    batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
+    with _of_the_record(folder):
+        samples = _samples(cfg, trained)
+        sampler = EpochSampler(len(samples), 0, shuffle=False)
+        batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
-    if cfg.passes is None:
-        metrics = measure(objective, batches, perturb, device)
-    else:
-        metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
+    with computing(record.get("threads")):  # another number adds up in another order
+        if cfg.passes is None:
+            metrics = measure(objective, batches, perturb, device)
+        else:
+            metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
-    return metrics, record["metrics"][cfg.part] if as_recorded else None
+    return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
+
+
+def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tuple[DictConfig, "Objective"]:
+    """The config of a recorded run and its objective at the chosen epoch."""
+    import torch
+
+    from .build import Statistics, build_objective, build_regularizers
+    from .measure import chosen_checkpoint, load_objective
+    from .trust import trusted
+
+    trained = trusted(record.get("config") or {}, allow, f"run={folder}")
+    if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
+        trained.model.weights = None  # a file that training began at; the checkpoint has all of them
+    axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
+    statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
+    objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
+    load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
+    return trained, objective
+
+
+@contextmanager
+def _of_the_record(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong with what a record says is told in one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"run={folder} cannot be built again from its record: {sentence(error, 'evaluate')}") from error
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -114,6 +160,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     """The part that is asked for, of the run's own data or of other data that fit its network."""
+    from .data.vision import offline
     from .make import make
 
     node = trained.data
@@ -127,12 +174,15 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     if cfg.part not in parts:
         raise UserError(f"part={cfg.part} must be one of {', '.join(parts)}")
     data = make(node, "data")
-    if cfg.part == "all":
-        loaded = data.source.load()
-        samples, classes = loaded.samples if loaded.test is None else loaded.samples + loaded.test, loaded.classes
-    else:
-        data.setup()
-        samples, classes = getattr(data, cfg.part), data.classes
+    with offline() if "data" not in cfg else nullcontext():
+        if cfg.part == "all":
+            loaded = data.source.load()
+            samples, classes, notes = loaded.all(), loaded.classes, loaded.notes
+        else:
+            data.setup()
+            samples, classes, notes = getattr(data, cfg.part), data.classes, data.notes
+    for note in notes if "data" in cfg else ():
+        print(f"warning: {note}")
     found = list(samples.x[0].shape), classes and len(classes)
     fits = list(trained.data.shape), trained.data.num_classes
     if found != fits:
@@ -140,7 +190,8 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    names = zip(classes or (), trained.data.get("classes") or (), strict=False)
+    known = OmegaConf.to_container(trained.data, resolve=True).get("classes")
+    names = zip(classes or (), known or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
         raise UserError(
@@ -152,10 +203,20 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
 
 def _find_again(source: DictConfig, folder: Path) -> None:
     """Relative paths to the data of the run in `folder` begin where it was started, if they are still there."""
-    hydra = folder / ".hydra" / "hydra.yaml"
-    if not hydra.exists():
+    try:
+        start = yaml.safe_load(read_text(folder / ".hydra" / "hydra.yaml"))["hydra"]["runtime"]["cwd"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
         return
-    start = OmegaConf.load(hydra).hydra.runtime.cwd
     for key in ("path", "root"):
-        if isinstance(source.get(key), str) and (path := start / Path(source[key]).expanduser()).exists():
+        if isinstance(source.get(key), str) and (path := Path(str(start), source[key]).expanduser()).exists():
             source[key] = str(path)
+
+
+def _find_own_modules(cfg: DictConfig) -> None:
+    """A person's own modules lie in the current folder, which may also be a stranger's: it is looked through last, and
+    only where the command line names such a module."""
+    from .trust import known, targets
+
+    mine = targets(OmegaConf.to_container(OmegaConf.masked_copy(cfg, cfg.keys() & {"data", "perturbation"})))
+    if cfg.allow or any(node["_target_"] not in known()["data"] for _, node in mine):
+        sys.path.append(str(Path.cwd()))

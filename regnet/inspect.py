@@ -5,11 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .cli import launch, stop
+from .console import plain_console
 from .errors import UserError
+from .quoting import as_typed
+from .spelling import short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,17 +29,19 @@ def main() -> None:
 
 def task(cfg: DictConfig) -> None:
     """One job of Hydra: builds the run and prints its tables."""
-    from rich.console import Console
-
     from .build import build
+    from .inspect_data import show_columns
 
-    overrides = list(HydraConfig.get().overrides.task)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        stop(UserError("-m: regnet-inspect shows one run, so leave -m out"), "inspect")
+    overrides = as_typed(HydraConfig.get().overrides.task)
     try:
         setup = build(cfg, overrides)
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    for table in (parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
+    console = plain_console(width=None if sys.stdout.isatty() else 160)
+    show_columns(console, setup.data)
+    for table in (classes(setup), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")
     for sentence in warnings(setup):
@@ -73,6 +79,16 @@ def beside_gradient(name: str, decoupled: float, lr: float, plain: bool) -> Deca
     return Decay(name, coupled / 2 if plain else None, coupled, decoupled, lr * decoupled)
 
 
+def classes(setup: "Setup") -> "Table":
+    """Class x part: how many samples; of noisy labels in training those that it sees."""
+    data = setup.data
+    table = _table("class", "train", "val", "test")
+    counts = [part.y.bincount(minlength=data.num_classes).tolist() for part in (data.train, data.val, data.test)]
+    for name, *row in zip(data.classes, *counts, strict=True) if data.classes else ():
+        table.add_row(str(name), *map(str, row))
+    return table
+
+
 def parameters(setup: "Setup") -> "Table":
     """Parameter x regularizer x strength."""
     network, acting = setup.module.objective.network, acting_on(setup)
@@ -108,7 +124,7 @@ def sites(cfg: DictConfig, setup: "Setup") -> "Table":
     for name, site in setup.regularizers.layers.items():
         for layer in site.made:
             rate = layer._buffers.get("rate")
-            row = paths[layer], type(layer).__name__, "–" if rate is None else f"{rate.item():g}"
+            row = paths[layer], type(layer).__name__, _number(None if rate is None else rate.item())
             table.add_row(name, *row, str(cfg.regularizer[name].get("schedule") or "–"))
     return table
 
@@ -163,14 +179,16 @@ def others(cfg: DictConfig, setup: "Setup") -> "Table":
 
 
 def warnings(setup: "Setup") -> list[str]:
-    """A sentence for each set of decays that cover the same weights."""
+    """What looks odd about the data, and a sentence for each set of decays that cover the same weights."""
     names = {decay.name.partition(",")[0] for decay in decays_of(setup)}
     covered: dict[tuple[str, ...], list[str]] = {}
     for key, acting in acting_on(setup).items():
         both = tuple(dict.fromkeys(name for name, value in acting if name in names and value))
         if len(both) > 1:
             covered.setdefault(both, []).append(key)
-    return [f"{' and '.join(both)} both shrink {', '.join(keys)}" for both, keys in covered.items()]
+    return [*setup.data.notes] + [
+        f"{' and '.join(both)} both shrink {', '.join(keys)}" for both, keys in covered.items()
+    ]
 
 
 def _groups(setup: "Setup") -> Iterator[tuple[Mapping[str, Any], Sequence[str]]]:
@@ -191,7 +209,7 @@ def _table(*columns: str) -> "Table":
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+    return "–" if value is None else short(value, 6)
 
 
 if __name__ == "__main__":

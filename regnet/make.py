@@ -1,6 +1,6 @@
 """Objects from config nodes, with one sentence where that fails."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pkgutil import resolve_name
 from typing import Any, TypeVar
@@ -9,7 +9,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from .errors import UserError
+from .arguments import suited
+from .errors import UserError, told
 
 Result = TypeVar("Result")
 OURS = ("regnet.", "torch.optim.", "lightning.")
@@ -17,14 +18,28 @@ OURS = ("regnet.", "torch.optim.", "lightning.")
 
 def make(node: Any, key: str, **extra: Any) -> Any:
     """Instantiates a config node. Raises UserError in one sentence that names `key` if that fails."""
+    node = suit(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, key)
     try:
-        return _construct(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, extra)
+        return _construct(node, extra)
     except Exception:
-        pass  # Hydra knows the rarer keys, checks strangers, and tells what is wrong
+        pass  # Hydra knows the rarer keys, and tells what is wrong
     try:
-        return instantiate(node, _convert_="all", **extra)
+        return instantiate(literal(node), _convert_="all", **extra)
     except InstantiationException as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
+
+
+def suit(node: Any, key: str) -> Any:
+    """A plain node whose settings are of the kinds that their classes ask for (see `arguments.suited`)."""
+    if isinstance(node, list):
+        return [suit(item, key) for item in node]
+    if not isinstance(node, dict):
+        return node
+    settings = {name: suit(value, f"{key}.{name}") for name, value in node.items()}
+    if "_target_" not in node:
+        return settings
+    own = {name: value for name, value in settings.items() if not name.startswith("_")}
+    return settings | suited(_target(node["_target_"], key), own, key)
 
 
 def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: Any) -> Result:
@@ -33,6 +48,23 @@ def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: An
         return act(*arguments, **settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"{key}: {error}") from error
+
+
+def literal(value: Any) -> Any:
+    """Plain data as OmegaConf must be given them to hold them as they are.
+
+    ``${x}`` is text, not the value of x, and so is ``???``, which else is a value that must be given.
+    """
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(item) for item in value]
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        return "${chars:" + ",".join(str(ord(char)) for char in value) + "}"
+    return value
+
+
+OmegaConf.register_new_resolver("chars", lambda *codes: "".join(map(chr, codes)), replace=True)
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:
@@ -48,6 +80,21 @@ def _construct(node: Any, extra: dict[str, Any]) -> Any:
         raise NotImplementedError
     function, arguments = _known(node["_target_"]), arguments | extra
     return partial(function, **arguments) if node.get("_partial_") else function(**arguments)
+
+
+def _target(path: Any, key: str) -> Any:
+    if not isinstance(path, str):
+        raise UserError(f"{key}._target_={told(path)} must be the path of a class, such as torch.nn.Linear")
+    try:
+        found = _resolved(path)
+    except Exception as error:
+        raise UserError(f"{key}._target_={path} cannot be imported: {error}") from error
+    if not callable(found):
+        raise UserError(f"{key}._target_={path} is a {type(found).__name__}, and must be a class or function")
+    return found
+
+
+_resolved = cache(resolve_name)
 
 
 @cache

@@ -1,18 +1,25 @@
 """The run record: the only contract between training and reporting. Standard library only.
 
+A record may come from a stranger: what is not as `SCHEMA` says is damaged, and the texts of a `Run` can be printed.
+
 A run folder holds `record.json`, written once, when the run ends:
 
     {"status": "completed" | "cut" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
      "overrides": ["regularizer=[dropout,l2]", ...], "config": {...}, "seed": 0,
      "epochs": 30, "best_epoch": 17, "seconds": 4.1,
+     "steps": 330, "step_operations": null | 9300000,
      "metrics": null | {"train": {"loss": ..., "accuracy": ..., "nll": ..., "ece": ...},
                         "val": {...}, "test": {...}, "gap": {"loss": ..., "accuracy": ...},
                         "sparsity": ..., "zeros": ..., "weight_norm": ...},
-     "device": "...", "launcher": "basic", "versions": {...}, "started": "ISO 8601"}
+     "device": "...", "threads": 1, "launcher": "basic", "versions": {...}, "started": "ISO 8601"}
 
 Regression has "rmse" and "r2" in place of "accuracy", "nll" and "ece". A gap says by how much validation
 is worse than train, so more is more overfitting: val − train for loss and rmse, train − val for accuracy
 and r2. A number that is not finite is null.
+
+What a run cost is told twice. `seconds` are those of the clock, which counts what else the machine did. `steps` of the
+optimizer times `step_operations` is what had to be computed: the arithmetic of one step on a full batch, counted by
+`regnet.operations`, null where that could not be counted. Records of earlier versions have neither.
 
 A run is "cut" that ended before its protocol did, by trainer.max_time or trainer.fast_dev_run. It has metrics, but
 cannot be compared with completed runs, and goes on when it is started again.
@@ -22,14 +29,20 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
+from .console import printable, printable_data
+
 RECORD = "record.json"
-MEASURED = ("completed", "cut")  # those that have metrics
+LARGEST = 2**26  # bytes of a file that is read whole
+DEEPEST = 40  # levels of a record
+MOST = 1e100  # of a number: what is measured stays far below, and its square can be computed
+SPLITS = ("train", "val", "test", "gap")  # of the metrics; the others are of the whole network
+MEASURED = ("completed", "cut")  # runs that have metrics
 STATUSES = (*MEASURED, "failed", "diverged", "interrupted")
 
 
@@ -56,6 +69,13 @@ class Run:
     best_epoch: int | None = None
     seconds: float | None = None
     started: str = ""
+    steps: int | None = None
+    step_operations: int | None = None
+
+    @property
+    def operations(self) -> int | None:
+        """The arithmetic of the whole training; None where that is not known."""
+        return None if self.steps is None or self.step_operations is None else self.steps * self.step_operations
 
     def metric(self, split: str, name: str | None = None) -> float | None:
         """`metric("val", "accuracy")` or `metric("sparsity")`; None where the run has no such number."""
@@ -76,8 +96,9 @@ def write_record(folder: str | Path, record: Mapping[str, Any]) -> None:
     path = Path(folder) / RECORD
     text = json.dumps(_finite(record), indent=2, allow_nan=False, ensure_ascii=False)
     temporary = path.with_name(f".{RECORD}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:  # never through a link that lies there
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -90,20 +111,40 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
     """The record of `folder`; None where there is none.
 
     Raises:
-        DamagedRecord: the file cannot be read, is not JSON, or lacks what every record has.
+        DamagedRecord: the file cannot be read, is not JSON, or is not what `SCHEMA` says.
     """
     path = Path(folder) / RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)  # NaN, of other writers
+        record = json.loads(
+            read_text(path),
+            parse_constant=lambda _: None,  # NaN, of other writers
+            parse_int=_whole,
+            object_pairs_hook=_unique,
+        )
     except FileNotFoundError:
         return None
+    except RecursionError:
+        raise DamagedRecord(f"{path} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise DamagedRecord(f"{path} cannot be read: {error}") from error
-    if not isinstance(record, dict) or record.get("status") not in STATUSES:
-        raise DamagedRecord(f"{path} has no status out of {', '.join(STATUSES)}")
-    if not _well_formed(record):
-        raise DamagedRecord(f"{path} does not have the fields of a run record")
+    if not isinstance(record, dict):
+        raise DamagedRecord(f"{path} is not a run record: it holds no names and values")
+    if _is_deeper(record, DEEPEST):
+        raise DamagedRecord(f"{path} cannot be read: it is nested too deeply")
+    for name, (fits, rule) in SCHEMA.items():
+        if not fits(record.get(name)):
+            raise DamagedRecord(f"{path} is not a run record: its {name} must be {rule}")
     return record
+
+
+def read_text(path: Path) -> str:
+    """What is in the file. Raises OSError or ValueError: it is no regular file, too large, or not UTF-8."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would let its reader wait for ever
+        raise OSError(f"{path.name} is not a regular file")
+    if found.st_size > LARGEST:
+        raise ValueError(f"{path.name} is larger than {LARGEST >> 20} MiB")
+    return path.read_text(encoding="utf-8")
 
 
 def find_runs(folder: str | Path) -> Iterator[Run]:
@@ -126,12 +167,13 @@ def load_run(folder: Path) -> Run:
     try:
         record = read_record(folder)
     except DamagedRecord as error:
-        return Run(folder, "damaged", str(error))
+        return Run(folder, "damaged", printable(str(error)))
     if record is None:
-        overrides = _hydra_overrides(folder)
-        seeds = [text for text in overrides if re.fullmatch(r"\+*seed=\d+", text)]
+        overrides = printable_data(_hydra_overrides(folder))
+        seeds = [text for text in overrides if re.fullmatch(r"\+*seed=[0-9]{1,18}", text)]
         seed = int(seeds[-1].partition("=")[2]) if seeds else None
-        return Run(folder, "unfinished", "still running, or killed", overrides, seed=seed)
+        return Run(folder, "unfinished", "still running, or killed", tuple(overrides), seed=seed)
+    record = printable_data(record)
     return Run(
         folder=folder,
         status=record["status"],
@@ -144,26 +186,82 @@ def load_run(folder: Path) -> Run:
         best_epoch=record.get("best_epoch"),
         seconds=record.get("seconds"),
         started=record.get("started") or "",
+        steps=record.get("steps"),
+        step_operations=record.get("step_operations"),
     )
 
 
-def _well_formed(record: dict[str, Any]) -> bool:
-    def holds_mappings(key: str, *names: str) -> bool:
-        part = record.get(key) or {}
-        return isinstance(part, dict) and all(isinstance(part.get(name) or {}, dict) for name in names)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MOST <= value <= MOST
 
-    def holds(kind: type | UnionType, *values: Any) -> bool:
-        return all(value is None or isinstance(value, kind) for value in values)
 
-    return (
-        isinstance(record.get("overrides"), list)
-        and all(isinstance(override, str) for override in record["overrides"])
-        and holds_mappings("config", "data", "regularizer")
-        and holds_mappings("metrics", "train", "val", "test", "gap")
-        and holds(int | float, record.get("seconds"), *flat(record.get("metrics") or {}).values())
-        and holds(int, *map(record.get, ("seed", "epochs", "best_epoch")))
-        and holds(str, record.get("reason"), record.get("started"))
-    )
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_config(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), dict | None) for name in ("data", "regularizer"))
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(number is None or _is_number(number) for number in value.values())
+
+
+def _are_metrics(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    splits = [value[name] for name in SPLITS if value.get(name) is not None]
+    whole = {name: number for name, number in value.items() if name not in SPLITS}
+    return _are_numbers(whole) and all(map(_are_numbers, splits))
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; other names are those of newer versions
+    "status": (STATUSES.__contains__, f"one of {', '.join(STATUSES)}"),
+    "overrides": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of texts"),
+    "config": (_or_null(_is_config), "names and values, its data and its regularizer too"),
+    "metrics": (
+        _or_null(_are_metrics),
+        f"names and numbers, each null or from -{MOST:g} to {MOST:g}, in {', '.join(SPLITS)} or beside them",
+    ),
+    "seconds": (_or_null(_is_number), "a number"),
+    **{
+        name: (_or_null(_is_whole), "a whole number")
+        for name in ("seed", "epochs", "best_epoch", "steps", "step_operations", "threads")
+    },
+    **{name: (_or_null(_is_text), "a text") for name in ("reason", "started", "device", "launcher", "fingerprint")},
+}
+
+
+def _whole(text: str) -> int:
+    if len(text) > 19:  # more than 64 bits
+        raise ValueError(f"it holds a number of {len(text)} digits")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("it says something twice")
+    return found
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for node in level
+            if isinstance(node, dict | list)
+            for item in (node.values() if isinstance(node, dict) else node)
+        ]
+    return bool(level)
 
 
 def _finite(value: Any) -> Any:
@@ -178,7 +276,7 @@ def _finite(value: Any) -> Any:
 def _is_regnet_config(path: Path) -> bool:
     # Other Hydra programs leave the same file behind; these three keys are at the top of every regnet config.
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, ValueError):
         return False
     return {"seed", "data", "model"} <= set(re.findall(r"^(\w+):", text, re.MULTILINE))
@@ -187,7 +285,7 @@ def _is_regnet_config(path: Path) -> bool:
 def _hydra_overrides(folder: Path) -> tuple[str, ...]:
     # Hydra writes one "- override" a line; this saves importing a YAML reader.
     try:
-        lines = (folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8").splitlines()
+        lines = read_text(folder / ".hydra" / "overrides.yaml").splitlines()
     except (OSError, ValueError):
         return ()
     return tuple(line[2:].strip("'\"") for line in lines if line.startswith("- "))
@@ -195,4 +293,4 @@ def _hydra_overrides(folder: Path) -> tuple[str, ...]:
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", str(path))
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

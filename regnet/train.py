@@ -21,11 +21,13 @@ from platform import python_version
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .cli import launch, not_chosen, position, sentence
 from .errors import Diverged
+from .quoting import as_typed
 from .runs import MEASURED, DamagedRecord, flat, read_record, write_record
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ ADVICE = (  # of Lightning, on what is meant as it is
     ".*requested to overfit but enabled.*",  # by its own order, which is none then
     ".*sync_dist=True.*",  # every process measures all of validation
     ".*Checkpoint directory .* exists and is not empty.*",
+    ".*`srun` command is available.*",  # said to every run on a cluster; the docs tell when srun is needed
 )
 
 
@@ -56,7 +59,7 @@ def main() -> None:
 def task(cfg: DictConfig) -> float:
     """One job of Hydra. Returns the monitored metric of the chosen epoch, for sweepers that search."""
     hydra = HydraConfig.get()
-    folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    folder, overrides = Path(hydra.runtime.output_dir), as_typed(hydra.overrides.task)
     if hydra.mode == RunMode.MULTIRUN and not _is_own_job(hydra.job.num):
         return float("nan")
     record = run(cfg, folder, overrides, launcher=hydra.runtime.choices["hydra/launcher"])
@@ -67,8 +70,10 @@ def task(cfg: DictConfig) -> float:
 
 def score(record: Record) -> float:
     """The monitored metric of the chosen epoch."""
+    if not record["metrics"]:
+        return float("nan")
     split, _, name = record["config"]["monitor"].partition("/")
-    return record["metrics"][split][name] if record["metrics"] else float("nan")
+    return record["metrics"][split][name]
 
 
 def _is_own_job(number: int) -> bool:
@@ -123,7 +128,7 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
 def identity(cfg: DictConfig) -> str:
     """A fingerprint of all that a run's result depends on; entries of regularizers that it does not use are dropped."""
     with open_dict(cfg):
-        for name in not_chosen(cfg.regularizer):
+        for name in not_chosen(cfg.get("regularizer") or {}):
             del cfg.regularizer[name]
     plain = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
     return sha256(json.dumps(plain, default=str).encode()).hexdigest()
@@ -135,9 +140,12 @@ def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerp
         "status": "failed",
         "reason": None,
         "overrides": list(overrides),
-        "seed": cfg.seed,
+        "seed": seed if type(seed := cfg.get("seed")) is int else None,
         "epochs": None,
         "best_epoch": None,
+        "steps": None,
+        "step_operations": None,
+        "threads": None,
         "metrics": None,
         "device": None,
         "launcher": launcher,
@@ -196,16 +204,22 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
 
     from .build import build, build_trainer
     from .hparams import end_session, start_session
+    from .operations import of_training
+    from .threads import chosen, computing
 
     launched = set(os.environ)
     setup = build(cfg, overrides)
     step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
     trainer = build_trainer(cfg, setup.regularizers.callbacks, str(folder), resumed_step=step)
+    operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
     start_session(trainer, hyperparameters(overrides))
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
+    threads = chosen(operations)
     try:
-        trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
-        results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
+        with computing(threads):
+            trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+            results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
+        results |= {"steps": trainer.global_step, "step_operations": operations, "threads": threads}
     except Exception:
         end_session(trainer, {}, completed=False)
         raise
@@ -268,10 +282,10 @@ def nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]
 def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
     """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
     values: dict[str, Any] = {}
-    for override in overrides:
-        key, _, text = override.lstrip("+").partition("=")
-        value = OmegaConf.from_dotlist([f"value={text}"]).value
-        values[key] = value if isinstance(value, int | float) else text
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key, _, text = override.input_line.lstrip("+").partition("=")
+        value = override.value()
+        values[key] = value if isinstance(value, int | float | str) else text
     values.pop("study", None)  # the same for all
     return values
 

@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 import regnet.evaluate
+import regnet.inspect
 import regnet.report.command
 import regnet.train
 
@@ -44,6 +45,10 @@ def train(*arguments: str, cwd: Path) -> Done:
 
 def evaluate(*arguments: str, cwd: Path) -> Done:
     return _call(regnet.evaluate.main, "regnet-evaluate", arguments, cwd)
+
+
+def inspect(*arguments: str, cwd: Path) -> Done:
+    return _call(regnet.inspect.main, "regnet-inspect", arguments, cwd)
 
 
 def report(*arguments: str, cwd: Path) -> Done:

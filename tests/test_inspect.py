@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from commands import start
+from commands import inspect, start
+from data.folders import grid, write
 from torch import nn
 
 from regnet.build import build
@@ -79,3 +80,14 @@ def test_the_command(tmp_path):
     for part in ("model.head.weight", "l2 0.003", "model.hidden.0.3", "early:0.1", "the training batch", "Ema"):
         assert part in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_images_class_by_class(tmp_path):
+    write(tmp_path / "D", *grid("train", 5, ("cat", "[bold]")), *grid("val", 2, ("cat", "[bold]")), "train/cat/a.heic")
+    done = inspect("data=image_folder", "data.path=D", "data.size=6", "data.test_fraction=0.2", cwd=tmp_path)
+    assert done.code == 0, done.err
+    rows = [line.split() for line in done.out.splitlines()]
+    assert ["class", "train", "val", "test"] in rows
+    assert ["[bold]", "4", "2", "1"] in rows
+    assert ["cat", "4", "2", "1"] in rows
+    assert "warning: data.path=D: passed over 1 .heic in cat" in done.out

@@ -125,7 +125,7 @@ SENTENCES = [
     ("callbacks.best.monitor=val/accuracy callbacks.best.mode=min", r"^callbacks\.best\.mode=min contradicts"),
     ("callbacks.best.monitor=val/r2", r"^callbacks\.best\.monitor=val/r2 must be one of val/loss, val/accuracy"),
     ("regularizer=early_stopping regularizer.early_stopping.mode=max", r"^regularizer\.early_stopping\.mode=max contr"),
-    ("regularizer=early_stopping regularizer.early_stopping.monitor=f", r"^regularizer\.early_stopping\.monitor=f must"),
+    ("regularizer=early_stopping regularizer.early_stopping.monitor=f", r"^regularizer\.early_stopping\.monitor=f mu"),
     ("monitor=val/rmse", r"^monitor=val/rmse must be one of val/loss, val/accuracy, val/nll, val/ece$"),
     ("monitor=train/loss", r"^monitor=train/loss must be one of val/loss"),
     ("monitor=null", r"^monitor=None must be one of val/loss"),

@@ -131,13 +131,16 @@ def test_the_events_of_a_run(runs):
     written = set(events.Tags()["scalars"])
     metrics = ("loss", "accuracy", "nll", "ece")
     expected = {f"{part}/{name}" for part in ("val", "train_eval", "gap") for name in metrics}
-    expected |= {f"best/{part}/{name}" for part in ("train", "val", "test", "gap") for name in metrics}
+    expected |= {f"when_best/{part}/{name}" for part in ("train", "val", "test", "gap") for name in metrics}
     expected |= {"train/loss", "train/objective", "train/penalty/l2", "train/share/l2"}
-    expected |= {"weights/norm", "weights/sparsity", "weights/zeros", "best/sparsity", "best/weight_norm"}
+    expected |= {"weights/norm", "weights/sparsity", "weights/zeros", "when_best/sparsity", "when_best/weight_norm"}
     assert expected <= written
     assert not [name for name in written if name.startswith("hp_metric")]
+    # TensorBoard's page begins with curves: what is a single dot comes after them
+    curves = [len(events.Scalars(name)) > 1 for name in sorted(written, key=str.lower) if not name.startswith("step/")]
+    assert curves == sorted(curves, reverse=True)
     kept = record(runs / "classes")
-    assert events.Scalars("best/test/loss")[-1].value == pytest.approx(kept["metrics"]["test"]["loss"])
+    assert events.Scalars("when_best/test/loss")[-1].value == pytest.approx(kept["metrics"]["test"]["loss"])
     assert [scalar.value for scalar in events.Scalars("val/loss")] == pytest.approx(
         [row["val/loss"] for row in rows(runs / "classes")]
     )

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from .. import values
 from ..errors import UserError
 from ..exact import settings, wide
 from .learning_rate import set_learning_rate
@@ -106,9 +107,7 @@ class Ema(Average):
     """
 
     def __init__(self, decay: float = 0.99) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must be in [0, 1), got {decay!r}")
-        self.decay = decay
+        self.decay = values.rate(decay, "decay")
         super().__init__()
 
     def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
@@ -132,11 +131,8 @@ class Swa(Average):
     """
 
     def __init__(self, start: float = 0.75, lr: float | None = None) -> None:
-        if not 0 <= start < 1:
-            raise ValueError(f"start must be in [0, 1), got {start!r}")
-        if lr is not None and not lr > 0:
-            raise ValueError(f"lr must be > 0, got {lr!r}")
-        self.start, self.lr = start, lr
+        self.start = values.rate(start, "start")
+        self.lr = None if lr is None else values.positive(lr, "lr")
         super().__init__(use_buffers=False)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -7,6 +7,7 @@ from lightning.pytorch import callbacks
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.trainer.states import TrainerFn
 
+from .. import values
 from ..metrics import direction
 
 
@@ -30,12 +31,12 @@ class EarlyStopping(callbacks.EarlyStopping):
     def __init__(
         self, monitor: str, mode: str | None = None, patience: int = 10, min_delta: float = 0.0, start_epoch: int = 0
     ) -> None:
+        values.whole(patience, "patience")
+        values.nonnegative(min_delta, "min_delta")
         super().__init__(
             monitor, min_delta=min_delta, patience=patience, mode=mode or direction(monitor), check_finite=False
         )
-        if not isinstance(start_epoch, int) or start_epoch < 0:
-            raise ValueError(f"start_epoch must be a whole number >= 0, got {start_epoch!r}")
-        self.start_epoch = start_epoch
+        self.start_epoch = values.whole(start_epoch, "start_epoch", 0)
         self.best_epoch = start_epoch
         self.validated = False  # in this epoch
 

@@ -8,6 +8,7 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
+from .. import values
 from .time_limit import TimeLimit
 
 
@@ -16,10 +17,13 @@ class LastCheckpoint(Checkpoint):
 
     Always at an epoch's end, where a resumed run goes on bitwise; by the clock, as an epoch of a small run
     takes less time than its checkpoint.
+
+    Raises:
+        ValueError: `every_seconds` is no number >= 0.
     """
 
     def __init__(self, path: str, every_seconds: float = 10.0) -> None:
-        self.path, self.every_seconds = path, every_seconds
+        self.path, self.every_seconds = path, values.nonnegative(every_seconds, "every_seconds")
         self.stopped = False
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
+from .. import values
 from ..cli import position
+from ..console import live_line, plain_console
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +25,12 @@ class Progress(Callback):
     """
 
     def __init__(self, redraw: float = 0.1, report: float = 30.0) -> None:
-        console = Console()
+        console = plain_console()
         self.live = console.is_terminal or console.is_jupyter
+        values.nonnegative(redraw, "redraw")
+        values.nonnegative(report, "report")
         self.every = redraw if self.live else report
-        columns = [TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}")]
-        self.bar = Bar(*columns, console=console, auto_refresh=False, transient=True)
+        self.bar = live_line(console)
         self.drawn = 0.0
         self.started = 0.0
 

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .. import values
 from ..errors import UserError
 from ..exact import settings, wide
 from .learning_rate import set_learning_rate
@@ -92,9 +93,7 @@ class Snapshots(Callback):
     """
 
     def __init__(self, cycles: int = 5, num_classes: int | None = None) -> None:
-        if not isinstance(cycles, int) or isinstance(cycles, bool) or cycles < 1:
-            raise ValueError(f"cycles must be a whole number >= 1, got {cycles!r}")
-        self.cycles, self.num_classes = cycles, num_classes
+        self.cycles, self.num_classes = values.whole(cycles, "cycles"), num_classes
         self.rates: list[float] = []  # α₀ of each group
 
     def wrap(self, network: nn.Sequential) -> Ensemble:

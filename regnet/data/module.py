@@ -1,7 +1,8 @@
 """The data module: from a source to the loaders of one run."""
 
 import copy
-from functools import cached_property
+import logging
+from functools import cache, cached_property
 from typing import Protocol
 
 import torch
@@ -9,12 +10,20 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..errors import UserError
+from ..errors import UserError, told
 from ..seeds import derive
 from .loader import EpochSampler, TensorLoader, make_loader
 from .moments import divisor, input_moments
 from .samples import Dataset, Samples
 from .split import check_train_size, corrupt_labels, split
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def _say(note: str) -> None:
+    """Once, whatever the number of runs that read the same data."""
+    log.warning(note)
 
 
 class Source(Protocol):
@@ -24,16 +33,18 @@ class Source(Protocol):
 class DataModule(LightningDataModule):
     """Training, validation and test samples, split once by `split_seed`, batched in the order of `seed`.
 
-    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features` and
-    `schema` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
+    After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features`, `schema`,
+    `notes` and `description` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
     measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
     and so in `probe`; `val` and `test` stay clean.
 
     Args:
         source: an object whose ``load()`` gives a Dataset.
         train_size: number of training samples; None for all. Smaller sets are part of larger ones.
-        val_fraction: of the samples that are not for test.
-        test_fraction: of all samples; unused where the source has a test part of its own.
+        val_fraction: of the samples that are not for test; unused where the source has a validation part of its own.
+        test_fraction: of the source's samples; unused where it has a test part of its own. Where it has one for
+            validation and none for test, the test part is split off the training samples: validation chooses and
+            test only reports, so they never share a sample.
         label_noise: exact rate of wrong labels in `train`; classification only.
         num_workers: processes that read images which do not fit in memory.
     """
@@ -75,10 +86,13 @@ class DataModule(LightningDataModule):
         self._check_settings()
         data = self.source.load()
         self.classes, self.features, self.schema = data.classes, data.features, data.schema
-        y = data.samples.y
+        self.notes, self.description = data.notes, data.description
+        for note in data.notes:
+            _say(note)
         test_fraction = self.test_fraction if data.test is None else 0
-        parts = split(y, test_fraction, self.val_fraction, self.train_size, self.split_seed)
-        self.val = data.samples.subset(parts.val)
+        val_fraction = self.val_fraction if data.val is None else 0
+        parts = split(data.samples.y, test_fraction, val_fraction, self.train_size, self.split_seed)
+        self.val = data.samples.subset(parts.val) if data.val is None else data.val
         self.test = data.samples.subset(parts.test) if data.test is None else data.test
         self._train_on(data.samples.subset(parts.train))
 
@@ -164,21 +178,20 @@ class DataModule(LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def _check_settings(self) -> None:
-        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0}
+        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0, "split_seed": 0}
         for name, minimum in least.items():
             value = getattr(self, name)
             if name == "train_size" and value is None:
                 continue
-            if not isinstance(value, int) or value < minimum:
-                raise UserError(f"data.{name}={value} must be a whole number, at least {minimum}")
-        if not isinstance(self.split_seed, int):
-            raise UserError(f"data.split_seed={self.split_seed} must be a whole number")
-        if not isinstance(self.label_noise, int | float):
-            raise UserError(f"data.label_noise={self.label_noise} must be a number from 0 to 1")
+            if type(value) is not int or value < minimum:
+                raise UserError(f"data.{name}={told(value)} must be a whole number, at least {minimum}")
+        noise = self.label_noise
+        if not isinstance(noise, int | float) or isinstance(noise, bool) or not 0 <= noise <= 1:
+            raise UserError(f"data.label_noise={told(noise)} must be a number from 0 to 1")
         for name in ("val_fraction", "test_fraction"):
             value = getattr(self, name)
             if not isinstance(value, float) or not 0 < value < 1:
-                raise UserError(f"data.{name}={value} must be a fraction between 0 and 1, such as 0.2")
+                raise UserError(f"data.{name}={told(value)} must be a fraction between 0 and 1, such as 0.2")
 
     def _check_training(self, train: Samples) -> None:
         given = f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"

@@ -10,7 +10,7 @@ from ..seeds import derive
 
 
 class Split(NamedTuple):
-    """Disjoint indices into the samples; `test` is empty if the source has a test part of its own."""
+    """Disjoint indices into the samples; `val` or `test` is empty if the source has such a part of its own."""
 
     train: LongTensor
     val: LongTensor

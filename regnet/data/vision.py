@@ -4,6 +4,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -12,34 +13,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import values
 from ..errors import UserError
 from .samples import Dataset, Samples
 
 log = logging.getLogger(__name__)
 
+NAMES = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN")
 PLACES = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python", "SVHN": "*_32x32.mat"}
+NAMES = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN")
 TIMEOUT = 30  # seconds without a byte; torchvision's own downloads wait for ever
+_offline = ContextVar("offline", default=False)
 
 
 @dataclass(frozen=True)
 class TorchvisionImages:
     """MNIST, FashionMNIST, KMNIST, CIFAR10, CIFAR100 or SVHN with its own test part.
 
-    They are kept in the folder `root` in torchvision's layout, and downloaded there where absent.
+    They are kept in the folder `root` in torchvision's layout, and downloaded there where absent (see `offline`).
     """
 
     name: str
     root: str
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for any other name."""
+        values.one_of(self.name, "name", NAMES)
+
     def load(self) -> Dataset:
         """Reads the files.
 
         Raises:
-            UserError: they are damaged, or absent and not to be had.
+            UserError: another name, or they are damaged, or absent and not to be had.
         """
+        if self.name not in NAMES:
+            raise UserError(f"data.source.name={self.name} must be one of {', '.join(NAMES)}")
         train, test = self._part(train=True), self._part(train=False)
         classes = getattr(train, "classes", range(10))  # SVHN names none: its classes are the digits
-        return Dataset(self._samples(train), self._samples(test), tuple(str(name) for name in classes))
+        samples = [self._samples(part, len(classes)) for part in (train, test)]
+        return Dataset(*samples, tuple(str(name) for name in classes))
 
     def _part(self, train: bool) -> Any:
         from torchvision import datasets
@@ -53,6 +65,11 @@ class TorchvisionImages:
             # torchvision checks that files are there; what a broken one raises deep inside is anything
             if "not found" not in str(error):
                 raise self._damaged() from error
+        if _offline.get():
+            raise UserError(
+                f"{self.name} is absent in data.root={self.root}, and a run's record has nothing downloaded: name the "
+                "data on the command line, such as data=mnist data.root=FOLDER"
+            )
         log.info("downloading %s to %s", self.name, root)
         try:
             with _patient(TIMEOUT), redirect_stdout(StringIO()):
@@ -64,10 +81,10 @@ class TorchvisionImages:
                 f"({reason}); set data.root or the environment variable REGNET_DATA to a folder that holds it"
             ) from error
 
-    def _samples(self, part: Any) -> Samples:
+    def _samples(self, part: Any, num_classes: int) -> Samples:
         x = _channels_first(torch.as_tensor(part.data))
         y = torch.as_tensor(part.labels if self.name == "SVHN" else part.targets, dtype=torch.int64)
-        if len(x) != len(y):
+        if len(x) != len(y) or not ((y >= 0) & (y < num_classes)).all():
             raise self._damaged()
         return Samples(x, y)
 
@@ -76,6 +93,16 @@ class TorchvisionImages:
             f"The files of {self.name} in data.root={self.root} are damaged; "
             f"delete {Path(self.root) / PLACES.get(self.name, self.name)} so that they are downloaded again"
         )
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Within it nothing is downloaded: a run folder can come from a stranger, and with it the place to write to."""
+    token = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(token)
 
 
 def _channels_first(x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .. import values
 from .mlp import MLP, Site
 from .parts import activation as make_activation
 from .parts import initialize
@@ -49,8 +50,13 @@ class CNN(nn.Module):
         if len(shape) != 3:
             raise ValueError(f"a CNN needs images of shape (C, H, W), and these samples have shape {tuple(shape)}")
         pools = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
-        if pooling not in pools:
-            raise ValueError(f"pooling={pooling!r} is none of {', '.join(pools)}")
+        values.one_of(pooling, "pooling", pools)
+        values.flag(global_pooling, "global_pooling")
+        if not isinstance(stages, list | tuple):
+            raise ValueError(f"stages must be a list of lists of channels, such as [[32],[64]], got {stages!r}")
+        for number, stage in enumerate(stages):
+            values.wholes(stage, f"stages[{number}]")
+        values.wholes(head, "head")
         channels, height, width = shape
         if min(height, width) < 2 ** len(stages):
             raise ValueError(f"{len(stages)} stages halve an image of {height}x{width} to nothing; use fewer")

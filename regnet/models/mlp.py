@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from .. import values
 from .parts import activation as make_activation
 from .parts import initialize
 from .parts import norm as make_norm
@@ -42,9 +43,7 @@ class MLP(nn.Module):
         dropout: Site = nn.Identity,
     ) -> None:
         super().__init__()
-        if any(width < 1 for width in widths):
-            raise ValueError(f"widths must be whole numbers >= 1, got {list(widths)}")
-        sizes = [math.prod(shape), *widths]
+        sizes = [math.prod(shape), *values.wholes(widths, "widths")]
         self.input_dropout = input_dropout()
         self.hidden = nn.Sequential(
             *(

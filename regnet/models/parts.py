@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from .. import values
 from ..errors import near
 from ..exact import Exact
 from ..weights import weights
@@ -35,9 +36,7 @@ def norm(name: str, features: int, dims: int) -> nn.Module:
     Raises:
         ValueError: any other name.
     """
-    if name not in NORMS:
-        raise ValueError(f"norm={name!r} is none of {', '.join(NORMS)}")
-    return NORMS[name](features, dims)
+    return NORMS[values.one_of(name, "norm", NORMS)](features, dims)
 
 
 def groups(features: int) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .. import values
 from .mlp import Site
 from .parts import activation as make_activation
 from .parts import initialize
@@ -50,8 +51,8 @@ class ResidualMLP(nn.Module):
         shake_shake: Site = Mean,
     ) -> None:
         super().__init__()
-        if min(blocks, width, branches) < 1:
-            raise ValueError(f"blocks={blocks}, width={width} and branches={branches} must be numbers >= 1")
+        for name, value in {"blocks": blocks, "width": width, "branches": branches}.items():
+            values.whole(value, name)
 
         def branch() -> nn.Module:
             inner = [nn.Linear(width, width), make_activation(activation), dropout()]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .. import values
 from .mlp import Site
 from .parts import activation as make_activation
 from .parts import initialize
@@ -63,8 +64,12 @@ class ResNet(nn.Module):
         super().__init__()
         if len(shape) != 3:
             raise ValueError(f"a ResNet needs images of shape (C, H, W), and these samples have shape {tuple(shape)}")
-        if not blocks or min(*blocks, width, branches) < 1:
-            raise ValueError(f"blocks={list(blocks)}, width={width} and branches={branches} must be numbers >= 1")
+        if not values.wholes(blocks, "blocks"):
+            raise ValueError("blocks=[] has no stage; give a number of blocks for each")
+        for name, value in {"width": width, "branches": branches}.items():
+            values.whole(value, name)
+        for name, value in {"pre_activation": pre_activation, "projection": projection}.items():
+            values.flag(value, name)
         if min(shape[1:]) < 2 ** (len(blocks) - 1):
             raise ValueError(f"{len(blocks)} stages halve an image of {shape[1]}x{shape[2]} to nothing; use fewer")
 

@@ -11,6 +11,7 @@ from omegaconf import open_dict, read_write
 
 from ..cli import place
 from ..errors import UserError
+from ..quoting import as_typed
 from ..train import score, settle, summary, task
 from .compose import SweepLoader
 from .helper import Helper
@@ -116,7 +117,7 @@ class PackedLauncher(BasicLauncher):
         with read_write(config), open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
             config.hydra.runtime.output_dir = str(folder.absolute())
-        return Job(number, tuple(config.hydra.overrides.task), folder.absolute(), config)
+        return Job(number, tuple(as_typed(config.hydra.overrides.task)), folder.absolute(), config)
 
     def _train(self, jobs: Sequence[Job]) -> dict[int, JobReturn]:
         told = Told(self, jobs)

@@ -19,7 +19,9 @@ from ..build import build, build_trainer, load_data
 from ..cli import sentence
 from ..data import DataModule
 from ..errors import Diverged
+from ..make import literal
 from ..measure import measure
+from ..operations import of_training
 from ..runs import flat, write_record
 from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, summary
 from .job import CannotPack, Job, Outcome, Reporter
@@ -46,7 +48,7 @@ class SharedData:
         if key not in self.whole:
             whole = copy.deepcopy(cfg)
             with open_dict(whole):  # resolved, as others of its settings may refer to these two
-                whole.data = {**settings, "seed": seed, "train_size": None, "label_noise": 0.0}
+                whole.data = literal({**settings, "seed": seed, "train_size": None, "label_noise": 0.0})
             self.whole[key] = load_data(whole)
         if (key, size, noise) not in self.variants:
             variant = self.whole[key].variant(size, noise, seed)
@@ -71,6 +73,9 @@ class Pack:
         self.jobs, self.size, self.reporter = jobs, size, reporter
         self.data, self.processes = data, processes
         self.records: dict[int, dict[str, Any]] = {}
+        self.operations: dict[
+            int, int | None
+        ] = {}  # of a step on so many samples; runs of a pack differ in numbers only
         self.cfgs: dict[int, DictConfig] = {}  # in which building fills in what it finds in the data
         self.clock = time.monotonic()
 
@@ -90,6 +95,10 @@ class Pack:
             for member in members:
                 self._fail(member.job, error)
             return
+        for member in members:
+            size = _batch(member)
+            if size not in self.operations:
+                self.operations[size] = of_training(member.module, member.data, trainer.strategy.root_device)
         most = min(self.size or len(members), room(kept, trainer.strategy.root_device, self.processes))
         self._train_in_parts(members, most, step)
 
@@ -197,7 +206,8 @@ class Pack:
         try:
             if error is not None:
                 raise error
-            result = _tested(member, best)
+            costs = {"steps": member.trainer.global_step, "step_operations": self.operations[_batch(member)]}
+            result = _tested(member, best) | costs
         except Exception as cause:
             status = "diverged" if isinstance(cause, Diverged) else "failed"
             result, text = {"status": status, "reason": sentence(cause, "train")}, traceback.format_exc()
@@ -227,7 +237,12 @@ def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
         "best_epoch": min(chosen["epoch"], epochs - 1),
         "metrics": nested(chosen["measured"], test),
         "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
+        "threads": torch.get_num_threads(),
     }
+
+
+def _batch(member: Member) -> int:
+    return min(member.data.batch_size, len(member.data.train))
 
 
 def trainer_of(member: Member) -> Any:

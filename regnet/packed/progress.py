@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from ..console import live_line, plain_console
 
 REDRAW, REPORT = 0.1, 30.0  # seconds between two pictures of the live line, and between two lines in a log file
 
@@ -19,13 +18,12 @@ class PackProgress:
     """
 
     def __init__(self, runs: int, epochs: int, say: Callable[[str], None]) -> None:
-        console = Console()
+        console = plain_console()
         self.live = console.is_terminal or console.is_jupyter
         self.runs, self.epochs, self.say = runs, epochs, say
         self.done = self.ended = self.begun = 0
         self.started = self.drawn = time.monotonic()
-        columns = [TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}")]
-        self.bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
+        self.bar = live_line(console)
         self.task = self.bar.add_task("packed", total=epochs, text="")
 
     def __enter__(self) -> "PackProgress":

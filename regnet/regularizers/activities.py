@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import values
 from ..tasks import wide
 from ..weights import modules
 from . import hyperparameters
@@ -105,9 +106,7 @@ class KLSparsity(ActivityPenalty):
     ) -> None:
         super().__init__(strength, layers)
         self.register_buffer("target", hyperparameters.fraction(target, "target"))
-        if squash not in SQUASHINGS:
-            raise ValueError(f"squash={squash!r} is none of {', '.join(SQUASHINGS)}")
-        self.squash = squash
+        self.squash = values.one_of(squash, "squash", SQUASHINGS)
 
     def measure(self, activations: list[Tensor]) -> Tensor:
         return sum(self._divergence(SQUASHINGS[self.squash](h)) for h in activations)

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import values
 from .transforms import BatchTransform, image_size
 
 
@@ -17,9 +18,7 @@ class ShiftFlip(BatchTransform):
 
     def __init__(self, shift: int = 0, flip: bool = False) -> None:
         super().__init__()
-        if not isinstance(shift, int) or isinstance(shift, bool) or shift < 0:
-            raise ValueError(f"shift must be a whole number of pixels >= 0, got {shift!r}")
-        self.shift, self.flip = shift, flip
+        self.shift, self.flip = values.whole(shift, "shift", 0), values.flag(flip, "flip")
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # (B, C, H, W)
         height, width = image_size(x)

@@ -30,9 +30,7 @@ class ConcreteDropout(RandomLayer):
 
     def __init__(self, rate: float = 0.1, strength: float = 1.0, num_samples: int = 1) -> None:
         super().__init__()
-        if hyperparameters.rate(rate) == 0:
-            raise ValueError("rate must be above 0 to be learned, got 0")
-        self.logit = nn.Parameter(torch.logit(hyperparameters.rate(rate)))
+        self.logit = nn.Parameter(torch.logit(hyperparameters.fraction(rate, "rate")))
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.register_buffer("num_samples", hyperparameters.count(num_samples, "num_samples"))
         self.units = 0  # of one sample, K: no state, as each forward pass finds it in the shape

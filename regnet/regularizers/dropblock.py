@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import values
 from .dropout import Dropout, inverted_bernoulli
 
 
@@ -24,9 +25,7 @@ class DropBlock(Dropout):
 
     def __init__(self, rate: float = 0.1, block_size: int = 7) -> None:
         super().__init__(rate)
-        if not isinstance(block_size, int) or isinstance(block_size, bool) or block_size < 1:
-            raise ValueError(f"block_size must be a whole number >= 1, got {block_size!r}")
-        self.block_size = block_size
+        self.block_size = values.whole(block_size, "block_size")
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4:

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .. import values
 from . import hyperparameters
 from .boxes import boxes, random_pixels
 from .transforms import BatchTransform, image_size
@@ -108,8 +109,8 @@ class RandomErasing(Erasing):
 
 def _range(pair: tuple[float, float], name: str, most: float) -> tuple[float, float]:
     try:
-        low, high = pair
-        right = 0 < low <= high <= most and math.isfinite(high)
+        low, high = (values.positive(end, name) for end in pair)
+        right = low <= high <= most
     except (TypeError, ValueError):
         right = False
     if not right:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .. import values
 from ..tasks import wide
 from . import hyperparameters
 from .penalties import Penalty
@@ -42,9 +43,7 @@ class Jacobian(InputPenalty):
 
     def __init__(self, strength: float, projections: int | None = 1) -> None:
         super().__init__(strength)
-        if projections is not None and not (isinstance(projections, int) and projections >= 1):
-            raise ValueError(f"projections must be a whole number >= 1 or null, got {projections!r}")
-        self.projections = projections
+        self.projections = None if projections is None else values.whole(projections, "projections")
 
     def forward(self, network: nn.Module, x: Tensor, logits: Tensor, **_: Any) -> Tensor:  # (B, ...), (B, C)
         squares = sum(_square(logits, x, v) for v in self._directions(logits))

@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from .. import values
 from ..exact import Wide, wide
 from . import hyperparameters
 from .updates import Update
@@ -28,11 +29,9 @@ class Lookahead(Update):
 
     def __init__(self, ratio: float = 0.5, period: int = 5) -> None:
         super().__init__()
-        if not isinstance(period, int) or isinstance(period, bool) or period < 1:
-            raise ValueError(f"period must be a whole number of steps >= 1, got {period!r}")
         self.register_buffer("ratio", hyperparameters.ratio(ratio))
         self.register_buffer("steps", torch.tensor(0))
-        self.period = period
+        self.period = values.whole(period, "period")
         self.slow = Wide()  # of its own, as these are rounded to no half precision, and follow the network's double
 
     def begin(self, network: nn.Module) -> None:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import values
 from ..weights import Select, Weight
 from .penalties import WeightPenalty
 
@@ -31,9 +32,7 @@ class Orthogonal(WeightPenalty):
         scale: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(strength, select, scale)
-        if form not in FORMS:
-            raise ValueError(f"form={form!r} is none of {', '.join(FORMS)}")
-        self.form = form
+        self.form = values.one_of(form, "form", FORMS)
 
     def measure(self, found: list[Weight]) -> Tensor:
         of = _off_identity if self.form == "gram" else _cosines

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from .. import values
 from . import hyperparameters
 from .transforms import BatchTransform, image_size
 
@@ -52,8 +53,8 @@ class RandAugment(Policy):
 
     def __init__(self, num_ops: int = 2, magnitude: int = 9, probability: float = 1.0) -> None:
         bins = 31
-        _whole(num_ops, "num_ops", 0, None)
-        _whole(magnitude, "magnitude", 0, bins - 1)
+        values.whole(num_ops, "num_ops", 0)
+        values.whole(magnitude, "magnitude", 0, bins - 1)
         super().__init__(v2.RandAugment(num_ops, magnitude, num_magnitude_bins=bins), probability)
 
 
@@ -80,8 +81,8 @@ class AugMix(Policy):
     """
 
     def __init__(self, severity: int = 3, width: int = 3, probability: float = 1.0) -> None:
-        _whole(severity, "severity", 1, 10)
-        _whole(width, "width", 1, None)
+        values.whole(severity, "severity", 1, 10)
+        values.whole(width, "width")
         super().__init__(v2.AugMix(severity, width), probability)
 
 
@@ -103,9 +104,3 @@ class AutoAugment(Policy):
                 "of their own, rand_augment and trivial_augment need none"
             )
         super().__init__(v2.AutoAugment(known[policy]), probability)
-
-
-def _whole(value: object, name: str, least: int, most: int | None) -> None:
-    ends = f">= {least}" if most is None else f"from {least} to {most}"
-    if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
-        raise ValueError(f"{name} must be a whole number {ends}, got {value!r}")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import values
 from ..weights import Select, Weight, weights
 from . import hyperparameters
 from .penalties import SquareSum, WeightPenalty, absolute_sum
@@ -81,9 +82,7 @@ class GroupLasso(WeightPenalty):
         scale: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(strength, select, scale)
-        if groups not in GROUPS:
-            raise ValueError(f"groups={groups!r} is none of {', '.join(GROUPS)}")
-        self.groups = groups
+        self.groups = values.one_of(groups, "groups", GROUPS)
 
     def measure(self, found: list[Weight]) -> Tensor:
         return sum(self._norms(w.blocks) for w in found)

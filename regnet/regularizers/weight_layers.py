@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import register_parametrization, type_before_parametrizations
 
+from .. import values
 from ..weights import TRANSPOSED, Select, Weight, weights
 from . import hyperparameters
 from .draws import normal, uniform
@@ -60,13 +61,21 @@ class WeightLayerPenalty(Penalty):
         super().__init__()
         self.kind, self.select = kind, select
 
+    def begin(self, network: nn.Module) -> None:
+        """Raises ValueError where no weight has such a layer."""
+        if not self._layers(network):
+            raise ValueError(f"the network has no {self.kind.__name__} to ask for its penalty")
+
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
-        return sum(
-            layer.penalty(weight.tensor)
+        return sum(layer.penalty(weight.tensor) for weight, layer in self._layers(network))
+
+    def _layers(self, network: nn.Module) -> list[tuple[Weight, WeightLayer]]:
+        return [
+            (weight, layer)
             for weight in weights(network, self.select)
             for layer in weight.layers
             if isinstance(layer, self.kind)
-        )
+        ]
 
 
 class DropConnect(WeightLayer):
@@ -111,13 +120,10 @@ class L0(WeightLayer):
 
     def __init__(self, strength: float, rate: float = 0.5, groups: str = "weight", select: Select = None) -> None:
         super().__init__(select)
-        if groups not in ("weight", "out", "in"):
-            raise ValueError(f"groups={groups!r} is none of weight, out, in")
         self.register_buffer("strength", hyperparameters.strength(strength))
-        self.register_buffer("rate", hyperparameters.rate(rate))
-        if not rate:
-            raise ValueError("rate must be above 0: a gate that is never closed has no gradient")
-        self.groups = groups
+        # a gate that is never closed has no gradient
+        self.register_buffer("rate", hyperparameters.fraction(rate, "rate"))
+        self.groups = values.one_of(groups, "groups", ("weight", "out", "in"))
 
     def fit(self, weight: Weight) -> None:
         shape = list(weight.tensor.shape)
@@ -178,7 +184,8 @@ class VariationalDropout(WeightLayer):
         super().__init__(select)
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.register_buffer("num_samples", hyperparameters.radius(num_samples, "num_samples"))
-        self.log_variance, self.threshold = log_variance, threshold
+        self.log_variance = values.finite(log_variance, "log_variance")
+        self.threshold = values.finite(threshold, "threshold")
         self.at_outputs = False
 
     def fit(self, weight: Weight) -> None:

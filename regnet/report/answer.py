@@ -1,16 +1,12 @@
-"""What a study says, in words: which is best, by how much, what is as good, and what to try next."""
+"""The answer of a study: which is best, by how much, what is as good, and what to try next."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from .compare import ALPHA, Comparison, compare
 from .statistics import seeds_needed
-from .study import METRICS, Arm, Study, cost, short_keys
+from .study import Arm, Study, cost, short_keys
 
-LISTED = 200  # letters of the names of arms in one sentence
 MOST = 200  # seeds; how many more than that a difference needs is of no use to anyone
-CHEAPER = 0.9  # of the best arm's seconds
 
 
 @dataclass(frozen=True)
@@ -49,17 +45,17 @@ class Answer:
     @property
     def simplest(self) -> Arm:
         """The fewest regularizers among the `advisable`; of equal ones the best on validation."""
-        return min(self.advisable, key=_regularizers)
+        return min(self.advisable, key=lambda arm: len(arm.active))
 
     @property
     def cheapest(self) -> Arm:
-        """The fewest seconds a run among the `advisable`."""
-        return min(self.advisable, key=_seconds)
+        """The fewest operations of training among the `advisable`."""
+        return min(self.advisable, key=_operations)
 
     @property
     def advisable(self) -> tuple[Arm, ...]:
         """The best and what is alike, without arms that lost more runs than it."""
-        return (self.best, *(arm for arm in self.alike if _lost(arm) <= _lost(self.best)))
+        return (self.best, *(arm for arm in self.alike if arm.lost <= self.best.lost))
 
 
 def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
@@ -100,49 +96,11 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     )
 
 
-def sentences(found: Answer) -> list[str]:
-    """The answer as short sentences, the most important first."""
-    study, best = found.study, found.best
-    alone = max(len(arm.measured("val", study.metric)) for arm in study.arms) < 2
-    score = METRICS[study.metric] * cost(best, study.metric)
-    lines = [f"Best by validation: {best.label} ({study.metric} {_value(score, study.metric)})."]
-    if _lost(best):
-        lines[0] += f" Only {_runs(best)} completed."
-    if len(study.arms) == 1:
-        lines[0] += " Nothing else was tried."
-    elif found.baseline is best:
-        lines.append("It is the baseline: validation chose nothing that was tried against it.")
-    elif found.gain is not None:
-        lines.append(_gained(found.gain))
-        if found.gain.effect is not None:
-            chance = f"a run of it beats one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
-            lines.append(f"Effect size (Hedges' g of the pairs) {found.gain.effect:+.1f}; {chance}.")
-    if found.passed_over:
-        named = _listed([f"{arm.label} ({_runs(arm)})" for arm in found.passed_over])
-        lines.append(f"Passed over for few or failed runs, though better on validation: {named}.")
-    where = "on test, each technique at its chosen settings" if found.tuned else "on test"
-    if found.better:
-        lines.append(f"Distinguishably better than it {where}: {_listed([arm.label for arm in found.better])}.")
-    if found.alike:
-        lines.append(f"Not distinguishable from it {where}: {_listed([arm.label for arm in found.alike])}.")
-        lines += _choice(found)
-    elif not found.better and len(study.arms) > 1 and found.known:
-        lines.append(f"All others are distinguishable from it {where}.")
-    for edge in found.edges:
-        more = "smaller" if edge.side == "smallest" else "larger"
-        lines.append(f"Try {more} values of {edge.key}: the best, {edge.value}, is the {edge.side} tried.")
-    if alone:
-        lines.append("One seed only: no interval and no test. Add 'seed=range(5)' to tell luck from effect.")
-    elif found.rival is not None:
-        lines.append(_more_seeds(found, found.rival))
-    return lines
-
-
 def edges(study: Study, best: Arm) -> tuple[Edge, ...]:
     """The swept numeric keys of which the best arm has an outermost value, among arms that differ in that key only.
 
-    Zero is no edge downwards: strengths and rates end there. The draws of a search differ in every key, and so have
-    no edges.
+    Zero is no edge downwards: strengths and rates end there. Nor is the outermost value an edge where another one is as
+    good. The draws of a search differ in every key, and so have no edges.
     """
     found = []
     names = short_keys(key for key in best.settings if len({arm.settings.get(key) for arm in study.arms}) > 1)
@@ -152,6 +110,8 @@ def edges(study: Study, best: Arm) -> tuple[Edge, ...]:
         numbers = {number for number in known if number is not None}
         own = _number(best.settings[key])
         if own is None or len(numbers) < 2 or own not in (min(numbers), max(numbers)):
+            continue
+        if any(arm in study.ties and arm.settings[key] != best.settings[key] for arm in others):
             continue
         side = "smallest" if own == min(numbers) else "largest"
         if not (side == "smallest" and own == 0):
@@ -171,61 +131,6 @@ def _better(pair: Comparison) -> bool:
     return pair.distinguishable and pair.interval[0] > 0
 
 
-def _lost(arm: Arm) -> int:
-    return len(arm.runs) - len(arm.completed)
-
-
-def _runs(arm: Arm) -> str:
-    return f"{len(arm.completed)} of {len(arm.runs)} run{'s' * (len(arm.runs) > 1)}"
-
-
-def _gained(gain: Comparison) -> str:
-    if gain.interval is None:
-        return f"It shares no seed and split with {gain.baseline.label}: no gain is known."
-    mean, half = gain.interval
-    word = "gains" if mean >= 0 else "loses"
-    amount = f"On test it {word} {_value(abs(mean), gain.metric, of='difference')}"
-    over = f"{'over' if mean >= 0 else 'against'} {gain.baseline.label}"
-    if half is None:
-        return f"{amount} {over}, on one seed."
-    low, high = (_value(end, gain.metric, signed=True) for end in (mean - half, mean + half))
-    spread = f"95 % interval {low} to {high}, n = {gain.n}"
-    if half <= 1e-9 * abs(mean):  # the interval would be a point, which no few pairs can know
-        spread = f"the same in all {gain.n} pairs"
-    verdict = "" if gain.distinguishable else ": not distinguishable"
-    return f"{amount} {over} ({spread}, corrected p {_p(gain.p)}){verdict}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first, and as many more as a sentence can hold."""
-    lengths = accumulate(len(name) + 2 for name in names)
-    shown = max(1, sum(length <= LISTED for length in lengths))
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if names[shown:] else "")
-
-
-def _choice(found: Answer) -> list[str]:
-    lines = []
-    simplest, cheapest, best = found.simplest, found.cheapest, found.best
-    if _regularizers(simplest) < _regularizers(best):
-        lines.append(f"The simplest of these is {simplest.label}.")
-    if cheapest is not best and _seconds(cheapest) < CHEAPER * _seconds(best):
-        spent = f"{_seconds(cheapest):.3g} s a run instead of {_seconds(best):.3g} s"
-        lines.append(f"The cheapest is {cheapest.label} ({spent}).")
-    return lines
-
-
-def _more_seeds(found: Answer, rival: Comparison) -> str:
-    other = rival.baseline if rival.arm is found.best else rival.arm
-    pair = f"the best from {other.label}"
-    if rival.effect is None:
-        return f"To tell {pair}, add {rival.unit}: {rival.n} say too little of the spread."
-    seems = "if the difference is what it seems"
-    if found.seeds is None:
-        return f"To tell {pair} would take more than {MOST} {rival.unit}, {seems}."
-    more = max(1, found.seeds - rival.n)
-    return f"To tell {pair}, about {more} more {rival.unit} would do, {seems} (power 80 %)."
-
-
 def _seeds_needed(rival: Comparison | None) -> int | None:
     # Bonferroni's α: what Holm asks of the first of the family. The bias of Hedges' g is taken out already.
     if rival is None or not rival.effect:
@@ -233,24 +138,8 @@ def _seeds_needed(rival: Comparison | None) -> int | None:
     return seeds_needed(rival.effect, ALPHA / rival.family, most=MOST)
 
 
-def _value(number: float, metric: str, signed: bool = False, of: str = "score") -> str:
-    plus = "+" if signed else ""
-    if metric != "accuracy":
-        return f"{number:{plus}.4g}"
-    unit = "" if signed else " percentage points" if of == "difference" else " %"
-    return f"{100 * number:{plus}.2f}{unit}"
-
-
-def _p(p: float | None) -> str:
-    return "unknown" if p is None else "< 0.001" if p < 0.001 else f"= {p:.2g}"
-
-
-def _regularizers(arm: Arm) -> int:
-    return len(arm.techniques)
-
-
-def _seconds(arm: Arm) -> float:
-    return float("inf") if arm.seconds is None else arm.seconds
+def _operations(arm: Arm) -> float:
+    return float("inf") if arm.operations is None else arm.operations
 
 
 def _number(text: str | None) -> float | None:

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from ..quoting import as_typed
 from .command import load, show
 
 # In the environment, as it reaches the processes of other launchers and of DDP too.
@@ -71,7 +72,8 @@ class StudyReport(Callback):
             print(f"The study's report could not be made: {error}", file=sys.stderr)
             sys.exit(1)
         quoted = shlex.quote(str(folder))
-        print(f"The study is in {folder}\n  regnet-report {quoted}\n  tensorboard --logdir {quoted}")
+        print(f"The study is in {folder}\n  regnet-report {quoted}")
+        print(f"  regnet-report {quoted} --tensorboard curves && tensorboard --logdir curves")
         if any(run.status == "failed" for run in told.runs):
             sys.exit(1)
 
@@ -83,7 +85,7 @@ def sweep_sizes(config: DictConfig) -> dict[str, int] | None:
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     try:
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        overrides = parser.parse_overrides([*params, *config.hydra.overrides.task])
+        overrides = parser.parse_overrides([*params, *as_typed(config.hydra.overrides.task)])
         # A key given twice counts once, the last: so the sweeper takes it.
         sizes = {
             override.key_or_group: sum(1 for _ in override.sweep_string_iterator())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .compare import Comparison, compare
 from .statistics import mean_interval
-from .study import Arm, Study, independent
+from .study import Arm, Study, independent, span
 
 
 @dataclass(frozen=True)
@@ -19,32 +19,32 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One cell for each arm, in the study's order."""
+    """One cell for each arm, in the study's order, below a header of two lines."""
 
-    name: str
-    unit: str
+    header: str
     cells: tuple[Cell, ...]
 
 
 NOTHING = Cell("–")
 BEST, BASELINE = "★", "○"
-CERTAIN = "± 95 %"
 
 
 def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
     """All that is told of each arm, each column under its key.
 
     Gains are over `baseline`, without one over the best arm; they, the effect size (Hedges' g) and the probability of
-    improvement are empty in the row of that arm itself. ± as in `mean_interval`, over `independent` runs.
+    improvement are empty in the row of that arm itself. Its operations are the unit of the cost. ± as in
+    `mean_interval`, over `independent` runs.
     """
     metric, (factor, decimals) = study.metric, scale(study.metric)
-    unit, points = ("acc %", "acc pp") if metric == "accuracy" else (metric, metric)
+    unit = f"{metric} %" if metric == "accuracy" else metric
     best = study.best()
     reference, over = (baseline, BASELINE) if baseline and baseline is not best else (best, BEST)
     pairs = {pair.arm.label: pair for pair in compare(study, reference)} if reference else {}
 
     def split(name: str) -> Callable[[Arm], Cell]:
-        return lambda arm: _interval([factor * value for value in independent(arm.measured(name, metric))], decimals)
+        widest = factor * span(metric)
+        return lambda arm: _interval([factor * v for v in independent(arm.measured(name, metric))], decimals, widest)
 
     def mean(form: str, times: float, *name: str) -> Callable[[Arm], Cell]:
         return lambda arm: _plain([times * value for value in arm.values(*name)], form)
@@ -52,23 +52,26 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
     def pair(cell: Callable[[Comparison], Cell]) -> Callable[[Arm], Cell]:
         return lambda arm: cell(pairs[arm.label]) if arm.label in pairs else Cell("")
 
-    told: dict[str, tuple[str, str, Callable[[Arm], Cell]]] = {
-        "technique": ("technique", "", lambda arm: Cell(arm.label)),
-        "runs": ("runs", "", lambda arm: Cell(f"{len(arm.completed)}/{len(arm.runs)}", len(arm.completed))),
-        "validation": ("validation", f"{unit} {CERTAIN}", split("val")),
-        "test": ("test", f"{unit} {CERTAIN}", split("test")),
-        "gain": ("gain over", f"{over} {CERTAIN}", pair(lambda pair: _gain(pair, factor, decimals))),
-        "effect": ("effect", "size", pair(lambda pair: _number(pair.effect, "+.1f"))),
-        "better": ("prob.", "better", pair(lambda pair: _number(pair.improvement, ".2f"))),
-        "gap": ("gap", points, mean(".1f" if factor == 100 else ".3f", factor, "gap", metric)),
-        "gap loss": ("gap", "loss", mean(".3f", 1, "gap", "loss")),
-        "sparse": ("sparse", "%", mean(".1f", 100, "sparsity")),
-        "zeros": ("zeros", "%", mean(".1f", 100, "zeros")),
-        "seconds": ("", "s", lambda arm: _number(arm.seconds, ".1f")),
+    told: dict[str, tuple[str, Callable[[Arm], Cell]]] = {
+        "technique": ("\ntechnique", lambda arm: Cell(arm.label)),
+        "runs": ("\nruns", lambda arm: Cell(f"{len(arm.completed)}/{len(arm.runs)}", len(arm.completed))),
+        "validation": (f"validation\n{unit}", split("val")),
+        "test": (f"test\n{unit}", split("test")),
+        "gain": (f"gain on test\nover {over}", pair(lambda pair: _gain(pair, factor, decimals))),
+        "effect": ("effect\nsize", pair(lambda pair: _number(pair.effect, "+.1f"))),
+        "better": ("prob.\nof gain", pair(lambda pair: _number(pair.improvement, ".2f"))),
+        "gap": (f"{metric}\ngap", mean(".1f" if factor == 100 else ".3f", factor, "gap", metric)),
+        "gap loss": ("loss\ngap", mean(".3f", 1, "gap", "loss")),
+        "sparse": ("near\nzero %", mean(".1f", 100, "sparsity")),
+        "zeros": ("exactly\nzero %", mean(".1f", 100, "zeros")),
+        "cost": (f"cost\nvs {over}", lambda arm: _cost(arm, reference)),
+        "seconds": ("time\n(s)", lambda arm: _number(arm.seconds, ".1f")),
     }
+    if all(cost is NOTHING for cost in map(told["cost"][1], study.arms)):  # records of earlier versions
+        del told["cost"]
     if metric == "loss":
         del told["gap"]
-    return {key: Column(name, unit, tuple(map(cell, study.arms))) for key, (name, unit, cell) in told.items()}
+    return {key: Column(header, tuple(map(cell, study.arms))) for key, (header, cell) in told.items()}
 
 
 def marks(study: Study, baseline: Arm | None = None) -> list[str]:
@@ -96,10 +99,10 @@ def signed(mean: float, half_width: float | None, most: int = 4) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def _interval(values: Sequence[float], decimals: int) -> Cell:
+def _interval(values: Sequence[float], decimals: int, widest: float) -> Cell:
     if not values:
         return NOTHING
-    mean, half = mean_interval(values)
+    mean, half = mean_interval(values, span=widest)
     return Cell(number(mean, half, decimals), mean)
 
 
@@ -113,6 +116,13 @@ def _gain(pair: Comparison, factor: float, decimals: int) -> Cell:
     mean, half = pair.interval
     text = signed(factor * mean, None if half is None else factor * half, decimals)
     return Cell(text + "*" * pair.distinguishable, factor * mean)
+
+
+def _cost(arm: Arm, reference: Arm | None) -> Cell:
+    if reference is None or not arm.operations or not reference.operations:
+        return NOTHING
+    share = arm.operations / reference.operations
+    return Cell(f"{share:.2f}x", share)
 
 
 def _number(value: float | None, form: str) -> Cell:

@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, help="where report.html and figures/ go (first FOLDER)")
     parser.add_argument("--no-page", action="store_true", help="print only: write no report.html, no figures")
     parser.add_argument("--latex", metavar="FILE", type=Path, help="also write the tables for a paper (booktabs)")
+    parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="also link the runs under short names there")
     parser.add_argument("--baseline", metavar="NAME", help="the row to compare with; without it, `none`")
     arguments = parser.parse_args(argv)
     try:
@@ -41,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             from .latex import write_latex
 
             write_latex(told, arguments.latex)
+        if arguments.tensorboard:
+            from .tensorboard import link
+
+            link(told.runs, arguments.tensorboard)
         show(told, arguments.svg)
         sys.stdout.flush()
         if not arguments.no_page:
@@ -75,11 +80,10 @@ def show(told: "Content", picture: Path | None = None) -> None:
     Raises:
         UserError: the picture cannot be written.
     """
-    from rich.console import Console
-
+    from ..console import plain_console
     from .table import print_report
 
-    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, record=picture is not None)
+    console = plain_console(width=None if sys.stdout.isatty() else 100, record=picture is not None)
     print_report(told, console)
     if picture is not None:
         try:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..errors import UserError, near
-from .statistics import hedges_g, holm, mean_interval, paired_p, probability_of_improvement
-from .study import METRICS, Arm, Pairing, Study, independent, technique, unit
+from ..spelling import spelled
+from .statistics import LEAST, hedges_g, holm, mean_interval, paired_p, probability_of_improvement
+from .study import METRICS, Arm, Pairing, Study, independent, span, technique, unit
 
 ALPHA = 0.05
 
@@ -18,7 +19,7 @@ class Comparison:
 
     `gains` holds one difference for each independent pair of runs that share seed and split (see
     `study.independent`), of as many `unit`: "seeds" or "splits". `p` is that of the paired t test, corrected (Holm)
-    for the `family` comparisons made together; None where fewer than two pairs are there.
+    for the `family` comparisons made together; None where fewer than three pairs are there.
     """
 
     arm: Arm
@@ -35,8 +36,8 @@ class Comparison:
 
     @cached_property
     def interval(self) -> tuple[float, float | None] | None:
-        """The mean gain and the half width of its 95 % Student t interval, not corrected; None without a pair."""
-        return mean_interval(self.gains) if self.gains else None
+        """The mean gain and the half width of its 95 % interval (`mean_interval`); None without a pair."""
+        return mean_interval(self.gains, span=span(self.metric, 2)) if self.gains else None
 
     @property
     def distinguishable(self) -> bool:
@@ -63,7 +64,7 @@ def compare(study: Study, baseline: Arm) -> list[Comparison]:
     others = [arm for arm in study.arms if arm is not baseline]
     differences = [_differences(arm, baseline, study.metric) for arm in others]
     gains = list(map(independent, differences))
-    known = {index: p for index, pairs in enumerate(gains) if (p := paired_p(pairs)) is not None}
+    known = {index: paired_p(pairs) for index, pairs in enumerate(gains) if len(pairs) >= LEAST}
     corrected = dict(zip(known, holm(list(known.values())), strict=True))
     return [
         Comparison(arm, baseline, study.metric, tuple(gains[index]), unit(found), corrected.get(index), len(known))
@@ -81,7 +82,9 @@ def find_baseline(study: Study, name: str | None = None) -> Arm | None:
     """
     if name is not None:
         wanted = technique(name, None)
-        labelled = [arm for arm in study.arms if arm.label == name]
+        words = (word.partition("=") for word in name.split(" "))
+        label = " ".join(key + equals + spelled(value) for key, equals, value in words)
+        labelled = [arm for arm in study.arms if arm.label == label]
         return next(iter(labelled or [arm for arm in study.arms if arm.technique == wanted]), None)
     plain = [arm for arm in study.arms if not arm.techniques] or list(filter(_switched_off, study.arms))
     return plain[0] if plain and len(plain) < len(study.arms) else None
@@ -90,7 +93,7 @@ def find_baseline(study: Study, name: str | None = None) -> Arm | None:
 def _switched_off(arm: Arm) -> bool:
     own = arm.settings.items()
     swept = [value for key, value in own if re.fullmatch(r"regularizer\..*\.(rate|strength)", key)]
-    return bool(swept) and all(re.fullmatch(r"0+(\.0*)?", value) for value in swept)
+    return bool(swept) and set(swept) == {"0"}
 
 
 def check_baseline(compared: Sequence[Study], name: str) -> None:

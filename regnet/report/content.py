@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..runs import Run
-from .answer import Answer, answer, sentences
+from .answer import Answer, answer
 from .compare import check_baseline, find_baseline
 from .ranking import Ranking, rank
+from .sentences import sentences
 from .study import Arm, Study, studies
 
 

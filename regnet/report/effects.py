@@ -7,7 +7,7 @@ from itertools import combinations
 from math import inf
 
 from .statistics import mean_interval
-from .study import METRICS, Pairing, Study, independent, short_keys
+from .study import METRICS, Pairing, Study, independent, short_keys, span
 from .sweep import number
 
 
@@ -15,8 +15,8 @@ from .sweep import number
 class Effect:
     """How much better the validation metric gets, in its unit: more is better, for losses too.
 
-    `half_width` is that of the 95 % Student t interval over `seeds` independent runs (see `study.independent`);
-    None with one.
+    `half_width` is that of the 95 % interval over `seeds` independent runs (see `study.independent`); None with fewer
+    than three.
     """
 
     name: str
@@ -48,7 +48,7 @@ def main_effects(study: Study) -> list[Effect]:
         return []
     found = {factor: _squares_of(cells, [factor]) for factor in factors}
     return [
-        _effect(factor, _differences(squares, shared, study.metric))
+        _effect(factor, _differences(squares, shared, study.metric), span(study.metric, 2))
         for factor, squares in found.items()
         if 2 * len(squares) >= sum(factor in cell.on for cell in cells) and (shared := _shared(squares))
     ]
@@ -71,7 +71,8 @@ def interactions(study: Study) -> list[Interaction]:
         off = [[(+1, alone), (-1, neither)] for _, (_, alone), _, (_, neither) in squares]
         parts = [_differences(contrasts, shared, study.metric) for contrasts in (off, on, squares)]
         names = (first, first, f"{first} × {second}")
-        found.append(Interaction(first, second, *map(_effect, names, parts)))
+        spans = [span(study.metric, corners) for corners in (2, 2, 4)]
+        found.append(Interaction(first, second, *map(_effect, names, parts, spans)))
     return found
 
 
@@ -146,9 +147,9 @@ def _differences(contrasts: Sequence[Contrast], shared: Iterable[Pairing], metri
     }
 
 
-def _effect(name: str, differences: Mapping[Pairing, float]) -> Effect:
+def _effect(name: str, differences: Mapping[Pairing, float], widest: float) -> Effect:
     values = independent(differences)
-    return Effect(name, *mean_interval(values), len(values))
+    return Effect(name, *mean_interval(values, span=widest), len(values))
 
 
 def _off_first(value: str) -> tuple[bool, float, str]:

@@ -68,7 +68,7 @@ def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
             *rows,
             r"\bottomrule",
             r"\end{tabular}",
-            r"% $\pm$: 95 \% Student t interval over seeds; *: p < 0.05, paired t test, Holm-corrected.",
+            r"% $\pm$: 95 \% confidence interval (Student t) over seeds; *: p < 0.05, paired t test, Holm-corrected.",
             "",
         ]
     )

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,30 @@ from .content import Content, Section
 from .effects import interactions, main_effects
 from .study import Arm, Study, settings
 from .sweep import as_error
-from .table import left_out, legend
+from .table import left_out
 
 HERE = Path(__file__).parent
-INCH = 100  # CSS pixels: 9 points read well, and two figures of a column's width stand side by side
 MISSING = ("", NOTHING.text)
+GLOSSARY = (
+    (
+        "★",
+        "The best mean on validation. Settings whose runs all completed come first. Those with one or two runs, where "
+        "others have twice as many or more, come last. Test takes no part in the choice.",
+    ),
+    ("○", "The baseline. Where no row has this sign, gains are over ★."),
+    (
+        "±",
+        "95 % confidence interval of the mean (Student t) over seeds, or over splits where there are as many. Fewer "
+        "than three runs have none.",
+    ),
+    ("gain", "The mean difference on test between runs of the same seed and split; positive is better."),
+    ("*", "The gain differs from zero: paired t test, p < 0.05 after Holm's correction for all rows of the table."),
+    ("effect size", "Hedges' g of the paired differences."),
+    ("prob. of gain", "How often a run is better than a run of the baseline."),
+    ("gap", "How much worse validation is than training, both measured in evaluation mode."),
+    ("cost", "Arithmetic operations of the whole training, relative to the baseline."),
+    ("time", "Mean seconds of a run by the clock. It depends on what else the machine did."),
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +49,6 @@ class Picture:
     name: str
     caption: str
     png: bytes
-    width: float  # in inches, as in a paper
     study: int | None = None
 
 
@@ -46,7 +65,12 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
         parts += ["<h2>Without a result</h2>", *(f"<p>{escape(line)}</p>" for line in lost)]
     parts += _folded(f"All {len(told.runs)} runs", [_table(*_runs(told.runs))])
     if told.sections:
-        parts += ["<h2>How the numbers are made</h2>", f"<p>{escape(legend(told.studies))}</p>"]
+        parts += [
+            "<h2>How to read the tables</h2>",
+            "<dl>",
+            *(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in GLOSSARY),
+            "</dl>",
+        ]
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -85,9 +109,9 @@ def _section(section: Section, pictures: Sequence[Picture]) -> Iterator[str]:
         yield f"<h2>{escape(section.title)}</h2>"
     yield from _answer(section.sentences)
     if study.common:
-        yield f'<p class="dim">all runs: {escape(" ".join(study.common))}</p>'
+        yield f'<p class="dim">All runs: {_text(" ".join(study.common))}</p>'
     if tuned:
-        yield '<p class="dim">each technique with the settings that validation chose</p>'
+        yield '<p class="dim">Each technique at the settings that validation chose</p>'
         yield _table(*_arms(tuned, baseline))
     arms = _table(*_arms(study, baseline))
     yield from _folded(f"All {len(study.arms)} settings", [arms]) if tuned else [arms]
@@ -98,7 +122,7 @@ def _section(section: Section, pictures: Sequence[Picture]) -> Iterator[str]:
 def _answer(sentences: Sequence[str], kind: str = "answer") -> list[str]:
     if not sentences:
         return []
-    return [f'<section class="{kind}">', *(f"<p>{escape(line)}</p>" for line in sentences), "</section>"]
+    return [f'<section class="{kind}">', *(f"<p>{_text(line)}</p>" for line in sentences), "</section>"]
 
 
 def _folded(summary: str, parts: Sequence[str]) -> list[str]:
@@ -107,7 +131,7 @@ def _folded(summary: str, parts: Sequence[str]) -> list[str]:
 
 def _arms(study: Study, baseline: Arm | None) -> tuple[list[str], list[list[Cell]]]:
     every = columns(study, baseline)
-    headers = [f"{column.name}\n{column.unit}".strip() for column in every.values()]
+    headers = [column.header.strip() for column in every.values()]
     rows = [list(row) for row in zip(*(column.cells for column in every.values()), strict=True)]
     for row, mark in zip(rows, marks(study, baseline), strict=True):
         row[0] = Cell(f"{mark} {row[0].text}".strip())
@@ -127,12 +151,12 @@ def _effects(study: Study) -> list[str]:
     for pair in pairs:
         parts = (pair.difference, pair.off, pair.on)
         rows.append([Cell(pair.difference.name), *(cell(part.mean, part.half_width) for part in parts)])
-    unit = "points of validation accuracy" if study.metric == "accuracy" else f"validation {study.metric} saved"
+    unit = "percentage points of validation accuracy" if study.metric == "accuracy" else f"validation {study.metric}"
     note = (
-        f"Effects in {unit}, more is better, with 95 % intervals over seeds. An interaction (×): what the first gains "
-        "where the second is on, less what it gains where that is off: below 0, they help less together."
+        f"Gains in {unit}, positive is better, with 95 % intervals over seeds. An interaction (×) is the gain of the "
+        "first factor with the second on, minus its gain with the second off; negative: they help less together."
     )
-    headers = ["factor", "effect", "second off", "second on"]
+    headers = ["factor", "gain", "second off", "second on"]
     return ["<h3>Effects and interactions</h3>", _table(headers, rows), f'<p class="dim">{escape(note)}</p>']
 
 
@@ -179,7 +203,12 @@ def _marked(row: Sequence[Cell]) -> str:
 
 def _cell(cell: Cell, kind: str) -> str:
     value = "" if cell.value is None else f' data-value="{cell.value:.10g}"'
-    return f'<td class="{kind}"{value}>{escape(cell.text)}</td>'
+    return f'<td class="{kind}"{value}>{_text(cell.text)}</td>'
+
+
+def _text(text: str) -> str:
+    """Escaped, and without a line break inside a number such as 1e-5."""
+    return re.sub(r"\S{0,30}\d-\d\S{0,30}|\S{0,30}e-\d\S{0,30}", r'<span class="whole">\g<0></span>', escape(text))
 
 
 def _figures(pictures: Sequence[Picture]) -> list[str]:
@@ -190,6 +219,6 @@ def _figure(picture: Picture) -> str:
     name, caption = escape(picture.name), escape(picture.caption)
     source = f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
     return (
-        f'<figure id="{name}" style="max-width: {picture.width * INCH:.0f}px">'
-        f'<img src="{source}" alt="{name}: {caption}"><figcaption>{caption}</figcaption></figure>'
+        f'<figure id="{name}"><img src="{source}" alt="{name}: {caption}">'
+        f"<figcaption>{_text(picture.caption)}</figcaption></figure>"
     )

@@ -50,8 +50,7 @@ def _drawn(told: Content, folder: Path) -> list[Picture]:
                 files = saved(drawn.figure)
                 for kind, content in files.items():
                     write(folder / f"{drawn.name}.{kind}", content)
-                width = drawn.figure.get_figwidth()
-                pictures.append(Picture(drawn.name, drawn.caption, files["png"], width, drawn.study))
+                pictures.append(Picture(drawn.name, drawn.caption, files["png"], drawn.study))
     finally:
         gc.enable()
     return pictures

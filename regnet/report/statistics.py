@@ -21,16 +21,19 @@ from math import exp, inf, isclose, lgamma, sqrt
 
 from scipy.special import chdtrc, nctdtr, stdtr, stdtrit  # scipy.stats has the same and takes a second to import
 
+LEAST = 3  # values that an interval or a test is made of: with two, Student's factor is 12.7, and s is one difference
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float | None]:
+
+def mean_interval(values: Sequence[float], level: float = 0.95, span: float = inf) -> tuple[float, float | None]:
     """The mean and the half width of its Student t interval, t(n−1, (1+level)/2) · s / √n.
 
-    s is the sample's standard deviation (n − 1). Both have the unit of `values`. One value has no
-    interval: the half width is None.
+    s is the sample's standard deviation (n − 1). Both have the unit of `values`. The half width is None where an
+    interval would say nothing: with fewer than three values, and where it would be wider than `span`.
 
     Args:
         values: at least one.
         level: how often such an interval holds the true mean.
+        span: between the least and the greatest value that is possible.
 
     Raises:
         ValueError: there are no values.
@@ -38,10 +41,10 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     Source: Student (1908), "The probable error of a mean", Biometrika 6.
     """
     mean, n = statistics.fmean(values), len(values)
-    if n == 1:
+    if n < LEAST:
         return mean, None
-    quantile = float(stdtrit(n - 1, (1 + level) / 2))
-    return mean, quantile * statistics.stdev(values) / n**0.5
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * statistics.stdev(values) / n**0.5
+    return mean, half if 2 * half <= span else None
 
 
 def paired_p(differences: Sequence[float]) -> float | None:

@@ -1,15 +1,19 @@
 """From runs to studies: arms that differ by more than seed and split, compared on the same data."""
 
 import json
+import re
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf, isclose
 from typing import Any
 
 from ..metrics import BETTER, SIGNS
 from ..runs import Run
+from ..spelling import spelled
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
+SPANS = {"accuracy": 1.0}  # between the least and the greatest value that a metric can have
 APART = {"seed", "study", "warm_start", "data.split_seed"}  # the keys in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
 FILLED_IN = {
@@ -37,6 +41,11 @@ class Arm:
     def completed(self) -> list[Run]:
         return [run for run in self.runs if run.status == "completed"]
 
+    @property
+    def lost(self) -> int:
+        """How many of its runs did not complete."""
+        return len(self.runs) - len(self.completed)
+
     def values(self, split: str, name: str | None = None) -> list[float]:
         """One number for each completed run that has it: `values("val", "loss")`, `values("sparsity")`."""
         return list(self.measured(split, name).values())
@@ -63,10 +72,23 @@ class Arm:
         return frozenset(() if self.technique in ("none", "(default)") else self.technique.split(" + "))
 
     @property
+    def active(self) -> frozenset[str]:
+        """Those of them of which no rate or strength was swept to 0."""
+        pattern = r"regularizer\.(\w+)\.(.+\.)?(rate|strength)"
+        off = {
+            match[1] for key, value in self.settings.items() if value == "0" and (match := re.fullmatch(pattern, key))
+        }
+        return self.techniques - off
+
+    @property
     def seconds(self) -> float | None:
-        """Mean wall-clock time of a completed run."""
-        known = [run.seconds for run in self.completed if run.seconds is not None]
-        return statistics.fmean(known) if known else None
+        """Mean wall-clock time of a completed run, which is also that of whatever else the machine did."""
+        return _mean(run.seconds for run in self.completed)
+
+    @property
+    def operations(self) -> float | None:
+        """Mean number of arithmetic operations that a completed run was trained with."""
+        return _mean(run.operations for run in self.completed)
 
 
 @dataclass(frozen=True)
@@ -88,6 +110,24 @@ class Study:
         The test split plays no part: it would then no longer be a test.
         """
         return next((arm for arm in self.arms if arm.values("val", self.metric)), None)
+
+    @property
+    def ties(self) -> tuple[Arm, ...]:
+        """All arms with the best mean validation metric, to rounding, and as many results: `best` and its equals."""
+        best = self.best()
+        if best is None:
+            return ()
+        most, least = self._most, cost(best, self.metric)
+        return tuple(
+            arm
+            for arm in self.arms
+            if _footing(arm, self.metric, most) == _footing(best, self.metric, most)
+            and isclose(cost(arm, self.metric), least, rel_tol=1e-9, abs_tol=1e-12)
+        )
+
+    @property
+    def _most(self) -> int:
+        return max(len(arm.values("val", self.metric)) for arm in self.arms)
 
     def tuned(self, *kept: Arm) -> "Study":
         """Of each technique the arm that validation chooses, as `best` does among all; and those in `kept`.
@@ -179,13 +219,19 @@ def cost(arm: Arm, metric: str) -> float:
     return METRICS[metric] * statistics.fmean(values) if values else float("inf")
 
 
-def settings(run: Run) -> dict[str, str]:
-    """What makes the arm of a run: its overrides, `++optimizer.lr=1` as {"optimizer.lr": "1"}.
+def span(metric: str, terms: int = 1) -> float:
+    """Between the least and the greatest value of a sum of so many values of the metric, each added or subtracted."""
+    return terms * SPANS.get(metric, inf)
 
-    Without those in `APART`, and without those of regularizers that it did not choose: they had no effect.
+
+def settings(run: Run) -> dict[str, str]:
+    """What makes the arm of a run: its overrides, `++optimizer.lr=1.0` as {"optimizer.lr": "1"}.
+
+    A number is itself however it was written: `1e-3`, `0.001` and `1.0e-3` make one arm. Without the keys in `APART`,
+    and without those of regularizers that it did not choose: they had no effect.
     """
     pairs = (override.lstrip("+").partition("=") for override in run.overrides)
-    found = {key: value for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
+    found = {key: spelled(value) for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
     if "regularizer" in found:  # `[l2]` and `l2` are one, and so are lists with and without blanks
         names = _listed(found["regularizer"])
         found["regularizer"] = f"[{','.join(names)}]" if names[1:] else "".join(names) or "none"
@@ -217,12 +263,20 @@ def _study(groups: dict[frozenset, list[Run]]) -> Study:
 
 def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:
     def key(arm: Arm) -> tuple[bool, bool, float, float]:
-        scores = arm.values("val", metric)
-        few = len(scores) < ENOUGH and 2 * len(scores) <= most
-        partial = len(scores) < len(arm.runs)
-        return few, partial, cost(arm, metric), cost(arm, "loss")
+        return *_footing(arm, metric, most), cost(arm, metric), cost(arm, "loss")
 
     return key
+
+
+def _footing(arm: Arm, metric: str, most: int) -> tuple[bool, bool]:
+    """Whether it has few results, `most` being the most of an arm, and whether it lost some."""
+    count = len(arm.values("val", metric))
+    return count < ENOUGH and 2 * count <= most, count < len(arm.runs)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _one_per_pairing(group: list[Run]) -> tuple[Run, ...]:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import shorten
 
 from rich import box
@@ -13,9 +13,11 @@ from rich.text import Text
 from ..runs import Run
 from .columns import BEST, columns, marks
 from .content import Content
-from .study import Arm, Study
+from .statistics import LEAST
+from .study import Arm, Study, independent
 
-SHOWN = ("runs", "validation", "test", "gain", "gap", "gap loss", "sparse", "seconds")  # what 80 columns can hold
+SHOWN = ("runs", "validation", "test", "gain", "gap", "gap loss", "sparse", "cost", "seconds")
+FIRST_TO_GO = ("seconds", "sparse", "gap loss", "runs", "cost", "gap")  # where the terminal is narrow
 MOST = 100  # rows, and the baseline: a search may have hundreds, and the answer above them must stay in reach
 NAMED = 10  # runs named one by one: a broken sweep of hundreds must not bury its table
 
@@ -33,9 +35,10 @@ def print_report(told: Content, console: Console) -> None:
         if section.answer:
             console.print(Text("\n".join(section.sentences), style="bold"), blank, sep="\n")
         if section.tuned:
-            console.print(Text("each technique with the settings that validation chose", style="dim"))
-            console.print(table(section.tuned, section.baseline), blank, Text("all settings", style="dim"), sep="\n")
-        console.print(table(section.study, section.baseline), "")
+            console.print(Text("Each technique at the settings that validation chose", style="dim"))
+            console.print(table(section.tuned, section.baseline, console.width), blank, sep="\n")
+            console.print(Text("All settings", style="dim"))
+        console.print(table(section.study, section.baseline, console.width), "")
     if told.ranking:
         console.print(Text(told.ranking.sentence()), blank, sep="\n")
     if told.sections:
@@ -44,43 +47,60 @@ def print_report(told: Content, console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def table(study: Study, baseline: Arm | None = None) -> Table:
-    """One row for each arm; ★ marks the one that validation chooses. Gains are over `baseline`, else over it."""
+def table(study: Study, baseline: Arm | None = None, width: int = 100) -> Table:
+    """One row for each arm; ★ marks the one that validation chooses. Gains are over `baseline`, else over it.
+
+    Args:
+        width: of the terminal, in letters. The names of the techniques come first; columns for which they leave no room
+            are named below the table.
+    """
     # Text and not str throughout: rich takes the brackets of `regularizer=[dropout,l2]` for its markup.
-    title = Text("all runs: " + " ".join(study.common), style="dim") if study.common else None
+    title = Text("All runs: " + " ".join(study.common), style="dim") if study.common else None
     every = columns(study, baseline)
-    shown = {key: every[key] for key in SHOWN if key in every}
+    texts = {key: _aligned([cell.text for cell in every[key].cells]) for key in SHOWN if key in every}
+    widths = {key: max(map(len, [*every[key].header.split("\n"), *cells])) + 1 for key, cells in texts.items()}
+    shown = fitting(widths, width - 2, [len(arm.label) for arm in study.arms])
     grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, padding=0)
     grid.add_column("\n ")
-    grid.add_column("\ntechnique", overflow="fold")
-    for column in shown.values():
-        header = f"{column.name}\n{column.unit}" if column.unit else f"\n{column.name}"
-        grid.add_column(header, justify="right", no_wrap=True)
+    grid.add_column(every["technique"].header, overflow="fold")
+    for key in shown:
+        grid.add_column(every[key].header, justify="right", no_wrap=True)
     for index, (arm, mark) in enumerate(zip(study.arms, marks(study, baseline), strict=True)):
         if index >= MOST and not mark:
             continue
         name = Text(arm.label)
         if not arm.completed:
             name.append("\n" + _why(arm), style="dim")
-        cells = (Text(_aligned(key, column.cells[index].text)) for key, column in shown.items())
-        grid.add_row(mark, name, *cells, style="bold" if mark == BEST else "")
-    if len(study.arms) > MOST:
-        grid.caption = Text(f"the best {MOST} of {len(study.arms)}; all are on the page and in --csv", style="dim")
-        grid.caption_justify = "left"
+        grid.add_row(mark, name, *(Text(texts[key][index]) for key in shown), style="bold" if mark == BEST else "")
+    notes = [f"the best {MOST} of {len(study.arms)}; all are on the page and in --csv"] * (len(study.arms) > MOST)
+    if missing := [" ".join(every[key].header.split()) for key in texts if key not in shown]:
+        notes.append(f"not shown at this width: {', '.join(missing)}")
+    if notes:
+        grid.caption, grid.caption_justify = Text("; ".join(notes), style="dim"), "left"
     return grid
 
 
+def fitting(widths: Mapping[str, int], room: int, labels: Sequence[int]) -> list[str]:
+    """The columns that stand beside the labels, or beside half the room where labels are longer than that."""
+    shown = list(widths)
+    left = room - min(max(labels), room // 2)
+    for key in FIRST_TO_GO:
+        if key in shown and sum(widths[name] for name in shown) > left:
+            shown.remove(key)
+    return shown
+
+
 def legend(compared: Sequence[Study]) -> str:
-    """What the numbers mean, in sentences."""
+    """What the signs in the tables mean, in few words."""
     metrics = " or ".join(dict.fromkeys(study.metric for study in compared))
-    return (
-        f"★ best mean validation {metrics}, first among rows whose runs all completed, with three runs or more than "
-        "half as many as any other; test takes no part in the choice. ± is the 95 % Student t interval over seeds "
-        "(over splits where there are as many); a single one has none. gain: on test over the baseline ○, or over ★ "
-        "where there is no other, by pairs of the same seed and split; + is better; * differs: paired t test, p < 0.05 "
-        "corrected for the rows (Holm). gap: by how much validation is worse than train. runs: completed / all. s: "
-        "mean seconds a run."
-    )
+    signs = [f"★ best on validation ({metrics})", "○ baseline"]
+    arms = [(study, arm) for study in compared for arm in study.arms]
+    if any(len(independent(arm.measured("val", study.metric))) >= LEAST for study, arm in arms):
+        signs += ["± 95 % confidence interval over seeds", "* gain differs from 0 (paired t test, Holm, p < 0.05)"]
+    signs.append("gap: how much worse validation is than training")
+    if any(arm.operations for _, arm in arms):
+        signs.append("cost: operations of training")
+    return "; ".join(signs) + "."
 
 
 def left_out(runs: Sequence[Run], compared: Sequence[Study]) -> list[str]:
@@ -104,11 +124,12 @@ def left_out(runs: Sequence[Run], compared: Sequence[Study]) -> list[str]:
     return lines
 
 
-def _aligned(key: str, text: str) -> str:
+def _aligned(texts: Sequence[str]) -> list[str]:
     """So that digits stand below each other, whatever has an interval or a star."""
-    if key in ("validation", "test"):
-        return f"{text:>13}"
-    return f"{text} " if key == "gain" and not text.endswith("*") else text
+    starred = any(text.endswith("*") for text in texts)
+    padded = [text + " " * (starred and not text.endswith("*")) for text in texts]
+    tail = max((len(text) - text.index(" ±") for text in padded if " ±" in text), default=0)
+    return [text if not tail or " ±" in text or not text.strip() else text.rstrip() + " " * tail for text in padded]
 
 
 def _why(arm: Arm) -> str:

@@ -107,9 +107,11 @@ def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
     assert done.returncode == 0, done.stderr
     assert "dropout + l2" in done.stdout
     assert "2/2" in done.stdout
-    assert "Best by validation: none (accuracy 90.00 %)." in done.stdout.splitlines()[-5]
+    best = "Best by validation: all 2 settings have the same accuracy, 90.00 % (none, dropout + l2)."
+    assert best in done.stdout.splitlines()[-5]
     assert done.stdout.endswith(
-        "The page: study/report.html\nThe study is in study\n  regnet-report study\n  tensorboard --logdir study\n"
+        "The page: study/report.html\nThe study is in study\n  regnet-report study\n"
+        "  regnet-report study --tensorboard curves && tensorboard --logdir curves\n"
     )
     assert (program.folder / "study" / "report.html").exists()
 
@@ -202,4 +204,5 @@ def test_the_suggested_commands_can_be_pasted(study, capsys):
     StudyReport().on_multirun_end(study)
     *_, report, tensorboard = capsys.readouterr().out.splitlines()
     assert shlex.split(report) == ["regnet-report", study.folder]
-    assert shlex.split(tensorboard) == ["tensorboard", "--logdir", study.folder]
+    links = ["--tensorboard", "curves", "&&", "tensorboard", "--logdir", "curves"]
+    assert shlex.split(tensorboard) == ["regnet-report", study.folder, *links]

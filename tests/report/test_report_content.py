@@ -28,7 +28,7 @@ def test_studies_are_named_by_what_parts_them(tmp_path):
             add_run(tmp_path, [f"regularizer={name}", "lr=1", f"data.train_size={size}"], classification(0.9))
     report = told(tmp_path)
     assert [section.title for section in report.sections] == ["data.train_size=100", "data.train_size=200"]
-    assert report.headlines[1].startswith("data.train_size=200: Best by validation: ")
+    assert report.headlines[1].startswith("data.train_size=200: Best by validation: all 2 settings have the same ")
 
 
 def test_a_study_that_nothing_sets_apart_has_a_number(tmp_path):

@@ -18,7 +18,7 @@ from regnet.report.statistics import (
 from tests.report.coverage import coverage
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.0], [0.91, 0.93, 0.9], [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0]])
+@pytest.mark.parametrize("values", [[1.0, 2.0, 2.5], [0.91, 0.93, 0.9], [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0]])
 @pytest.mark.parametrize("level", [0.95, 0.68])
 def test_the_interval_is_student_t(values, level):
     mean, half_width = mean_interval(values, level)
@@ -27,8 +27,16 @@ def test_the_interval_is_student_t(values, level):
     assert (mean - half_width, mean + half_width) == pytest.approx((low, high), rel=1e-12)
 
 
-def test_one_value_has_no_interval():
+def test_one_or_two_values_have_no_interval():
     assert mean_interval([0.5]) == (0.5, None)
+    assert mean_interval([0.25, 0.75]) == (0.5, None)
+
+
+def test_an_interval_wider_than_all_that_is_possible_is_none():
+    values = [0.2, 0.9, 0.7]  # s = 0.361 and t(2) = 4.303: 0.6 ± 0.896
+    assert mean_interval(values)[1] == pytest.approx(4.302653 * 0.360555 / 3**0.5, rel=1e-5)
+    assert mean_interval(values, span=1.0) == (pytest.approx(0.6), None)
+    assert mean_interval(values, span=1.8)[1] == mean_interval(values)[1]
 
 
 def test_equal_values_have_an_interval_of_zero():

@@ -93,7 +93,7 @@ def test_overrides_that_differ_are_named_and_the_common_ones_are_not(tmp_path):
             classification(0.9),
         )
     add_run(tmp_path, ["model=mlp", "regularizer=none", "+seed=0"], classification(0.9))
-    assert labels(tmp_path) == {"l2 strength=0.1": 1, "l2 strength=0.001": 1, "none": 1}
+    assert labels(tmp_path) == {"l2 strength=0.1": 1, "l2 strength=1e-3": 1, "none": 1}
     assert studies(find_runs(tmp_path))[0].common == ("model=mlp",)
 
 

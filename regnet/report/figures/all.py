@@ -11,6 +11,7 @@ from .. import effects, history, points, sweep
 from ..compare import find_baseline
 from ..importance import SEEDS, importance
 from ..selection import SHOWN, first, namer, part
+from ..statistics import LEAST
 from ..study import METRICS, Arm, Study, independent
 from . import curves, factors, heatmaps, runs, sweeps
 
@@ -60,9 +61,10 @@ def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:
 def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[Captioned]:
     for key, metric, lines in sweep.along_data(compared):
         shown, own = _lines(lines, nones)
-        caption = f"Test {sweep.error(metric)} by data.{key}, lower is better: "
-        caption += "means over seeds with 95 % intervals" if _repeated(shown) else "one run each, so no intervals"
-        caption += "; lines are moved sideways, so that none hides another." if len(shown) > 1 else "."
+        caption = f"Test {sweep.error(metric)} by data.{key}; lower is better. "
+        repeated = "Means over seeds with 95 % intervals." if _repeated(shown, LEAST) else "Means over seeds."
+        caption += repeated if _repeated(shown) else "Each point is one run."
+        caption += " The lines are shifted sideways so that they do not hide each other." if len(shown) > 1 else ""
         yield (
             f"data {key}",
             sweeps.by_data(shown, key, metric),
@@ -86,8 +88,8 @@ def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
             continue
         shown, own = _lines(lines, [none])
         values = independent(none.measured("val", study.metric)) if none and own is None else []
-        caption = f"Validation {study.metric} along {key}"
-        caption += ": small points are runs, lines their means." if _repeated(shown) else "; one run a point."
+        caption = f"Validation {study.metric} by {key}. "
+        caption += "Small points are runs, lines their means." if _repeated(shown) else "Each point is one run."
         if values:
             caption += f" The dashed line is the baseline, {none.label}."
         drawn = sweeps.along(shown, key, study.metric, (none.label, values) if values else None)
@@ -96,9 +98,11 @@ def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
 
 def _slices(study: Study) -> Iterator[Captioned]:
     if found := sweep.scattered(study):
-        caption = f"Validation {study.metric} by each key that was searched, a point an arm, mean over seeds."
+        caption = (
+            f"Validation {study.metric} by each key that was searched. Each point is one setting (mean over seeds)."
+        )
         if len(found) > SHOWN:
-            caption += f" Shown are the {SHOWN} of {len(found)} keys that most arms have."
+            caption += f" Shown are the {SHOWN} of {len(found)} keys that most settings have."
         yield "slices", sweeps.slices(dict(list(found.items())[:SHOWN]), study.metric), caption
 
 
@@ -107,11 +111,13 @@ def _grids(study: Study) -> Iterator[Captioned]:
     grids = list(sweep.grids(study))
     for x, y, grid in grids[:GRIDS]:
         best = len(grid.best(METRICS[study.metric]))
-        caption = f"Validation {study.metric} by {x} and {y}, means over seeds, for {grid.label}; "
-        caption += "the frame marks the best cell" if best == 1 else f"the frames mark the {best} cells that are best"
-        caption += "; a dash has no result." if any(None in row for row in grid.cells) else "."
+        caption = f"Validation {study.metric} by {x} and {y} (mean over seeds) for {grid.label}. "
+        caption += (
+            "The frame marks the best cell." if best == 1 else f"Frames mark the {best} cells that share the best."
+        )
+        caption += " A dash means that there is no result." if any(None in row for row in grid.cells) else ""
         if len(grids) > GRIDS:
-            caption += f" One of {GRIDS} that are shown of {len(grids)} pairs of keys."
+            caption += f" Shown are {GRIDS} of {len(grids)} pairs of keys."
         yield f"heatmap {names[x]} {names[y]}", heatmaps.heatmap(grid, x, y, study.metric), caption
 
 
@@ -119,14 +125,14 @@ def _factors(study: Study) -> Iterator[Captioned]:
     if main := effects.main_effects(study):
         pairs = effects.interactions(study)
         strongest = factors.strongest(pairs)
-        caption = "What each factor gains, on average over all else (circles): right of zero is better"
+        caption = "Gain of each factor, averaged over all other settings (circles); right of zero is better."
         alone = all(effect.half_width is None for effect in main)
-        caption += "." if alone else ", with 95 % intervals over seeds."
+        caption += "" if alone else " Bars are 95 % intervals over seeds."
         if pairs:
             differ = "differ, the factors may" if alone else "differ by more than their intervals, the factors"
             caption += (
-                " Below the line what the first gains without (triangles) and with the second (squares): where those "
-                f"two {differ} interact."
+                " Below the line: the gain of the first factor without the second (triangles) and with it (squares). "
+                f"Where the two {differ} interact."
             )
         if len(strongest) < len(pairs):
             caption += f" Shown are the {len(strongest)} strongest of {len(pairs)} interactions."
@@ -134,12 +140,11 @@ def _factors(study: Study) -> Iterator[Captioned]:
     if shares := importance(study):
         seeds = SEEDS in shares
         keys = len(shares) - seeds
-        rest = "" if seeds else " and chance: no settings were run twice"
+        rest = "" if seeds else " and chance, as each setting was run once"
         caption = (
-            "How much of the variance of the validation metric each key explains by itself (η²); the black mark is "
-            f"what one without effect would by chance{'; seeds: what no key explains' if seeds else ''}. The rest up "
-            f"to 100 % are interactions{rest}. Shares overlap where not every combination was run; the numbers that a "
-            "search draws are grouped in quarters."
+            f"Share of the variance of validation {study.metric} that each key explains (η²). The black mark is what a "
+            f"key without any effect would explain by chance.{' seeds: variance between seeds.' if seeds else ''} The "
+            f"rest up to 100 % is due to interactions{rest}. Shares overlap where not every combination was run."
         )
         if keys > factors.NAMED:
             caption += f" Shown are the first {factors.NAMED} of {keys} keys."
@@ -153,17 +158,15 @@ def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterat
     names = list(dict.fromkeys(map(name, arms)))
     kept = name(none) if none in arms else None
     histories = {label: history.mean(best[label]) for label in first(names, kept)}
-    some = "" if len(names) == len(arms) else " Each technique is at the settings that validation chooses."
-    some += part(names, kept, "arms" if len(names) == len(arms) else "techniques")
+    some = "" if len(names) == len(arms) else " Each technique is at the settings that validation chose."
+    some += part(names, kept, "settings" if len(names) == len(arms) else "techniques")
     for metric in metrics:
         if shown := {label: found for label, h in histories.items() if (found := history.learning(h, metric))}:
-            caption = f"Training and validation {metric} by epoch, mean over seeds; the shaded gap is overfitting."
+            caption = f"Training and validation {metric} by epoch (mean over seeds). The shaded gap shows overfitting."
             rest = " Those without metrics.csv are left out." if len(shown) < len(histories) else ""
             yield f"curves {metric}", curves.learning(shown, metric), caption + some + rest
     if shown := {label: found for label, h in histories.items() if (found := history.ledger(h))}:
-        caption = (
-            "What the optimizer minimizes, by epoch: the data loss and on top of it each penalty, mean over seeds."
-        )
+        caption = "The training objective by epoch (mean over seeds): the data loss, and each penalty on top of it."
         rest = " Those without a penalty are left out." if len(shown) < len(histories) else ""
         yield "ledger", curves.losses(shown), caption + some + rest
 
@@ -174,17 +177,17 @@ def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
     if sum(map(len, gap.values())) >= FEW:
         unit = "accuracy, percentage points" if study.metric == "accuracy" else study.metric
         shown, others, some = _coloured(study, none, gap)
-        caption = "Test error against generalization gap, a point a run: low and left is good."
+        caption = "Test error against the generalization gap. Each point is one run; low and left is better."
         yield (
             "gap",
-            runs.gap_and_error(shown, others, f"gap: validation worse than train, {unit}", test),
+            runs.gap_and_error(shown, others, f"generalization gap, {unit}", test),
             caption + some,
         )
     rates = [rate for found in sparsity.values() for rate, _ in found]
     if len(rates) >= FEW and max(rates) - min(rates) >= SPARSER:
         what = "weights that are zero, %" if zeros == "zeros" else "weights near zero (< 0.1 % of the largest), %"
         shown, others, some = _coloured(study, none, sparsity)
-        caption = "Test error against sparsity, a point a run: no run is below and right of the dashed Pareto front."
+        caption = "Test error against sparsity. Each point is one run; the dashed line is the Pareto front."
         yield "sparsity", runs.sparsity_and_error(shown, others, what, test), caption + some
 
 
@@ -205,8 +208,8 @@ def _lines(found: Sequence[sweep.Line], nones: Sequence[Arm | None]) -> tuple[li
     return [by_label[label] for label in first(list(by_label), own)], own
 
 
-def _repeated(lines: Iterable[sweep.Line]) -> bool:
-    return any(len(values) > 1 for line in lines for values in line.along.values())
+def _repeated(lines: Iterable[sweep.Line], least: int = 2) -> bool:
+    return any(len(values) >= least for line in lines for values in line.along.values())
 
 
 def _files(names: Iterable[str]) -> list[str]:

@@ -51,7 +51,7 @@ def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
 def _ticks(axes: Axes, side: str, positions: Sequence[float]) -> None:
     every = -(-len(positions) // 24)  # more would overlap
     places = range(0, len(positions), every)
-    names = [style.short(positions[place]) for place in places]
+    names = [style.tick(positions[place]) for place in places]
     axes.set(**{f"{side}ticks": places, f"{side}ticklabels": names})
     if side == "x" and len(positions) > 5:
         axes.tick_params(axis="x", labelrotation=45)

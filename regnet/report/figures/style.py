@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import NullLocator
 
+from ...spelling import short
+
 # Okabe and Ito (2008), "Color Universal Design": told apart with every kind of colour vision. Its yellow is too pale.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -58,12 +60,12 @@ def unit(metric: str) -> tuple[float, str]:
 
 
 def panels(labels: Sequence[str], share_x: bool, share_y: bool) -> tuple[Figure, list[Axes]]:
-    """One for each label, at most three in a row."""
-    columns = 2 if len(labels) == 4 else min(len(labels), 3)
+    """One for each label, at most two in a row: all figures are as wide as a column of the page."""
+    columns = min(len(labels), 2)
     rows = -(-len(labels) // columns)
     titles = [wrapped(label) for label in labels]
     lines = max(title.count("\n") for title in titles)
-    figure = new(max(5.2, 2.4 * columns), 0.4 + (1.9 + 0.15 * lines) * rows)
+    figure = new(5.2, 0.4 + (1.9 + 0.15 * lines) * rows)
     axes = list(figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).flat)
     for unused in axes[len(labels) :]:
         unused.remove()
@@ -114,15 +116,15 @@ def positions_axis(axes: Axes, positions: Sequence[float], decades: bool) -> Non
     positions = sorted(set(positions))
     places = axes.xaxis.get_transform().transform(positions)
     if min(right - left for left, right in pairwise(places)) * TICKS >= places[-1] - places[0]:
-        axes.set_xticks(positions, [short(value) for value in positions], minor=False)
+        axes.set_xticks(positions, [tick(value) for value in positions], minor=False)
         axes.set_xticks([], minor=True)
         if len(positions) > 7:
             axes.tick_params(axis="x", labelrotation=45)
 
 
-def short(value: float) -> str:
-    """0.123456 as 0.123, but 10000 as it is."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:g}"
+def tick(value: float) -> str:
+    """0.123456 as 0.123, but 12345 as it is."""
+    return short(value, 3 if abs(value) < 1000 else 6)
 
 
 def logarithmic(axes: Axes, positions: Sequence[float]) -> None:
@@ -136,7 +138,7 @@ def logarithmic(axes: Axes, positions: Sequence[float]) -> None:
 
 def numbers(axis: Axis) -> None:
     """Ticks of a logarithmic axis as 0.01 and without those between decades: powers of ten would have to be typeset."""
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_major_formatter(lambda value, _: short(value, 6))
     axis.set_minor_locator(NullLocator())
 
 

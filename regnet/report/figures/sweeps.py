@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..statistics import mean_interval
-from ..study import METRICS
+from ..study import METRICS, span
 from ..sweep import Line, as_error, decades, error
 from . import style
 from .edge import beyond, end_axis, worst_shown
@@ -39,7 +39,7 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     ]
     if baseline is not None:
         label, values = baseline
-        mean, half = mean_interval([scale * value for value in values])
+        mean, half = mean_interval([scale * value for value in values], span=scale * span(metric))
         text = f"baseline {style.plain(label, 28)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
         axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=text)
         if half is not None:
@@ -96,7 +96,9 @@ def _line(axes: Axes, line: Line, index: int, scale: float) -> None:
 
 
 def _means(axes: Axes, line: Line, index: int, metric: str, beside: Callable[[float], float]) -> None:
-    found = [mean_interval([as_error(value, metric) for value in values]) for values in line.along.values()]
+    widest = style.unit(metric)[0] * span(metric)
+    errors = ([as_error(value, metric) for value in values] for values in line.along.values())
+    found = [mean_interval(values, span=widest) for values in errors]
     axes.errorbar(
         [beside(x) for x in line.along],
         [mean for mean, _ in found],
