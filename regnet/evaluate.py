@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,13 +13,25 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .arguments import describe, fits
 from .cli import launch, sentence, stop
-from .errors import UserError, told
-from .runs import DamagedRecord, read_record, read_text
+from .errors import UserError, near, told
+from .runs import MEASURED, DamagedRecord, find_runs, read_record, read_text
 
 if TYPE_CHECKING:
     from .data import Samples
     from .objective import Objective
+
+KINDS = {  # of the settings in conf/evaluate.yaml
+    "run": str,
+    "part": str,
+    "check_classes": bool,
+    "passes": int | None,
+    "compact": bool,
+    "seed": int,
+    "allow": list[str],
+    "save": str | None,
+}
 
 
 def main() -> None:
@@ -29,7 +42,8 @@ def main() -> None:
 def _quoted(argument: str) -> str:
     """A run's folder is named by its overrides, which Hydra would read as more of them."""
     key, _, path = argument.partition("=")
-    return f"run='{path}'" if key == "run" and Path(path).is_dir() else argument
+    is_folder = Path(path).is_dir() or ("=" in path and path[:1] not in "'\"")
+    return f"run='{path}'" if key == "run" and is_folder else argument
 
 
 def task(cfg: DictConfig) -> None:
@@ -54,6 +68,22 @@ def task(cfg: DictConfig) -> None:
             stop(UserError(f"save={cfg.save} cannot be written ({error.strerror})"), "evaluate")
     if difference:
         sys.exit(1)
+
+
+def _check(cfg: DictConfig) -> None:
+    """Raises UserError for a setting of the wrong kind, or one that nothing reads."""
+    known = (*KINDS, "data", "perturbation")
+    for key, value in OmegaConf.to_container(cfg, resolve=True).items():
+        if key not in known:
+            raise UserError(f"+{key}={told(value)}: nothing reads {key}{near(key, known)}")
+        if key in KINDS and not fits(value, KINDS[key]):
+            raise UserError(f"{key}={told(value)} must be {describe(KINDS[key])}")
+    if not cfg.run:
+        raise UserError("run='' must be the folder of a run")
+    if cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
+    if cfg.perturbation and "_target_" not in cfg.perturbation:
+        raise UserError(f"perturbation={cfg.perturbation} must name a class by its _target_")
 
 
 def _difference(metrics: dict[str, float], recorded: dict[str, float | None]) -> str | None:
@@ -86,9 +116,9 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from .measure import measure
     from .monte_carlo import measure_passes
     from .seeds import derive
+    from .threads import computing
 
-    if not isinstance(cfg.run, str) or not cfg.run:
-        raise UserError(f"run={told(cfg.run)} must be the folder of a run")
+    _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     folder = Path(cfg.run)
     record = _read(folder)
@@ -107,10 +137,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
-    if cfg.passes is None:
-        metrics = measure(objective, batches, perturb, device)
-    else:
-        metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
+    with computing(record.get("threads")):  # another number adds up in another order
+        if cfg.passes is None:
+            metrics = measure(objective, batches, perturb, device)
+        else:
+            metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
     return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
 
@@ -124,6 +155,8 @@ def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tup
     from .trust import trusted
 
     trained = trusted(record.get("config") or {}, allow, f"run={folder}")
+    if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
+        trained.model.weights = None  # a file that training began at; the checkpoint has all of them
     axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
     statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
     objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
@@ -148,8 +181,10 @@ def _read(folder: Path) -> dict[str, Any]:
     except DamagedRecord as error:
         raise UserError(str(error)) from error
     if record is None:
-        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json")
-    if record["status"] != "completed":
+        inside = next(find_runs(folder), None) if folder.is_dir() else None
+        hint = f"; it holds runs, such as run={shlex.quote(str(inside.folder))}" if inside else ""
+        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json{hint}")
+    if record["status"] not in MEASURED:
         raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
     return record
 
@@ -173,10 +208,12 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     with offline() if "data" not in cfg else nullcontext():
         if cfg.part == "all":
             loaded = data.source.load()
-            samples, classes = loaded.all(), loaded.classes
+            samples, classes, notes = loaded.all(), loaded.classes, loaded.notes
         else:
             data.setup()
-            samples, classes = getattr(data, cfg.part), data.classes
+            samples, classes, notes = getattr(data, cfg.part), data.classes, data.notes
+    for note in notes if "data" in cfg else ():
+        print(f"warning: {note}")
     found = list(samples.x[0].shape), classes and len(classes)
     fits = list(trained.data.shape), trained.data.num_classes
     if found != fits:
@@ -184,7 +221,8 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    names = zip(classes or (), trained.data.get("classes") or (), strict=False)
+    known = OmegaConf.to_container(trained.data, resolve=True).get("classes")
+    names = zip(classes or (), known or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
         raise UserError(

@@ -20,7 +20,7 @@ def start_session(trainer: Trainer, values: Mapping[str, Any]) -> None:
 
 
 def end_session(trainer: Trainer, metrics: Mapping[str, float], completed: bool) -> None:
-    """Adds the final metrics as scalars ``best/<name>``, and closes the session."""
+    """Adds the final metrics as scalars, and closes the session."""
     for logger in trainer.loggers:
         logger.log_metrics(final_scalars(metrics), trainer.global_step)
     for writer in _writers(trainer):
@@ -34,8 +34,12 @@ def session_start(values: Mapping[str, Any]) -> Any:
 
 
 def final_scalars(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The columns of the run's row."""
-    return {f"best/{name}": value for name, value in metrics.items()}
+    """The columns of the run's row: ``when_best/val/loss`` is that of the chosen epoch.
+
+    A column must be a scalar, and so has a chart too, of a single dot. TensorBoard orders charts by name: these come
+    last, after all curves.
+    """
+    return {f"when_best/{name}": value for name, value in metrics.items()}
 
 
 def session_end(completed: bool) -> Any:

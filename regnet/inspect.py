@@ -30,6 +30,7 @@ def main() -> None:
 def task(cfg: DictConfig) -> None:
     """One job of Hydra: builds the run and prints its tables."""
     from .build import build
+    from .inspect_data import show_columns
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         stop(UserError("-m: regnet-inspect shows one run, so leave -m out"), "inspect")
@@ -39,6 +40,7 @@ def task(cfg: DictConfig) -> None:
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
     console = plain_console(width=None if sys.stdout.isatty() else 160)
+    show_columns(console, setup.data)
     for table in (classes(setup), parameters(setup), sites(cfg, setup), decays(setup), others(cfg, setup)):
         if table.rows:
             console.print(table, "")

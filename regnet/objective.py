@@ -1,13 +1,43 @@
 """The objective: a network and its penalties; (x, y) ─► named losses."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .regularizers.activities import ActivityPenalty
 from .regularizers.penalties import Penalty
+
+
+class Needs(NamedTuple):
+    """What penalties need of a batch.
+
+    Args:
+        passes: how often it goes through the network, one copy behind the other.
+        of_inputs: whether they differentiate by x.
+    """
+
+    passes: int
+    of_inputs: bool
+
+    @classmethod
+    def of(cls, penalties: Iterable[Penalty]) -> Needs:
+        penalties = list(penalties)
+        passes = max((penalty.passes for penalty in penalties), default=1)
+        return cls(passes, any(penalty.of_inputs for penalty in penalties))
+
+    def batch(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """(passes B, ...) each."""
+        if self.passes > 1:
+            x, y = torch.cat([x] * self.passes), torch.cat([y] * self.passes)
+        return (x.detach().requires_grad_() if self.of_inputs else x), y
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """For the network: a copy where x is differentiated by, which nothing may then change in place."""
+        return x.clone() if self.of_inputs else x
 
 
 class Objective(nn.Module):
@@ -30,25 +60,19 @@ class Objective(nn.Module):
         self.network = network
         self.loss = loss
         self.penalties = nn.ModuleDict(penalties or {})
-        self.passes = max((penalty.passes for penalty in self.penalties.values()), default=1)
-        self.of_inputs = any(penalty.of_inputs for penalty in self.penalties.values())
+        self.needs = Needs.of(self.penalties.values())
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        if self.passes > 1:
-            x, y = torch.cat([x] * self.passes), torch.cat([y] * self.passes)
-        if self.of_inputs:
-            x = x.detach().requires_grad_()
+        x, y = self.needs.batch(x, y)
         with ExitStack() as stack:
             activations = {
-                name: stack.enter_context(penalty.recording(self.network))
-                for name, penalty in self.penalties.items()
-                if isinstance(penalty, ActivityPenalty)
+                name: stack.enter_context(penalty.recording(self.network)) for name, penalty in self.penalties.items()
             }
-            logits = self.network(x)
+            logits = self.network(self.needs.inputs(x))
         loss = self.loss(logits, y)
         terms = {"loss": loss}
         for name, penalty in self.penalties.items():
             terms[f"penalty/{name}"] = penalty(
-                self.network, x=x, y=y, logits=logits, loss=loss, activations=activations.get(name, [])
+                self.network, x=x, y=y, logits=logits, loss=loss, activations=activations[name]
             )
         return terms

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+aten = torch.ops.aten
+FREE = {aten._unsafe_view, aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty}  # they compute nothing
+
 
 class Operations(TorchDispatchMode):
     """Counts, while it is entered, the arithmetic of all that torch computes, backward passes included.
 
     Matrix products, convolutions and attention by their formulas in `torch.utils.flop_counter` (a multiplication and
     an addition are two), a matrix decomposition as its entries times its shorter side, anything else as one for each
-    entry that it reads or makes, whichever are more. Views are free.
+    entry that it reads or makes, whichever are more. Views and allocations are free.
     """
 
     def __init__(self) -> None:
@@ -38,7 +41,7 @@ class Operations(TorchDispatchMode):
         kind = func._overloadpacket
         if kind in flop_registry:
             self.total += flop_registry[kind](*args, **(kwargs or {}), out_val=out)
-        elif not func.is_view:
+        elif not (func.is_view or kind in FREE):
             entries = max(map(_entries, (out, *args)), default=0)
             self.total += entries * (min(args[0].shape[-2:]) if "linalg" in func.name() and _is_matrix(args[0]) else 1)
         return out

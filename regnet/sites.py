@@ -55,7 +55,7 @@ class Site:
         """
         for module in modules(network, self.after):
             module.add_module(name, self())
-            if not isinstance(module, nn.Sequential):  # which runs what is added to it by itself
+            if type(module).forward is not nn.Sequential.forward:  # which runs what is added to it by itself
                 module.register_forward_hook(partial(_then, getattr(module, name)))
 
     def finish(self) -> None:

@@ -1,16 +1,52 @@
 """regnet in other people's training code: a LightningModule of their own, or a bare loop."""
 
 import copy
+from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule
+from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from regnet.callbacks import LastCheckpoint, Regularize
-from regnet.regularizers import L1, L2, Dropout, GradientNoise, Lookahead, MaxNorm, Mixup, WeightDecay
+from regnet.objective import Objective
+from regnet.regularizers import (
+    L0,
+    L1,
+    L2,
+    L2SP,
+    SAM,
+    ActivityL1,
+    ActivityL2,
+    ConcreteDropout,
+    ConfidencePenalty,
+    Dropout,
+    ElasticNet,
+    GradientNoise,
+    GradientPenalty,
+    GroupLasso,
+    Hoyer,
+    Jacobian,
+    KLSparsity,
+    LayerPenalty,
+    Lookahead,
+    MaxNorm,
+    Mixup,
+    NuclearNorm,
+    Orthogonal,
+    Penalty,
+    RDrop,
+    SparseGroupLasso,
+    SpectralDecoupling,
+    SpectralNorm,
+    VariationalDropout,
+    WeightDecay,
+    WeightLayerPenalty,
+)
 
 LR = 0.1
 
@@ -253,3 +289,287 @@ def test_slow_weights_and_counters_go_on_from_a_checkpoint(fit, tmp_path):
     assert steps == 8
     assert_same_weights(resumed, straight)
     assert not torch.equal(resumed.encoder.weight, start["encoder.weight"])
+
+
+CATALOGUE = Path(__file__).parents[1] / "conf" / "regularizer"
+PENALTIES = {
+    "l1": lambda: L1(0.03),
+    "l2": lambda: L2(0.03),
+    "elastic_net": lambda: ElasticNet(0.03),
+    "l2_sp": lambda: L2SP(0.03),
+    "group_lasso": lambda: GroupLasso(0.03),
+    "sparse_group_lasso": lambda: SparseGroupLasso(0.03),
+    "hoyer": lambda: Hoyer(0.03),
+    "orthogonal": lambda: Orthogonal(0.03),
+    "spectral_norm": lambda: SpectralNorm(0.03),
+    "nuclear_norm": lambda: NuclearNorm(0.03),
+    "activity_l1": lambda: ActivityL1(0.03),
+    "activity_l2": lambda: ActivityL2(0.03, layers="Linear"),
+    "kl_sparsity": lambda: KLSparsity(0.03, squash="sigmoid"),
+    "confidence_penalty": lambda: ConfidencePenalty(0.5, num_classes=3),
+    "spectral_decoupling": lambda: SpectralDecoupling(0.1, num_classes=3),
+    "r_drop": lambda: RDrop(2.0, num_classes=3),
+    "jacobian": lambda: Jacobian(0.1),
+    "gradient_penalty": lambda: GradientPenalty(5.0),
+}
+OF_LAYERS = {
+    "concrete_dropout": lambda: LayerPenalty(ConcreteDropout),
+    "l0": lambda: WeightLayerPenalty(L0),
+    "variational_dropout": lambda: WeightLayerPenalty(VariationalDropout),
+}
+
+
+class Layered(Theirs):
+    """With a layer that draws; its noise is that of one seed at every step."""
+
+    def __init__(self, layer=None):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 5), layer or Dropout(0.5), nn.Tanh(), nn.Linear(5, 3))
+        del self.encoder, self.head
+
+    def forward(self, x):
+        return self.net(x)
+
+    def on_train_batch_start(self, *_):
+        torch.manual_seed(7)
+
+
+def layered(name):
+    if name == "concrete_dropout":
+        return Layered(ConcreteDropout(0.2))
+    module = Layered()
+    if name == "l0":
+        L0(1e-3).put_on(module.net)
+    if name == "variational_dropout":
+        VariationalDropout(1e-3, num_samples=24).put_on(module.net)
+    return module
+
+
+def by_objective(module, samples, *penalties, steps=1):
+    """SGD steps on regnet's own objective of the same network; its terms at the last one."""
+    objective = Objective(module.net, F.cross_entropy, {type(penalty).__name__: penalty for penalty in penalties})
+    for penalty in penalties:
+        if hasattr(penalty, "begin"):
+            penalty.begin(module.net)
+    optimizer = torch.optim.SGD(module.parameters(), lr=LR)
+    for _ in range(steps):
+        torch.manual_seed(7)
+        terms = objective(*samples)
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        optimizer.step()
+    return {name.removeprefix("penalty/"): value.item() for name, value in terms.items()}
+
+
+@pytest.mark.parametrize("network", [None, "net"])
+@pytest.mark.parametrize("name", [*PENALTIES, *OF_LAYERS])
+def test_every_penalty_gets_what_the_objective_gives_it(fit, samples, name, network):
+    make = (PENALTIES | OF_LAYERS)[name]
+    module = layered(name)
+    expected = copy.deepcopy(module)
+    penalty = make()
+    trainer = fit(module, penalty, network=network, max_epochs=2)
+    kind = type(penalty).__name__
+    value = by_objective(expected, samples, make(), steps=2)[kind]
+    assert abs(value) > 1e-5
+    assert trainer.logged_metrics[f"train/penalty/{kind}"].item() == pytest.approx(value, rel=1e-5)
+    assert_same_weights(module, expected)
+
+
+def test_no_penalty_of_the_catalogue_is_left_out():
+    targets = {
+        file.stem: node["_target_"]
+        for file in CATALOGUE.glob("*.yaml")
+        for node in OmegaConf.to_container(OmegaConf.load(file)).values()
+        if isinstance(node, dict)
+    }
+    assert {name for name, target in targets.items() if issubclass(resolve_name(target), Penalty)} == set(PENALTIES)
+
+
+def test_penalties_of_all_kinds_together(fit, samples):
+    """R-Drop doubles the batch for all of them, and derivatives are those of the doubled one."""
+    makes = [PENALTIES[name] for name in ("r_drop", "jacobian", "gradient_penalty", "activity_l1", "l2")]
+    module = Layered()
+    expected = copy.deepcopy(module)
+    trainer = fit(module, *(make() for make in makes))
+    for name, value in by_objective(expected, samples, *(make() for make in makes)).items():
+        if name != "loss":
+            assert trainer.logged_metrics[f"train/penalty/{name}"].item() == pytest.approx(value, rel=1e-5)
+    assert_same_weights(module, expected)
+
+
+def test_several_act_as_one_each_on_its_part(fit, samples):
+    one, several = Theirs(), None
+    several = copy.deepcopy(one)
+    parts = [Regularize(L2(0.1), network="encoder"), Regularize(L2(0.3), MaxNorm(0.2), network="head")]
+    trainer = fit(several, callbacks=[*parts, Regularize(ConfidencePenalty(0.5, num_classes=3))])
+    fit(one, L2(0.1, select="encoder.weight"), L2(0.3, select="head.weight"), MaxNorm(0.2, select="head.weight"),
+        ConfidencePenalty(0.5, num_classes=3))  # fmt: skip
+    assert_same_weights(several, one)
+    names = {"train/penalty/L2_0", "train/penalty/L2_1", "train/penalty/ConfidencePenalty"}
+    assert names <= set(trainer.logged_metrics)
+    assert not {"training_step", "optimizer_step"} & set(vars(several))
+    assert not trainer.optimizers[0]._optimizer_step_post_hooks
+
+
+def test_doubled_batches_and_derivatives_in_different_ones(fit, samples):
+    apart, together = Layered(), None
+    together = copy.deepcopy(apart)
+    fit(apart, callbacks=[Regularize(PENALTIES["jacobian"]()), Regularize(PENALTIES["r_drop"]())])
+    fit(together, PENALTIES["jacobian"](), PENALTIES["r_drop"]())
+    assert_same_weights(apart, together)
+
+
+def test_sam_sees_all_penalties(fit, samples):
+    """The gradient at w + ρ g / |g|, g that of the whole objective, which is written out here."""
+    module = Theirs()
+    expected = copy.deepcopy(module)
+    x, y = samples[0].clone().requires_grad_(), samples[1]
+
+    def gradients():
+        logits = expected(x)
+        (slope,) = torch.autograd.grad(24 * F.cross_entropy(logits, y), x, create_graph=True)
+        p = logits.softmax(1)
+        total = F.cross_entropy(logits, y) + 0.5 * (p * p.log()).sum(1).mean() + 5.0 * slope.square().sum() / 24
+        return torch.autograd.grad(total, list(expected.parameters()))
+
+    first = gradients()
+    length = torch.stack([g.norm() for g in first]).norm()
+    with torch.no_grad():
+        before = [w.clone() for w in expected.parameters()]
+        for w, g in zip(expected.parameters(), first, strict=True):
+            w += 0.3 * g / length
+    second = gradients()
+    with torch.no_grad():
+        for w, start, g in zip(expected.parameters(), before, second, strict=True):
+            w.copy_(start - LR * g)
+    fit(
+        module,
+        callbacks=[Regularize(SAM(0.3)), Regularize(ConfidencePenalty(0.5, num_classes=3), GradientPenalty(5.0))],
+    )
+    assert_same_weights(module, expected)
+
+
+def test_two_sams_are_refused_wherever_they_are(fit):
+    with pytest.raises(ValueError, match="choose one"):
+        fit(Theirs(), callbacks=[Regularize(SAM(0.1)), Regularize(L2(0.1), SAM(0.2))])
+
+
+def test_accumulated_batches_and_half_precision_take_penalties_of_the_batch(fit, samples):
+    module = Theirs()
+    expected = by_hand(copy.deepcopy(module), samples, lambda m: 0.1 * m(samples[0]).square().sum(1).mean())
+    fit(module, SpectralDecoupling(0.1, num_classes=3), batch_size=8, accumulate_grad_batches=3)
+    assert_same_weights(module, expected)
+    fit(Layered(), *(make() for make in PENALTIES.values()), precision="bf16-mixed")
+
+
+class Dicts(Theirs):
+    def training_step(self, batch, batch_idx):
+        return super().training_step((batch["x"], batch["y"]), batch_idx)
+
+
+class Parts(Theirs):
+    def training_step(self, batch, batch_idx):
+        (x, _), y = batch
+        return super().training_step((x, y), batch_idx)
+
+
+class Inside(Theirs):
+    """Calls parts of itself, never itself."""
+
+    def training_step(self, batch, batch_idx):
+        return F.cross_entropy(self.forward(batch[0]), batch[1])
+
+
+class Twice(Theirs):
+    def training_step(self, batch, batch_idx):
+        self(batch[0])
+        return super().training_step(batch, batch_idx)
+
+
+class Pairs(Theirs):
+    def forward(self, x):
+        return super().forward(x), x
+
+    def training_step(self, batch, batch_idx):
+        return F.cross_entropy(self(batch[0])[0], batch[1])
+
+
+class Tokens(Theirs):
+    def training_step(self, batch, batch_idx):
+        return super().training_step((batch[0].float(), batch[1]), batch_idx)
+
+
+@pytest.mark.parametrize(
+    ("module", "collate", "penalty", "sentence"),
+    [
+        (Dicts, lambda x, y: {"x": x, "y": y}, RDrop(1.0, 3), r"RDrop needs batches \(x, y\) .* are a dict"),
+        (Dicts, lambda x, y: {"x": x, "y": y}, Mixup(0.2, 3), r"Mixup needs batches \(x, y\) of two tensors"),
+        (Parts, lambda x, y: ((x, x), y), Jacobian(1.0), r"Jacobian needs .* are 2 parts: list, Tensor"),
+        (Tokens, lambda x, y: (x.long(), y), GradientPenalty(1.0), r"GradientPenalty .*whole numbers.*torch\.int64"),
+        (
+            Inside,
+            None,
+            ConfidencePenalty(1.0, 3),
+            r"ConfidencePenalty needs .*logits .*of Inside.* 0 calls",
+        ),
+        (Twice, None, ConfidencePenalty(1.0, 3), r"there are 2 calls; .*Regularize\(\.\.\., network='head'\)"),
+        (Pairs, None, SpectralDecoupling(1.0, 3), r"its output is a tuple"),
+    ],
+)
+def test_what_a_penalty_does_not_find_is_named(make_trainer, samples, module, collate, penalty, sentence):
+    x, y = samples
+    data = [collate(x[i], y[i]) if collate else (x[i], y[i]) for i in range(24)]
+    with pytest.raises(ValueError, match=sentence):
+        make_trainer(callbacks=[Regularize(penalty)], max_epochs=1).fit(module(), DataLoader(data, 24))
+
+
+@pytest.mark.parametrize("module", [Dicts, Inside])
+def test_penalties_that_need_no_batch_take_any(make_trainer, samples, module):
+    x, y = samples
+    data = [{"x": x[i], "y": y[i]} if module is Dicts else (x[i], y[i]) for i in range(24)]
+    trained = module()
+    expected = by_hand(copy.deepcopy(trained), samples, lambda m: L2(0.1)(m))
+    make_trainer(callbacks=[Regularize(L2(0.1))], max_epochs=1).fit(trained, DataLoader(data, 24))
+    assert_same_weights(trained, expected)
+
+
+def test_the_part_that_gives_the_logits_can_be_named(fit, samples):
+    module = Inside()
+    expected = by_hand(copy.deepcopy(module), samples, lambda m: 0.1 * m(samples[0]).square().sum(1).mean())
+    fit(module, SpectralDecoupling(0.1, num_classes=3), network="head")
+    assert_same_weights(module, expected)
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "sentence"),
+    [
+        (ActivityL1(1.0), "no activation functions to record"),
+        (ActivityL1(1.0, layers="Conv2d"), "'Conv2d' matches no module"),
+        (LayerPenalty(ConcreteDropout), "the network has no ConcreteDropout to ask for its penalty"),
+        (WeightLayerPenalty(L0), "the network has no L0 to ask for its penalty"),
+    ],
+)
+def test_what_has_nothing_to_act_on_is_refused_before_training(fit, regularizer, sentence):
+    module = Theirs()
+    with pytest.raises(ValueError, match=sentence):
+        fit(module, regularizer)
+    assert not module.seen
+
+
+def test_numbers_given_now_win_over_those_of_a_checkpoint(fit, samples, tmp_path):
+    def run(name, strength, ratio, epochs, ckpt_path=None):
+        module, last = Theirs(), LastCheckpoint(str(tmp_path / name), every_seconds=0)
+        lookahead = Lookahead(ratio, 3)
+        added = [Regularize(L2(strength), lookahead), Regularize(L2SP(0.1), network="head"), last]
+        fit(module, callbacks=added, max_epochs=epochs, ckpt_path=ckpt_path)
+        return added, lookahead
+
+    run("first", 0.1, 0.5, 2)
+    (first, second, _), lookahead = run("second", 0.3, 0.25, 4, ckpt_path=tmp_path / "first")
+    assert [first.regularizers[0].strength.item(), lookahead.ratio.item()] == pytest.approx([0.3, 0.25])
+    assert lookahead.steps == 4
+    saved = torch.load(tmp_path / "first", weights_only=True)["callbacks"]
+    anchors = next(state for key, state in saved.items() if "L2SP" in key)
+    (name,) = (name for name in anchors if "anchor" in name)
+    assert second.regularizers.state_dict()[name].equal(anchors[name])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import time
@@ -131,13 +132,16 @@ def test_the_events_of_a_run(runs):
     written = set(events.Tags()["scalars"])
     metrics = ("loss", "accuracy", "nll", "ece")
     expected = {f"{part}/{name}" for part in ("val", "train_eval", "gap") for name in metrics}
-    expected |= {f"best/{part}/{name}" for part in ("train", "val", "test", "gap") for name in metrics}
+    expected |= {f"when_best/{part}/{name}" for part in ("train", "val", "test", "gap") for name in metrics}
     expected |= {"train/loss", "train/objective", "train/penalty/l2", "train/share/l2"}
-    expected |= {"weights/norm", "weights/sparsity", "weights/zeros", "best/sparsity", "best/weight_norm"}
+    expected |= {"weights/norm", "weights/sparsity", "weights/zeros", "when_best/sparsity", "when_best/weight_norm"}
     assert expected <= written
     assert not [name for name in written if name.startswith("hp_metric")]
+    # TensorBoard's page begins with curves: what is a single dot comes after them
+    curves = [len(events.Scalars(name)) > 1 for name in sorted(written, key=str.lower) if not name.startswith("step/")]
+    assert curves == sorted(curves, reverse=True)
     kept = record(runs / "classes")
-    assert events.Scalars("best/test/loss")[-1].value == pytest.approx(kept["metrics"]["test"]["loss"])
+    assert events.Scalars("when_best/test/loss")[-1].value == pytest.approx(kept["metrics"]["test"]["loss"])
     assert [scalar.value for scalar in events.Scalars("val/loss")] == pytest.approx(
         [row["val/loss"] for row in rows(runs / "classes")]
     )
@@ -402,3 +406,23 @@ def test_numbers_too_small_for_full_speed_are_flushed_to_zero(tmp_path):
     train_into(tmp_path / "run", "trainer.max_epochs=1", "model._target_=mynet.Net", "optimizer=sgd", "optimizer.lr=0")
     kept = record(tmp_path / "run")["metrics"]
     assert (kept["zeros"] == 1) == supported
+
+
+@pytest.mark.parametrize("launcher", ["basic", "packed"])
+def test_a_cluster_gets_no_advice_on_srun(tmp_path, monkeypatch, launcher):
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}:{os.environ['PATH']}")
+    done = train("-m", "study=s", f"hydra/launcher={launcher}", "seed=0,1", *TINY, cwd=tmp_path)
+    assert done.code == 0, done
+    logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
+    assert "srun" not in done.out + done.err + logs
+
+
+def test_a_setting_may_refer_to_another(tmp_path):
+    refers = ["+width=9", "model.widths=[${width}]", "data.batch_size=${trainer.max_epochs}"]
+    kept = train_into(tmp_path / "run", *TINY, *refers)
+    assert kept["config"]["model"]["widths"] == [9]
+    assert kept["config"]["data"]["batch_size"] == 2
+    assert kept["overrides"][-3:] == refers

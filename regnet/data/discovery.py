@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from ..errors import UserError
 from .pixels import is_image
@@ -134,6 +134,8 @@ def _read_part(folder: Path) -> Part:
                 f"{child} holds no image that can be read ({told(others)}); convert them to .png, or move the folder "
                 "away if it is no class"
             )
+        if any(category(character) in ("Cc", "Cs") for character in name):
+            raise UserError(f"{folder} holds the folder {name!a}, whose name cannot be shown; rename it")
         if name in images:
             raise UserError(f"{folder} holds two folders whose names both read {name!r}; put their images into one")
         images[name] = files

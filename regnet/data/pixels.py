@@ -18,6 +18,7 @@ UNSUITED = {
     *("EPS", "MPEG", "IPTC"),  # a program that Ghostscript runs, a film, a container
 }
 END = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}  # what a whole file ends with, and what is nowhere within
+BITS, PHOTOMETRIC = 258, 262  # tags of a TIFF: the bits of a sample; 0 where white is zero
 TAIL = 1024  # bytes, in which cameras and editors add to that end
 
 
@@ -117,8 +118,9 @@ def _eight_bits(image: "Image.Image", opened: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I;16"):
-        bits = opened.tag_v2.get(258, (16,))[0] if opened.format == "TIFF" else 16
-        return Image.fromarray((np.asarray(image) >> bits - 8).astype(np.uint8))
+        tags = opened.tag_v2 if opened.format == "TIFF" else {}
+        values = np.asarray(image) >> tags.get(BITS, (16,))[0] - 8
+        return Image.fromarray((255 - values if tags.get(PHOTOMETRIC) == 0 else values).astype(np.uint8))
     if image.mode == "I":
         if opened.format not in ("PPM", "PNG"):  # which hold 16 bits
             raise ValueError("whole numbers of 32 bits have no agreed range; save it with 8 or 16")

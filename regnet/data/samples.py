@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset
+
+if TYPE_CHECKING:
+    from .description import Description
 
 
 class LazyImages(Protocol):
@@ -63,6 +66,7 @@ class Dataset:
         schema: of a csv file, what reads another file into the same columns; plain JSON.
         val: the source's own validation part, if it has one.
         notes: what looks odd about the data, a sentence each.
+        description: of a csv file, what was made of its columns.
     """
 
     samples: Samples
@@ -72,6 +76,7 @@ class Dataset:
     schema: dict | None = None
     val: Samples | None = None
     notes: Sequence[str] = ()
+    description: Description | None = None
 
     def all(self) -> Samples:
         """The samples of all parts."""

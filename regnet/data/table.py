@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ..errors import UserError
 from ..values import one_of
+from .cells import read_cells, tidy
+from .columns import Column, Reader
+from .description import describe
+from .numbers import decimal_sign, find_decimal, number
+from .oddities import differences, oddities
 from .samples import Dataset, Samples
+from .targets import Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABEL_RANGE = 20  # whole numbers that lie wider apart are taken for a quantity, such as a price
 SETS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
-MAX_LEVELS = 1000  # of a text column; more are taken for names
+TASKS = (None, "classification", "regression")
+MOST = 20  # names that a sentence lists
 
 
 @dataclass(frozen=True)
@@ -64,18 +69,29 @@ class Csv:
 
     A column of numbers is one feature, NaN where a value is missing; one of text (or true/false) has a
     0/1 feature ``name=level`` for each level. A column with missing values has one more, ``name=missing``.
-    Targets that are text, or whole numbers less than 20 apart from each other, are classes; `task`
-    ("classification" or "regression") says otherwise.
+    `Reader.is_number` says which is which, and `Target` what is predicted.
 
     Args:
+        task: classification or regression; None: as `Target` has it.
+        sep: a character, or comma, semicolon, tab, pipe or spaces; None: as most lines have it.
+        decimal: point or comma; None: as the numbers have it.
+        encoding: such as utf-8 or cp1252; None: UTF-8 or UTF-16 where the file is that, else cp1252.
+        missing: a text, or some, that stand for a missing value in all columns, as an empty cell does. Among numbers
+            NA, nan, null, ? and others of that kind do so anyway; among texts they are levels.
+        drop: a column, or some, to leave out.
         schema: of a Dataset loaded before: the file is read into the same features and classes. A level
             that it does not know is 0 in all of the column's features.
     """
 
     path: str
-    target: str
+    target: str | float | bool | None  # Hydra reads some names as values
     task: str | None = None
-    schema: dict | None = None
+    sep: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    missing: Any = None
+    drop: Any = None
+    schema: Mapping[str, Any] | None = None
 
     def load(self) -> Dataset:
         """Reads the file.
@@ -83,115 +99,86 @@ class Csv:
         Raises:
             UserError: the file, a column, or a value in it cannot be used.
         """
-        table = self._read()
-        if self.target not in table:
-            near = difflib.get_close_matches(self.target, table.columns) or table.columns
-            raise UserError(f"data.target={self.target} is no column of {self.path}; choose from {', '.join(near)}")
-        target = table.pop(self.target)
-        if without := int(target.isna().sum()):
-            raise UserError(f"{self.path} has {without} rows without a value of data.target={self.target}")
-        schema = self.schema or {"classes": self._classes(target), "columns": self._columns(table)}
+        if self.task not in TASKS:
+            raise UserError(f"data.task={self.task} must be classification, regression or null")
+        file = read_cells(self.path, self.sep, self.encoding)
+        table = self._chosen(file.table)
+        cells = table.pop(self._find(self.target, "target", table))
+        reader = self._reader(table, cells)
+        target = Target(cells, self.task, reader)
+        schema = self.schema or self._schema(table, target)
         if absent := [name for name in schema["columns"] if name not in table]:
             raise UserError(f"{self.path} lacks the column {absent[0]!r}, which the model was trained on")
-        encoded = {
-            feature: values
-            for name, column in schema["columns"].items()
-            for feature, values in self._encode(table[name], **column).items()
-        }
-        x = torch.stack(list(encoded.values()), dim=1)  # (N, F)
-        y = self._encode_target(target, schema["classes"])
-        classes = schema["classes"] and tuple(schema["classes"])
-        return Dataset(Samples(x, y), classes=classes, features=tuple(encoded), schema=schema)
+        columns = {name: Column(**column) for name, column in schema["columns"].items()}
+        features = [part for name, column in columns.items() for part in reader.encode(table[name], column)]
+        classes = schema["classes"]
+        y = target.encode(classes, schema.get("center", 0))
+        odd = differences(table, columns, reader) if self.schema else oddities(table, columns, target, classes)
+        return Dataset(
+            Samples(torch.stack([values for _, values in features], dim=1), y),  # (N, F)
+            classes=classes and tuple(classes),
+            features=tuple(name for name, _ in features),
+            schema=dict(schema),
+            notes=tuple(f"{self.path}: {note}" for note in (*file.notes, *odd)),
+            description=describe(file, columns, target, classes),
+        )
 
-    def _read(self) -> pd.DataFrame:
-        """All values as text, so that a column means the same in every file."""
-        import pandas as pd
-
-        path = Path(self.path).expanduser()
-        if not path.is_file():
-            raise UserError(f"data.path={self.path} is not a file; give a csv file with a header")
-        try:
-            table = pd.read_csv(path, dtype=str, skipinitialspace=True)
-        except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
-            reason = str(error).splitlines()[0]
-            raise UserError(f"data.path={self.path} cannot be read as a csv file ({reason})") from error
-        if len(table) == 0:
-            raise UserError(f"data.path={self.path} holds no rows; give a csv file with a header and rows")
-        return table
-
-    def _classes(self, target: pd.Series) -> list[str] | None:
-        """The classes in order, or None for regression."""
-        values = _numbers(target)
-        if self.task not in (None, "classification", "regression"):
-            raise UserError(f"data.task={self.task} must be classification, regression or null")
-        if self.task == "regression":
-            return None
-        if self.task is None and values is not None:
-            labels = values.dtype.kind in "iu" and values.max() - values.min() < LABEL_RANGE
-            if not labels:
-                return None
-        levels = target.unique()
-        classes = sorted(levels) if values is None else sorted(levels, key=float)
-        if len(classes) < 2:
+    def _chosen(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Without the columns to drop; each name is one column."""
+        dropped = {self._find(name, "drop", table) for name in _listed(self.drop)}
+        table = table.loc[:, [name not in dropped for name in table.columns]]
+        if twice := table.columns[table.columns.duplicated()].tolist():
             raise UserError(
-                f"data.target={self.target} is {classes[0]!r} in all rows of {self.path}; "
-                "classification takes at least two classes"
+                f"{self.path} has two columns {twice[0]!r}; give one of them another name, or delete it in the file"
             )
-        return classes
+        return table.copy()
 
-    def _columns(self, table: pd.DataFrame) -> dict[str, dict]:
+    def _find(self, given: Any, key: str, table: pd.DataFrame) -> str:
+        """The name of the column that `given` means, which Hydra may have read as a number."""
+        names = list(dict.fromkeys(table.columns))
+        if (text := tidy(str(given))) in names:
+            return text
+        if means := [name for name in names if _reads_as(name, given)]:
+            return means[0]
+        choice = difflib.get_close_matches(text, names) or names
+        told = ", ".join(choice[:MOST]) + (", ..." if len(choice) > MOST else "")
+        what = f" has no value for {self.path}" if given is None else f"={given} is no column of {self.path}"
+        raise UserError(f"data.{key}{what}; choose from {told}")
+
+    def _reader(self, table: pd.DataFrame, target: pd.Series) -> Reader:
+        """Of the columns that hold numbers, which a schema knows."""
+        missing = dict.fromkeys(tidy(str(text)) for text in _listed(self.missing))
+        shown = [target, *(table[name] for name in table)]
+        if self.schema:
+            missing |= dict.fromkeys(self.schema.get("missing", ()))
+            numbers = [name for name, column in self.schema["columns"].items() if column["levels"] is None]
+            shown = [table[name] for name in numbers if name in table]
+            shown += [] if self.schema["classes"] else [target]
+        try:
+            decimal = decimal_sign(self.decimal) or find_decimal(cells.unique() for cells in shown)
+        except ValueError as error:
+            raise UserError(f"{self.path}: {error}; write data.decimal=point or data.decimal=comma") from error
+        return Reader(self.path, decimal, tuple(missing))
+
+    def _schema(self, table: pd.DataFrame, target: Target) -> dict[str, Any]:
+        """What reads another file into the same columns; plain JSON."""
         if table.shape[1] == 0:
             raise UserError(f"{self.path} has no column but data.target={self.target}; add features")
-        columns = {}
-        for name, values in table.items():
-            levels = None if _numbers(values) is not None else sorted(values.dropna().unique())
-            if levels and len(levels) > MAX_LEVELS:
-                raise UserError(
-                    f"Column {name!r} of {self.path} holds {len(levels)} different texts, more than "
-                    f"{MAX_LEVELS}; take it out of the file if it names the rows"
-                )
-            columns[name] = {"levels": levels, "missing": bool(values.isna().any())}
-        return columns
-
-    def _encode(self, values: pd.Series, levels: list[str] | None, missing: bool) -> dict[str, Tensor]:
-        """The features (N,) that a column becomes, by name."""
-        name = values.name
-        if levels is None:
-            features = {name: self._finite(values)}
-        else:
-            features = {f"{name}={level}": _tensor(values == level) for level in levels}
-        return features | ({f"{name}=missing": _tensor(values.isna())} if missing else {})
-
-    def _encode_target(self, target: pd.Series, classes: list[str] | None) -> Tensor:
-        if classes is None:
-            return self._finite(target)
-        if unknown := sorted(set(target) - set(classes)):
-            raise UserError(
-                f"data.target={self.target} is {unknown[0]!r} in {self.path}, "
-                f"which is none of the classes {', '.join(classes)}"
-            )
-        index = {name: i for i, name in enumerate(classes)}
-        return torch.tensor([index[name] for name in target])
-
-    def _finite(self, values: pd.Series) -> Tensor:
-        numbers = _numbers(values)
-        if numbers is None:
-            raise UserError(f"Column {values.name!r} of {self.path} holds text where numbers are needed")
-        numbers = _tensor(numbers)
-        if numbers.isinf().any():
-            raise UserError(f"Column {values.name!r} of {self.path} holds an infinite value; leave it empty or mend it")
-        return numbers
+        columns = {name: target.reader.column(table[name]) for name in table}
+        used = {name: asdict(column) for name, column in columns.items() if column.levels != []}
+        if not used:
+            raise UserError(f"{self.path} has no value in any column but data.target={self.target}; add features")
+        classes = target.classes()
+        center = target.center() if classes is None else 0
+        return {"classes": classes, "center": center, "missing": list(target.reader.missing), "columns": used}
 
 
-def _numbers(values: pd.Series) -> pd.Series | None:
-    """The column as numbers, or None if it holds text."""
-    import pandas as pd
-
-    try:
-        return pd.to_numeric(values)
-    except ValueError:
-        return None
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _tensor(values: pd.Series) -> Tensor:
-    return torch.tensor(values.to_numpy(dtype="float64", na_value=float("nan"))).float()
+def _reads_as(name: str, value: Any) -> bool:
+    """Whether a command line that has `name` would be read as `value`, which is no text."""
+    if value is None or isinstance(value, bool):
+        return name.lower() == {None: "null", True: "true", False: "false"}[value]
+    return isinstance(value, int | float) and number(name.replace("_", ""), ".") == value

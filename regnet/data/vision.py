@@ -50,7 +50,8 @@ class TorchvisionImages:
             raise UserError(f"data.source.name={self.name} must be one of {', '.join(NAMES)}")
         train, test = self._part(train=True), self._part(train=False)
         classes = getattr(train, "classes", range(10))  # SVHN names none: its classes are the digits
-        return Dataset(self._samples(train), self._samples(test), tuple(str(name) for name in classes))
+        samples = [self._samples(part, len(classes)) for part in (train, test)]
+        return Dataset(*samples, tuple(str(name) for name in classes))
 
     def _part(self, train: bool) -> Any:
         from torchvision import datasets
@@ -80,10 +81,10 @@ class TorchvisionImages:
                 f"({reason}); set data.root or the environment variable REGNET_DATA to a folder that holds it"
             ) from error
 
-    def _samples(self, part: Any) -> Samples:
+    def _samples(self, part: Any, num_classes: int) -> Samples:
         x = _channels_first(torch.as_tensor(part.data))
         y = torch.as_tensor(part.labels if self.name == "SVHN" else part.targets, dtype=torch.int64)
-        if len(x) != len(y):
+        if len(x) != len(y) or not ((y >= 0) & (y < num_classes)).all():
             raise self._damaged()
         return Samples(x, y)
 

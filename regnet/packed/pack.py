@@ -18,7 +18,9 @@ from torch import Tensor
 from ..build import build, build_trainer, load_data
 from ..cli import sentence
 from ..data import DataModule
+from ..ending import at_steps
 from ..errors import Diverged
+from ..make import literal
 from ..measure import measure
 from ..operations import of_training
 from ..runs import flat, write_record
@@ -47,7 +49,7 @@ class SharedData:
         if key not in self.whole:
             whole = copy.deepcopy(cfg)
             with open_dict(whole):  # resolved, as others of its settings may refer to these two
-                whole.data = {**settings, "seed": seed, "train_size": None, "label_noise": 0.0}
+                whole.data = literal({**settings, "seed": seed, "train_size": None, "label_noise": 0.0})
             self.whole[key] = load_data(whole)
         if (key, size, noise) not in self.variants:
             variant = self.whole[key].variant(size, noise, seed)
@@ -179,7 +181,7 @@ class Pack:
         try:
             module = PackedModule(members, [states[m] for m in members], trainer, ended, self.reporter.trained, step)
             if module.begin():
-                with warnings.catch_warnings():
+                with warnings.catch_warnings(), at_steps():
                     warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
                     trainer.fit(module, train_dataloaders=module.loader)
         except (KeyboardInterrupt, SystemExit):
@@ -236,6 +238,7 @@ def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
         "best_epoch": min(chosen["epoch"], epochs - 1),
         "metrics": nested(chosen["measured"], test),
         "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
+        "threads": torch.get_num_threads(),
     }
 
 

@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
+from ..threads import available
 from .helper import ENOUGH, PipeReporter, relay
 from .job import Job, Reporter
 from .pack import Pack, SharedData
@@ -31,7 +32,7 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: Share
     if (reason := _alone(jobs[0])) is not None:
         reporter.cannot([job.number for job in jobs], reason)
         return
-    cores, data = torch.get_num_threads(), data or SharedData()
+    before, cores, data = torch.get_num_threads(), available(), data or SharedData()
     if sys.platform != "linux" or not _on_cpu(jobs[0]) or min(cores, len(jobs)) < 2:
         Pack(jobs, size, reporter, data).run()
         return
@@ -45,7 +46,7 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: Share
     count = min(cores, len(order))
     shares = [order[i * len(order) // count : (i + 1) * len(order) // count] for i in range(count)]
     _Workers(shares, size, reporter, left, data, threads=cores // count).run()
-    torch.set_num_threads(cores)
+    torch.set_num_threads(before)
     if left:  # a process was killed, most likely for its memory
         most = min(size or len(jobs), max(len(share) for share in shares))
         rest = list(left.values())

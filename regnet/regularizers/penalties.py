@@ -4,7 +4,8 @@ Convention (DESIGN 3.2): a sum over weights, no ½, never divided by the batch s
 What is penalized elsewhere: `structured`, `matrices` (weights), `activities`, `outputs`, `inputs`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -31,6 +32,11 @@ class Penalty(Exact):
 
     def forward(self, network: nn.Module, **ingredients: Any) -> Tensor:
         raise NotImplementedError
+
+    @contextmanager
+    def recording(self, network: nn.Module) -> Iterator[list[Tensor]]:
+        """The activations that it needs of what the network computes meanwhile; none by default."""
+        yield []
 
 
 class WeightPenalty(Penalty):
@@ -72,6 +78,11 @@ class LayerPenalty(Penalty):
     def __init__(self, kind: type[nn.Module]) -> None:
         super().__init__()
         self.kind = kind
+
+    def begin(self, network: nn.Module) -> None:
+        """Raises ValueError where there is no such layer."""
+        if not any(isinstance(module, self.kind) for module in network.modules()):
+            raise ValueError(f"the network has no {self.kind.__name__} to ask for its penalty")
 
     def forward(self, network: nn.Module, **_: Any) -> Tensor:
         return sum(module.penalty() for module in network.modules() if isinstance(module, self.kind))

@@ -67,14 +67,22 @@ class WeightLayerPenalty(Penalty):
         super().__init__()
         self.kind, self.select = kind, select
 
+    def begin(self, network: nn.Module) -> None:
+        """Raises ValueError where no weight has such a layer."""
+        if not self._layers(network):
+            raise ValueError(f"the network has no {self.kind.__name__} to ask for its penalty")
+
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
-        found = [
+        found = self._layers(network)
+        return sum(layer.penalty(w.effective.tensor) for w, layer in found if w.trained or _learns(layer))
+
+    def _layers(self, network: nn.Module) -> list[tuple[Weight, WeightLayer]]:
+        return [
             (weight, layer)
             for weight in weights(network, self.select, frozen=True)
             for layer in weight.layers
             if isinstance(layer, self.kind)
         ]
-        return sum(layer.penalty(w.effective.tensor) for w, layer in found if w.trained or _learns(layer))
 
 
 def _learns(layer: nn.Module) -> bool:

@@ -86,7 +86,7 @@ def _on_test(found: Answer) -> list[str]:
         chance = (
             f"a run of it is better than one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
         )
-        lines.append(f"Effect size {found.gain.effect:+.1f} (Hedges' g); {chance}.")
+        lines.append(f"Effect size {round(found.gain.effect, 1) + 0.0:+.1f} (Hedges' g); {chance}.")
     return lines
 
 

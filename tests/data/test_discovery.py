@@ -1,5 +1,6 @@
 """What a folder of images is taken for."""
 
+import os
 import shutil
 
 import pytest
@@ -117,6 +118,14 @@ def test_classes_are_numbers_by_value_and_texts_in_one_spelling(tmp_path):
     assert list(find_parts(tmp_path / "texts")["train"].images) == ["${x}", "-dash", "a b", "\u00e9"]
     write(tmp_path / "both", *grid("train", classes=("e\u0301", "a")), *grid("test", classes=("\u00e9", "a")))
     assert sizes(tmp_path / "both") == {"train": [2, 2], "test": [2, 2]}
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\x1b[31mb", b"a\nb"])
+def test_a_class_whose_name_cannot_be_shown(tmp_path, name):
+    write(tmp_path, *grid("."), *grid(".", classes=(os.fsdecode(name),)))
+    with pytest.raises(UserError, match="whose name cannot be shown; rename it") as caught:
+        find_parts(tmp_path)
+    assert str(caught.value).isprintable()
 
 
 def test_links_are_followed_but_not_round(tmp_path):

@@ -63,17 +63,22 @@ def test_the_grey_levels_of_every_mode(tmp_path, suffix, write):
     assert (read(file, SIZE, 3) - expected).abs().max() <= 1
 
 
-def test_twelve_bits_in_a_tiff(tmp_path):
-    """Packed, two values in three bytes, which Pillow gives as they are."""
-    values = LEVELS * 4095 // 255
-    packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(24, "big")
-    tags = {256: SIZE, 257: SIZE, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: SIZE, 279: 24}  # data begin at 8
+@pytest.mark.parametrize(("bits", "white_is_zero"), [(12, False), (16, False), (16, True)])
+def test_more_than_eight_bits_in_a_tiff(tmp_path, bits, white_is_zero):
+    """Of 12 bits two values are packed into three bytes; Pillow gives all of these as they are."""
+    values = LEVELS * (2**bits - 1) // 255
+    packed = values.astype("<u2").tobytes()
+    if bits == 12:
+        packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(24, "big")
+    tags = {256: SIZE, 257: SIZE, 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1, 278: SIZE}
+    tags[279] = len(packed)  # which begin at 8
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
     directory = struct.pack("<H", len(tags)) + entries + bytes(4)
     (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + directory)
     with Image.open(tmp_path / "a.tif") as image:
-        assert image.mode == "I;16"
-    assert grey(tmp_path / "a.tif").flatten().tolist() == (values >> 4).tolist()
+        assert image.mode.startswith("I;16")
+    expected = values >> bits - 8
+    assert grey(tmp_path / "a.tif").flatten().tolist() == (255 - expected if white_is_zero else expected).tolist()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
@@ -98,8 +103,9 @@ def test_half_transparent_ink_is_half_as_dark(tmp_path):
     assert read(tmp_path / "a.png", SIZE, 3).unique().tolist() == [127]
 
 
-def test_a_colour_key_is_transparent(tmp_path):
-    Image.new("RGB", (SIZE, SIZE), (1, 2, 3)).save(tmp_path / "a.png", transparency=(1, 2, 3))
+@pytest.mark.parametrize(("mode", "key"), [("RGB", (1, 2, 3)), ("L", 7), ("1", 0)])
+def test_a_colour_key_is_transparent(tmp_path, mode, key):
+    Image.new(mode, (SIZE, SIZE), key).save(tmp_path / "a.png", transparency=key)
     assert read(tmp_path / "a.png", SIZE, 3).unique().tolist() == [255]
 
 

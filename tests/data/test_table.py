@@ -86,13 +86,23 @@ def test_the_task_follows_from_the_target(tmp_path, targets, task, classes):
         ("a,b\n1,2\n", {"target": "zzz"}, "^data.target=zzz .* choose from a, b$"),
         ("a,y\n", {}, "holds no rows"),
         ("", {}, "cannot be read as a csv file"),
-        ("a,y\n1,2\n1,2,3,4\n", {}, "cannot be read as a csv file"),
+        ("a,y\n1,2\n1,2,3,4\n", {}, "^line 3 of .* has 4 fields, and the header has 2"),
         ("y\n1\n2\n", {}, "has no column but data.target=y"),
-        ("a,y\n1,\n2,5\n3,\n", {}, "has 2 rows without a value of data.target=y"),
+        ("a,y\n1,\n2,5\n3,\n", {}, "has 2 rows without a value of data.target=y, the first in line 2; delete them"),
+        ("a,y\n1,2.5\n2,NA\n", {}, "has 1 rows without a value of data.target=y, the first in line 3"),
         ("a,y\n1,u\n2,u\n", {}, "is 'u' in all rows .* at least two classes"),
         ("a,y\ninf,1\n2,2\n", {}, "^Column 'a' .* holds an infinite value"),
-        ("a,y\n1e39,1\n2,2\n", {}, "^Column 'a' .* holds an infinite value"),
+        ("a,y\n1e400,1\n2,2\n", {}, "^Column 'a' .* '1e400' in line 2; mend it, or data.missing=\\[1e400\\]"),
         ("a,y\n1,u\n2,v\n", {"task": "regression"}, "^Column 'y' .* holds text where numbers are needed"),
+        ("a,y\n1,u\n2,v\n", {"target": None}, "^data.target has no value for .*; choose from a, y$"),
+        ("a,y,y\n1,2,3\n4,5,6\n", {}, "has two columns 'y'; give one of them another name"),
+        ("a,b, a\n1,2,3\n4,5,6\n", {"target": "b"}, "has two columns 'a'"),
+        ("a,y\n1,2\n3,4\n", {"drop": ["y"]}, "^data.target=y is no column"),
+        ("a,y\n1,2\n3,4\n", {"drop": "z"}, "^data.drop=z is no column of .*; choose from a, y$"),
+        ("a,y\n1,2\n3,4\n", {"decimal": "dot"}, "^data.decimal=dot must be point or comma$"),
+        ("a,y\n,2\n,4\n", {}, "has no value in any column but data.target=y"),
+        ("a,y\n1,1e20\n2,-1e20\n", {}, "^data.target=y of .* varies by 1e\\+20, which is beyond float32"),
+        ("a;y\n1,234;1\n5;0\n", {}, "'1,234' may have a decimal comma or .*; write data.decimal=point or"),
         ("a,y\n1,u\n2,v\n", {"task": "ranking"}, "^data.task=ranking must be classification, regression"),
         (
             "a,y\n" + "".join(f"n{i},{i}\n" for i in range(1001)),
@@ -112,7 +122,10 @@ def test_tables_that_cannot_be_used(tmp_path, text, settings, sentence):
     [
         ("age,colour,grade\n1,red,good\n", "lacks the column 'member', which the model was trained on"),
         ("age,colour,member,grade\n1,red,true,fair\n", "is 'fair' in .* none of the classes bad, good"),
-        ("age,colour,member,grade\nold,red,true,good\n", "Column 'age' .* holds text"),
+        (
+            "age,colour,member,grade\nold,red,true,good\n",
+            "Column 'age' .* holds text .*: 'old' in line 2; data.missing=",
+        ),
     ],
 )
 def test_files_that_do_not_fit_the_schema(tmp_path, text, sentence):

@@ -104,9 +104,10 @@ def test_a_truncated_file(tmp_path, file, end):
         TorchvisionImages("MNIST", str(tmp_path)).load()
 
 
-def test_images_without_labels(tmp_path):
+@pytest.mark.parametrize("labels", [np.zeros(29), np.full(30, 10)])
+def test_images_without_labels_and_labels_without_a_class(tmp_path, labels):
     raw = write_mnist_like(tmp_path, "MNIST")
-    write_idx(raw / "train-labels-idx1-ubyte", np.zeros(29))
+    write_idx(raw / "train-labels-idx1-ubyte", labels)
     with pytest.raises(UserError, match="are damaged"):
         TorchvisionImages("MNIST", str(tmp_path)).load()
 

@@ -14,7 +14,7 @@ from regnet.report.answer import Edge, answer
 from regnet.report.compare import check_baseline, compare, find_baseline
 from regnet.report.sentences import sentences
 from regnet.report.statistics import seeds_needed
-from regnet.report.study import studies
+from regnet.report.study import cost, studies
 from regnet.report.table import left_out
 from regnet.runs import find_runs
 from tests.report.records import add_run, classification, regression
@@ -296,3 +296,110 @@ def test_zero_is_no_edge(tmp_path):
 def test_no_result_has_no_answer(tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], None, "failed")
     assert answered(tmp_path) is None
+
+
+def test_ties_are_told_as_ties_by_what_they_have_in_common(tmp_path):
+    for rate in ("0", "0.1", "0.2", "0.5"):
+        for strength in ("0", "1e-05", "1e-4", "1e-3", "1e-2", "1e-1", "1", "10"):
+            keys = [f"regularizer.dropout.rate={rate}", f"regularizer.l2.strength={strength}"]
+            tied = float(rate) < 0.3 and float(strength) < 1
+            # the lowest loss is not at the simplest of them
+            loss = abs(float(rate) - 0.1) + abs(float(strength) - 1e-3)
+            add_run(tmp_path, ["regularizer=[dropout,l2]", *keys], classification(0.9881 - (not tied) / 100, loss=loss))
+    said = text(tmp_path).splitlines()
+    assert said[:3] == [
+        "Best by validation: 18 of 32 settings share the best accuracy, 98.81 % (rate 0 to 0.2, strength 0 to 0.1). "
+        "Of these dropout + l2 rate=0.1 strength=1e-3 has the lowest validation loss.",
+        "The simplest of these is dropout + l2 rate=0 strength=0.",
+        "The baseline dropout + l2 rate=0 strength=0 is one of them.",
+    ]
+    found = answered(tmp_path)
+    assert found.edges == ()
+    assert len(found.study.ties) == 18
+    assert found.alike == ()  # one seed: what is not distinguishable is another thing, and not known
+
+
+def test_few_ties_are_named_and_an_arm_that_lost_runs_is_none_of_them(tmp_path):
+    for name, loss in {"none": 0.3, "l2": 0.2, "l1": 0.1, "dropout": 0.4}.items():
+        for seed in range(2):
+            metrics = classification(0.8 if name == "dropout" else 0.9, loss=loss)
+            lost = name == "l1" and seed
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], *((None, "failed") if lost else (metrics,)))
+    assert text(tmp_path).splitlines()[:3] == [
+        "Best by validation: 2 of 4 settings share the best accuracy, 90.00 % (l2, none). "
+        "Of these l2 has the lowest validation loss.",
+        "The simplest of these is none.",
+        "The baseline none is one of them.",
+    ]
+
+
+def test_ties_are_those_of_means_to_rounding(tmp_path):
+    for name, scores in {"l1": (0.1, 0.2, 0.3), "l2": (0.3, 0.1, 0.2), "none": (0.1, 0.2, 0.3000001)}.items():
+        for seed, score in enumerate(scores):
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(score))
+    assert [arm.label for arm in study_in(tmp_path).ties] == ["none"]
+    assert len({cost(arm, "accuracy") for arm in study_in(tmp_path).arms}) > 1
+
+
+def test_where_all_are_equal_it_is_said(tmp_path):
+    for name in ("none", "l2", "l1"):
+        add_run(tmp_path, [f"regularizer={name}"], classification(0.9))
+    assert text(tmp_path).startswith("Best by validation: all 3 settings have the same accuracy, 90.00 % (")
+
+
+def test_no_edge_where_another_value_is_as_good(tmp_path):
+    for strength, loss in {"1e-3": 0.3, "1e-2": 0.2, "1e-1": 0.1}.items():
+        score = 0.8 if strength == "1e-3" else 0.9
+        keys = ["regularizer=l2", f"regularizer.l2.strength={strength}"]
+        add_run(tmp_path, keys, classification(score, loss=loss))
+    assert answered(tmp_path).best.label == "l2 strength=0.1"
+    assert answered(tmp_path).edges == ()
+
+
+@pytest.mark.parametrize(("seeds", "word"), [(1, "One seed"), (2, "Two seeds")])
+def test_two_seeds_have_no_interval_and_no_test_either(tmp_path, seeds, word):
+    for seed in range(seeds):
+        for name, score in {"none": 0.7 + seed / 5, "l2": 0.8 + seed / 10}.items():
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(score, score))
+    said = text(tmp_path)
+    assert f"over none (n = {seeds}: no interval)." in said
+    assert said.endswith(
+        f"{word} only: no interval and no test. Repeat with 'seed=range(5)' to tell an effect from luck."
+    )
+    assert "distinguish" not in said
+    assert answered(tmp_path).known is False
+
+
+def test_the_cheapest_is_that_of_the_fewest_operations_and_not_of_the_fewest_seconds(tmp_path):
+    for seed in range(3):
+        noise = (seed % 2) / 1000
+        # sam takes two gradients a step; it was measured on an idle machine
+        costs = {"steps": 100, "step_operations": 2_000_000, "seconds": 1.0}
+        add_run(tmp_path, ["regularizer=sam", f"seed={seed}"], classification(0.92, 0.9 + noise), **costs)
+        costs = {"steps": 100, "step_operations": 1_000_000, "seconds": 50.0}
+        add_run(tmp_path, ["regularizer=l2", f"seed={seed}"], classification(0.91, 0.9 - noise), **costs)
+        costs = {"steps": 95, "step_operations": 2_000_000, "seconds": 0.1}
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9, 0.9), **costs)
+    found = answered(tmp_path)
+    assert (found.best.label, found.cheapest.label, found.cheapest.operations) == ("sam", "l2", 100_000_000)
+    assert "The cheapest is l2: it needs 0.50x the operations of sam." in text(tmp_path)
+
+
+def test_records_of_earlier_versions_tell_no_costs(tmp_path):
+    for seed in range(3):
+        for name, score in {"none": 0.9, "l2": 0.91}.items():
+            noise = seed * len(name) % 4 / 1000
+            add_run(tmp_path, [f"regularizer={name}", f"seed={seed}"], classification(score, 0.9 + noise), seconds=1.0)
+    found = answered(tmp_path)
+    assert found.cheapest is found.best
+    assert found.best.operations is None
+    assert "cheapest" not in text(tmp_path)
+
+
+def test_a_value_is_itself_however_it_is_written(tmp_path):
+    for seed, written in enumerate(("1e-3", "0.001", "1.0e-3", "1E-03")):
+        add_run(tmp_path, ["regularizer=l2", f"regularizer.l2.strength={written}", f"seed={seed}"], classification(0.9))
+    add_run(tmp_path, ["regularizer=l2", "regularizer.l2.strength=0.002", "seed=0"], classification(0.8))
+    study = study_in(tmp_path)
+    assert {arm.label: len(arm.runs) for arm in study.arms} == {"l2 strength=1e-3": 4, "l2 strength=2e-3": 1}
+    assert find_baseline(study, "l2 strength=0.001").label == "l2 strength=1e-3"

@@ -119,3 +119,12 @@ def test_a_place_that_cannot_be_written_is_one_sentence(sweep):
 def test_a_small_rmse_is_more_than_zero(tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], regression(0.001234))
     assert ">0.001234<" in html(content(list(find_runs(tmp_path))), [])
+
+
+def test_a_number_is_not_broken_between_lines(tmp_path):
+    for strength in ("1e-05", "3e-05"):
+        add_run(tmp_path, ["regularizer=l2", f"regularizer.l2.strength={strength}"], classification(0.9))
+    page = html(content(list(find_runs(tmp_path))), [])
+    assert page.count('l2 <span class="whole">strength=1e-5</span>') >= 2  # in the answer and in the table
+    assert "1e-05" not in page
+    assert ".whole { white-space: nowrap; }" in page

@@ -1,9 +1,10 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from regnet.report.content import content
-from regnet.report.table import print_report
+from regnet.report.table import _aligned, fitting, legend, print_report
 from regnet.runs import find_runs
 from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
 from tests.report.test_report_known import KNOWN
@@ -133,3 +134,72 @@ def test_of_many_rows_the_best_are_shown_with_the_baseline(tmp_path):
     assert "rate=100 " not in text
     assert row(text, "none").startswith("○ none")
     assert "the best 100 of 121; all are on the page and in --csv" in text
+
+
+def grid(folder, seeds=3):
+    for rate in ("0.1", "0.25"):
+        for strength in ("1e-05", "0.0003"):
+            for seed in range(seeds):
+                keys = [f"regularizer.dropout.rate={rate}", f"regularizer.l2.strength={strength}", f"seed={seed}"]
+                score = 0.9 + float(rate) / 10 + float(strength) + seed / 1000
+                costs = {"steps": 10, "step_operations": 1000, "seconds": 123.4}
+                add_run(folder, ["regularizer=[dropout,l2]", *keys], classification(score, score), **costs)
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (60, "validation test gain"),
+        (80, "validation test gain"),
+        (100, "runs validation test gain gap cost"),
+        (120, "runs validation test gain gap loss zero cost time"),
+        (200, "runs validation test gain gap loss zero cost time"),
+    ],
+)
+def test_the_name_of_the_technique_comes_before_lesser_columns(tmp_path, width, shown):
+    grid(tmp_path)
+    text = printed(tmp_path, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    above, header = text.partition("────")[0].splitlines()[-2:]
+    words = f"{above} {header}".split()
+    every = ["runs", "validation", "test", "gain", "gap", "loss", "zero", "cost", "time"]
+    assert [word for word in every if word in words] == shown.split()
+    if width >= 80:
+        assert "dropout + l2 rate=0.25 strength=3e-4 " in text  # in one line
+    for word in ("rate=0.25", "strength=3e-4", "strength=1e-5"):
+        assert word in text  # never broken
+    assert ("not shown at this width: " in text) == (width < 120)
+
+
+def test_a_long_name_leaves_half_the_terminal_to_the_numbers():
+    widths = {"runs": 5, "validation": 13, "test": 13, "gain": 14, "gap": 9, "cost": 6, "seconds": 5}
+    assert fitting(widths, 78, [100]) == ["validation", "test", "gain"]
+    assert fitting(widths, 78, [13]) == list(widths)
+    assert fitting(widths, 78, [20]) == [key for key in widths if key not in ("seconds", "runs")]
+
+
+def test_digits_stand_below_each_other_with_and_without_interval_and_star():
+    assert _aligned(["+1.00 ± 0.20*", "-3.2 ± 2.0", "+1.10", ""]) == [
+        "+1.00 ± 0.20*",
+        "-3.2 ± 2.0 ",
+        "+1.10        ",
+        " ",
+    ]
+    assert _aligned(["1/1", "10/10"]) == ["1/1", "10/10"]
+
+
+def test_the_legend_explains_only_the_signs_that_are_there(tmp_path):
+    grid(tmp_path / "three")
+    grid(tmp_path / "two", seeds=2)
+    three, two = (legend(content(list(find_runs(tmp_path / name))).studies) for name in ("three", "two"))
+    assert [sign in three for sign in ("±", "* gain", "cost: ")] == [True] * 3
+    assert [sign in two for sign in ("±", "*", "cost: ")] == [False, False, True]
+    assert "cost: " not in legend(content(list(find_runs(KNOWN / "techniques"))).studies)
+    assert len(three) < 250
+
+
+def test_two_seeds_show_means_alone(tmp_path):
+    add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.2, 0.3))
+    add_run(tmp_path, ["regularizer=l2", "seed=1"], classification(0.9, 0.8))
+    assert row(printed(tmp_path), "★ l2").split()[2:5] == ["2/2", "55.00", "55.00"]

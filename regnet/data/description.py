@@ -1,0 +1,70 @@
+"""What was made of a table's file, for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .cells import SEPARATORS, Cells
+from .columns import Column
+from .numbers import DECIMALS
+from .targets import Target
+
+FIRST = 3  # values shown of a column
+LONG = 60  # characters of them
+
+
+class Row(NamedTuple):
+    """One column of the file: what it becomes, how many of its values are missing, and its first ones."""
+
+    name: str
+    becomes: str
+    missing: int
+    first: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """The file in a sentence, and a row for each of its columns."""
+
+    file: str
+    rows: tuple[Row, ...]
+
+
+def describe(file: Cells, columns: Mapping[str, Column], target: Target, classes: Sequence[str] | None) -> Description:
+    """Of a file whose columns become `columns` and the target's `classes` (None: numbers)."""
+    reader = target.reader
+    separator, decimal = (
+        next((name for name, sign in names.items() if sign == found), repr(found))
+        for names, found in ((SEPARATORS, file.separator), (DECIMALS, reader.decimal))
+    )
+    rows = []
+    for name in dict.fromkeys(file.table):
+        cells = file.table[name]
+        if name == target.cells.name:
+            becomes, numbers = _target(classes), classes is None
+        elif name in columns:
+            becomes, numbers = _features(columns[name]), columns[name].levels is None
+        else:
+            rows.append(Row(name, "left out", 0, ""))
+            continue
+        absent = reader.absent(cells, numbers)
+        rows.append(Row(name, becomes, int(absent.sum()), _shortened(", ".join(cells[~absent].unique()[:FIRST]))))
+    sentence = f"{reader.path}: {len(file.table)} rows, separator {separator}, decimal {decimal}, {file.encoding}"
+    return Description(sentence, tuple(rows))
+
+
+def _target(classes: Sequence[str] | None) -> str:
+    return "target: number" if classes is None else f"target: {len(classes)} classes: {_shortened(', '.join(classes))}"
+
+
+def _features(column: Column) -> str:
+    if column.levels is not None:
+        return f"{len(column.levels)} levels: {_shortened(', '.join(column.levels))}"
+    shift = f" less {column.center:.12g}" if column.center else ""
+    return f"number{shift}" + (f", divided by {column.scale:.3g}" if column.scale != 1 else "")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONG else text[:LONG] + "…"

@@ -1,0 +1,111 @@
+"""What looks odd in a table: a sentence each, to be read before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .columns import ABSENT, DATE, Column, Reader
+from .numbers import CODE, unit
+from .targets import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANY = 50  # levels
+SOME = 8  # rows: fewer may all be different, or tell the target, by chance
+
+
+def oddities(
+    table: pd.DataFrame, columns: Mapping[str, Column], target: Target, classes: Sequence[str] | None
+) -> list[str]:
+    """Of a table whose columns become `columns`."""
+    reader = target.reader
+    found = [f"column {name!r} has no value in any row, and is left out" for name in table if name not in columns]
+    for name, column in columns.items():
+        of_kind = _of_numbers if column.levels is None else _of_levels
+        found += [f"column {name!r} {what}" for what in of_kind(table[name], column, reader)]
+        if _leaks(table[name], column, target, classes):
+            found.append(f"column {name!r} tells the target in every row; data.drop=[{name}] leaves it out")
+    return found + [f"the target {target.cells.name!r} {what}" for what in _of_texts(classes or ())]
+
+
+def differences(table: pd.DataFrame, columns: Mapping[str, Column], reader: Reader) -> list[str]:
+    """Of a table that is read by the columns of another one."""
+    found = []
+    for name, column in columns.items():
+        cells = table[name]
+        absent = reader.absent(cells, numbers=column.levels is None)
+        if column.levels is not None and (unknown := sorted(set(cells[~absent]) - set(column.levels))):
+            rows = int(cells.isin(unknown).sum())
+            found.append(
+                f"column {name!r} has {rows} rows of levels that the model does not know, such as {unknown[0]!r}"
+            )
+        if absent.any() and not column.missing:
+            found.append(f"column {name!r} has {absent.sum()} missing values, and had none in training")
+    return found
+
+
+def _of_numbers(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str]:
+    values = reader.values(cells)
+    if (units := {unit(text) for text in cells} - {""}) and len(units) == 1:
+        yield f"has the unit {units.pop()!r}, which is left out"
+    present = [value for value in values if value is not None]
+    if len(set(present)) == 1:
+        yield f"is {present[0]:g} in all rows that have a value"
+    elif len(values) >= SOME and values.tolist() in (list(range(len(values))), list(range(1, len(values) + 1))):
+        yield f"counts the rows; data.drop=[{cells.name}] leaves it out"
+    elif len(present) >= SOME and len(set(present)) == len(present) and all(value == int(value) for value in present):
+        yield f"is another whole number in every row; data.drop=[{cells.name}] leaves it out if it names the rows"
+
+
+def _of_levels(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str]:
+    levels = column.levels
+    rows = int((~reader.absent(cells)).sum())
+    if len(levels) == 1:
+        yield f"is {levels[0]!r} in all rows that have a value"
+    elif len(levels) == rows >= SOME:
+        yield f"is another text in every row; data.drop=[{cells.name}] leaves it out if it names the rows"
+    elif len(levels) > MANY:
+        yield f"has {len(levels)} levels, each of which is a feature"
+    numbers = reader.numbers(levels)
+    if codes := [text for text in numbers if CODE.fullmatch(text)]:
+        yield f"has numbers with leading zeros, such as {codes[0]!r}, and is taken for text"
+    elif numbers:
+        texts = [level for level in levels if level not in numbers]
+        yield f"mixes numbers and texts, such as {next(iter(numbers))!r} and {texts[0]!r}: each is a level"
+    elif sign := reader.other_sign(levels):
+        yield f"has numbers with a decimal {sign}, such as {levels[0]!r}, and is taken for text"
+    elif all(map(DATE.fullmatch, levels)):
+        yield f"holds dates, such as {levels[0]!r}: each is a level"
+    yield from _of_texts(levels)
+
+
+def _of_texts(levels: Iterable[str]) -> Iterator[str]:
+    alike: dict[str, str] = {}
+    for level in levels:
+        if (other := alike.setdefault(level.casefold(), level)) is not level:
+            yield f"has {other!r} and {level!r}, which differ in case only"
+        if level.lower() in ABSENT:
+            yield f"has {level!r} for one of its texts; data.missing=[{level}] makes it a missing value"
+
+
+def _leaks(cells: pd.Series, column: Column, target: Target, classes: Sequence[str] | None) -> bool:
+    """Whether the column is one-to-one with the target's classes, or a linear function of its numbers."""
+    import pandas as pd
+
+    if len(cells) < SOME:
+        return False
+    values = cells if column.levels is not None else pd.Series(target.reader.values(cells), cells.index, dtype=object)
+    if classes is not None:
+        codes, different = pd.factorize(values)
+        return len(different) == len(classes) and bool((codes == pd.factorize(target.labels(classes))[0]).all())
+    if column.levels is not None:
+        return False
+    x, y = (np.array(list(numbers), dtype=float) for numbers in (values, target.reader.values(target.cells)))
+    both = ~np.isnan(x)
+    x, y = x[both] - x[both].mean(), y[both] - y[both].mean()
+    size = np.sqrt((x @ x) * (y @ y))
+    return size > 0 and abs(x @ y) > (1 - 1e-9) * size

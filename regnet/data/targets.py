@@ -1,0 +1,116 @@
+"""The column to predict: classes or numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from .columns import ABSENT, Reader, alike_labels, fit, narrow
+from .numbers import CODE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Target:
+    """The cells of the column to predict.
+
+    Text, and whole numbers less than 20 apart, are classes unless `task` says otherwise. `1` and `1.0` are one
+    class; numbers with leading zeros are texts.
+    """
+
+    cells: pd.Series
+    task: str | None
+    reader: Reader
+
+    def classes(self) -> list[str] | None:
+        """In order; None for regression.
+
+        Raises:
+            UserError: there is one class only.
+        """
+        if self.task == "regression":
+            return None
+        if self.task is None and self.reader.is_number(self.cells, "data.task=classification makes it a class"):
+            values = [value for value in self._values() if value is not None]
+            if not alike_labels(values):
+                return None
+        classes = sorted(self.labels().unique())
+        if len(classes) < 2:
+            raise UserError(
+                f"data.target={self.cells.name} is {classes[0]!r} in all rows of {self.reader.path}; "
+                "classification takes at least two classes"
+            )
+        numbers = self.reader.numbers(classes)
+        return sorted(classes, key=numbers.__getitem__) if len(numbers) == len(classes) else classes
+
+    def labels(self, classes: Sequence[str] = ()) -> pd.Series:
+        """The class of each row; a number's name is the shortest, unless `classes` have the one of the file."""
+        texts = [text for text in self.cells.unique() if text not in classes]
+        numbers = self.reader.numbers(texts)
+        if not classes and (len(numbers) < sum(text.lower() not in ABSENT for text in texts) or _codes(numbers)):
+            return self.cells
+        names = {text: _shortest(value) for text, value in numbers.items()}
+        return self.cells.map(lambda text: names.get(text, text))
+
+    def center(self) -> float:
+        """Of the numbers, see `Column`.
+
+        Raises:
+            UserError: float32 cannot hold them.
+        """
+        center, scale = fit(self._values())
+        if scale != 1:
+            raise UserError(
+                f"data.target={self.cells.name} of {self.reader.path} varies by {scale:.2g}, which is beyond float32; "
+                "give it in another unit"
+            )
+        return center
+
+    def encode(self, classes: Sequence[str] | None, center: float) -> Tensor:
+        """(N,): the index of each row's class, or the numbers less their center.
+
+        Raises:
+            UserError: a row has no value, or an unknown class.
+        """
+        import pandas as pd
+
+        where = f"data.target={self.cells.name}"
+        absent = self.reader.absent(self.cells)
+        values = None
+        if classes is None:
+            values = self._values()
+            absent |= pd.isna(values)
+        if absent.any():
+            raise UserError(
+                f"{self.reader.path} has {absent.sum()} rows without a value of {where}, the first in line "
+                f"{self.cells.index[absent][0]}; delete them"
+            )
+        if values is not None:
+            return narrow(values, center, 1)
+        index = {name: place for place, name in enumerate(classes)}
+        labels = self.labels(classes)
+        if unknown := sorted(set(labels) - set(index)):
+            raise UserError(
+                f"{where} is {unknown[0]!r} in {self.reader.path}, which is none of the classes {', '.join(classes)}"
+            )
+        return torch.tensor([index[label] for label in labels])
+
+    def _values(self) -> np.ndarray:
+        return self.reader.values(self.cells)
+
+
+def _codes(numbers: dict[str, float]) -> bool:
+    return any(map(CODE.fullmatch, numbers))
+
+
+def _shortest(value: float) -> str:
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
