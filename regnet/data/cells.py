@@ -92,7 +92,7 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
 
 
 def tidy(text: str) -> str:
-    """Without unseen characters and blanks around it; one plain blank for any inside, and accents composed."""
+    """Without unseen characters and outer blanks, one plain blank for any inside, accents in their composed form."""
     if not text.isprintable():
         text = text.translate(UNSEEN)
     return " ".join(unicodedata.normalize("NFC", text).split())

@@ -178,7 +178,7 @@ class DataModule(LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def _check_settings(self) -> None:
-        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0, "split_seed": 0}
+        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0, "split_seed": 0, "seed": 0}
         for name, minimum in least.items():
             value = getattr(self, name)
             if name == "train_size" and value is None:

@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..seeds import bookmark
 from . import hyperparameters
-from .gradients import global_norm
+from .gradients import global_norm, moving
 from .updates import Update
 
 
@@ -60,7 +60,7 @@ class SAM(Update):
             What the closure returns.
         """
         output = closure()
-        parameters = [w for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+        parameters = moving(optimizer)
         if not parameters:
             return output
         before = [w.detach().clone() for w in parameters]
