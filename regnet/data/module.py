@@ -160,7 +160,8 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader | DataLoader:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        sampler = EpochSampler(len(self.train), self.seed, shuffle=True, rank=rank, world_size=world_size)
+        shuffle = not (self.trainer and self.trainer.overfit_batches)  # which takes the same batches in every epoch
+        sampler = EpochSampler(len(self.train), self.seed, shuffle, rank, world_size, train=True)
         return make_loader(self.train, self.batch_size, sampler, self._device(), self.num_workers)
 
     def val_dataloader(self) -> list[TensorLoader | DataLoader]:

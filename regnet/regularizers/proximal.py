@@ -5,6 +5,7 @@ Convention: what is minimized is loss + λ R(w), and a penalty of the same λ ha
 
 import math
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class Proximal(Update):
         scale: factors on the strength by patterns of `select`.
     """
 
+    fine: ClassVar[bool] = True  # λη, of an optimizer's step η
+
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.register_buffer("strength", hyperparameters.strength(strength))
@@ -50,7 +53,8 @@ class Proximal(Update):
                     weight.units.copy_(self.prox(weight.units.to(step.dtype), step))
 
     def check(self, network: nn.Module) -> None:
-        """Raises ValueError for a weight that is computed, as under weight norm: it has no step size of its own."""
+        """Raises ValueError for weights in half precision, and for computed ones, whose step sizes are not known."""
+        super().check(network)
         for weight in weights(network, self.select, frozen=True):
             if (how := weight.made) is not None:
                 raise ValueError(

@@ -26,6 +26,7 @@ class SAM(Update):
     """
 
     stage = Update.GRADIENT
+    fine: ClassVar[bool] = True  # e, of which each entry is a small part of ρ
     alone: ClassVar[str] = "it takes two gradients a step"
 
     def __init__(self, radius: float = 0.05) -> None:
@@ -98,6 +99,7 @@ class SAM(Update):
 
             return args[:1], {**kwargs, "closure": twice}
 
+        self.check(network)
         return optimizer.register_step_pre_hook(before_step)
 
 

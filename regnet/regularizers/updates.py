@@ -12,6 +12,8 @@ from ..exact import Exact
 from ..weights import Select, Weight, grouped, weights
 from . import hyperparameters
 
+HALF = (torch.bfloat16, torch.float16)
+
 
 class Update(Exact):
     """Something that acts on weights or gradients at each optimizer step, once attached to the optimizer.
@@ -28,9 +30,14 @@ class Update(Exact):
     AVERAGE: ClassVar[int] = 4
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
+    fine: ClassVar[bool] = False  # whether it moves weights by less than half precision can tell apart
 
     def check(self, network: nn.Module) -> None:
-        """Raises ValueError where it cannot act on `network`; nothing by default."""
+        """Raises ValueError where it cannot act on `network`, as where half precision would round its steps away."""
+        if self.fine and any(w.dtype in HALF for w in network.parameters()):
+            raise ValueError(
+                f"{type(self).__name__} moves weights by less than half precision can hold: keep them in float32"
+            )
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         raise NotImplementedError
@@ -59,6 +66,7 @@ class BeforeStep(Update):
 
             return args[:1], {**kwargs, "closure": act_after}
 
+        self.check(network)
         return optimizer.register_step_pre_hook(before_step)
 
 
@@ -92,19 +100,20 @@ class WeightDecay(Decay):
 
     Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
     and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`. Under weight norm it is g
-    that shrinks.
+    that shrinks. Of weights in half precision it is refused: bfloat16 rounds (1 - η λ) w back to w where η λ < 1/512,
+    as AdamW's own decay.
 
     Raises:
-        ValueError: when attached to a network that has a weight that other parametrizations compute.
+        ValueError: when attached to a network whose weights are in half precision, or computed by parametrizations
+            other than weight norm.
     """
 
+    fine: ClassVar[bool] = True
+
     def check(self, network: nn.Module) -> None:
+        super().check(network)
         for weight in weights(network, self.select, frozen=True):
             weight.check_writable()
-
-    def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
-        self.check(network)
-        return super().attach(optimizer, network)
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
