@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from ..errors import UserError, told
 from ..quoting import as_typed
 from .command import load, show
 
@@ -36,6 +37,8 @@ class StudyReport(Callback):
     """
 
     def __init__(self, page: bool = True) -> None:
+        if not isinstance(page, bool):
+            raise UserError(f"hydra.callbacks.study_report.page={told(page)} must be true or false")
         self.page = page
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
