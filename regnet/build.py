@@ -2,7 +2,7 @@
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .arguments import suited
-from .callbacks import AtomicCheckpointIO
+from .callbacks import AtomicCheckpointIO, StepLimit
 from .checks import check_choice, check_meant, check_objective, check_pairs, check_settings, try_network, try_transforms
 from .cli import not_chosen
 from .data import DataModule
@@ -25,7 +26,7 @@ from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
-from .protocol import check_length, check_monitors, settle_modes
+from .protocol import check_length, check_monitors, check_precision, settle_modes
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from .runs import find_runs
@@ -89,8 +90,8 @@ def build(
         UserError: a value out of range, or parts that do not fit together.
     """
     check_form(cfg, overrides)
-    check_settings(cfg)
     settle_modes(cfg)
+    check_settings(cfg)
     check_kinds(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
@@ -99,6 +100,7 @@ def build(
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
     check_monitors(cfg, objective.loss.names)
+    check_precision(cfg, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg)
@@ -113,6 +115,7 @@ def build(
         transforms=list(regularizers.transforms.values()),
         schedules=build_schedules(objective.network, regularizers),
         seed=cfg.seed,
+        monitor=cfg.monitor,
     )
     try:
         module.configure_optimizers()
@@ -284,6 +287,8 @@ def build_network(
             if site.after is not None:
                 try_to(f"regularizer.{name}.after", site.insert, network, name)
             try_to(f"regularizer.{name}", site.finish)
+        if any(map(is_lazy, network.parameters())):
+            try_network(network, cfg)  # so that there are weights to put layers on
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
         for callback in regularizers.callbacks.values():
@@ -307,17 +312,28 @@ def build_trainer(
         if node
     ]
     configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
+    limits = list(_limits(cfg.trainer))
     trainer = make(
         cfg.trainer,
         "trainer",
-        callbacks=[*callbacks.values(), *configured],
+        callbacks=[*limits, *callbacks.values(), *configured],
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
+        max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,
+        max_steps=-1,
     )
     if trainer.overfit_batches:  # Lightning would overfit validation as well
         trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
     return trainer
+
+
+def _limits(trainer: DictConfig) -> Iterator[Callback]:
+    """Of steps and of time, both in place of Lightning's."""
+    if trainer.get("max_steps", -1) != -1:
+        yield StepLimit(trainer.max_steps)
+    if trainer.get("max_time") is not None:
+        yield make({"_target_": "regnet.callbacks.TimeLimit", "duration": trainer.max_time}, "trainer.max_time")
 
 
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:

@@ -147,15 +147,17 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
     for name, regularizer in {**objective.penalties, **updates}.items():
         if not hasattr(regularizer, "select"):
             continue
-        try:
-            found = weights(objective.network, regularizer.select)
-            scaled(found, getattr(regularizer, "scale", None))
-        except ValueError as error:
-            raise UserError(f"regularizer.{name}: {error}") from error
+        found = try_to(f"regularizer.{name}", weights, objective.network, regularizer.select, frozen=True)
+        try_to(f"regularizer.{name}", scaled, found, getattr(regularizer, "scale", None))
         if not found:
             raise UserError(f"regularizer.{name} has nothing to act on: model={cfg.model._target_} has no weights")
-        for weight in found:
+        if not (trained := [weight for weight in found if weight.trained]):
+            frozen = ", ".join(weight.name for weight in found)
+            raise UserError(f"regularizer.{name} has nothing to act on: {frozen} are frozen (requires_grad=False)")
+        for weight in trained:
             acting.setdefault(weight.name, []).append(name)
+    for name, update in updates.items():
+        try_to(f"regularizer.{name}", update.check, objective.network)
     for weight, names in acting.items():
         for rivals, why in SAME_WEIGHT:
             if len(both := [name for name in names if name in rivals]) > 1:

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .console import printable
+from .ending import exit_codes
 from .errors import Diverged, UserError, near, told
 from .quoting import as_typed
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
@@ -39,6 +40,7 @@ def config_folders() -> list[Path]:
     return list(dict.fromkeys([config_folder(), *own]))
 
 
+@exit_codes()
 def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: bool = True) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 
@@ -57,8 +59,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     try:
         _put_flags_first()
         app()
-    except KeyboardInterrupt:
-        sys.exit(130)  # as shells have it
+    except BrokenPipeError:
+        raise  # see `exit_codes`
     except Exception as error:  # Hydra raises what it finds wrong as anything
         stop(error, config_name)
     finally:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .arguments import describe, fits
 from .cli import launch, sentence, stop
 from .errors import UserError, near, told
-from .runs import DamagedRecord, find_runs, read_record, read_text
+from .runs import MEASURED, DamagedRecord, find_runs, read_record, read_text
 
 if TYPE_CHECKING:
     from .data import Samples
@@ -184,7 +184,7 @@ def _read(folder: Path) -> dict[str, Any]:
         inside = next(find_runs(folder), None) if folder.is_dir() else None
         hint = f"; it holds runs, such as run={shlex.quote(str(inside.folder))}" if inside else ""
         raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json{hint}")
-    if record["status"] != "completed":
+    if record["status"] not in MEASURED:
         raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
     return record
 

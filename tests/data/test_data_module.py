@@ -180,3 +180,20 @@ def test_the_trainer_takes_each_epoch_in_a_new_order(tmp_path):
     first, second = list(chain(*network.seen[:4])), list(chain(*network.seen[4:]))
     assert sorted(first) == sorted(second) == sorted(numbers(data.train))
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "sentence"),
+    [
+        (torch.arange(40)[:, None], torch.arange(40) % 2, "^Given gives inputs of torch.int64; give float32, and of"),
+        (torch.zeros(40, 1).double(), torch.arange(40) % 2, "^Given gives inputs of torch.float64; give float32"),
+        (torch.zeros(40, 1), torch.arange(40).int() % 2, "^Given gives targets of torch.int32; give int64 for classes"),
+    ],
+)
+def test_types_that_would_be_rounded(x, y, sentence):
+    class Given:
+        def load(self):
+            return Dataset(Samples(x, y), classes="ab")
+
+    with pytest.raises(UserError, match=sentence):
+        ready(Given())
