@@ -53,7 +53,7 @@ class Proximal(Update):
                     weight.units.copy_(self.prox(weight.units.to(step.dtype), step))
 
     def check(self, network: nn.Module) -> None:
-        """Raises ValueError for weights in half precision, and for a computed one, which has no step size of its own."""
+        """Raises ValueError for weights in half precision, and for computed ones, whose step sizes are not known."""
         super().check(network)
         for weight in weights(network, self.select, frozen=True):
             if (how := weight.made) is not None:
