@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from .ending import stop_here
 from .errors import Diverged
 from .measure import Batch
 from .metrics import BETTER, SIGNS
@@ -113,6 +114,7 @@ class RegularizedModule(lightning.LightningModule):
         self._sums = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        stop_here()
         if self.schedules.scheduled:
             self.schedules.set(self.global_step / self._steps)
         self.replay.keep(batch, batch_idx)
@@ -151,6 +153,7 @@ class RegularizedModule(lightning.LightningModule):
         self.measured |= learning_rates(self._rates) | self.schedules.values()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        stop_here()
         x, y = batch
         with torch.autocast(self.device.type, enabled=False):  # measured in float32, as the test is
             self._outputs[dataloader_idx].append((self.objective.network(x), y))

@@ -26,9 +26,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .cli import launch, not_chosen, position, sentence
+from .ending import at_steps
 from .errors import Diverged
 from .quoting import as_typed
-from .runs import MEASURED, DamagedRecord, flat, read_record, write_record
+from .runs import MEASURED, DamagedRecord, flat, read_record, read_text, write_record
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -175,7 +176,7 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     checkpoints = folder / "checkpoints"
     owner = checkpoints / "fingerprint"
     last = checkpoints / "last.ckpt"
-    if last.exists() and owner.exists() and owner.read_text() == fingerprint:
+    if last.exists() and _text_of(owner) == fingerprint:
         return last
     if not _is_rank_zero():  # the first process has cleared the folder, and has begun to fill it
         return None
@@ -185,6 +186,13 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     checkpoints.mkdir(parents=True)
     owner.write_text(fingerprint)
     return None
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return read_text(path)
+    except (OSError, ValueError):
+        return None
 
 
 def summary(record: Record) -> str:
@@ -217,7 +225,8 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     threads = chosen(operations)
     try:
         with computing(threads):
-            trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+            with at_steps():
+                trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
             results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
         results |= {"steps": trainer.global_step, "step_operations": operations, "threads": threads}
     except Exception:

@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..seeds import bookmark
 from . import hyperparameters
-from .gradients import global_norm
+from .gradients import global_norm, moving
 from .updates import Update
 
 
@@ -61,7 +61,7 @@ class SAM(Update):
             What the closure returns.
         """
         output = closure()
-        parameters = [w for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+        parameters = moving(optimizer)
         if not parameters:
             return output
         before = [w.detach().clone() for w in parameters]
@@ -99,7 +99,7 @@ class SAM(Update):
 
             return args[:1], {**kwargs, "closure": twice}
 
-        self.check_precision(network)
+        self.check(network)
         return optimizer.register_step_pre_hook(before_step)
 
 
