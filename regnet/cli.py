@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -31,6 +31,13 @@ def config_folder() -> Path:
     """conf/ beside the package (an installed wheel) or beside the package's folder (a checkout)."""
     package = Path(__file__).resolve().parent
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
+
+
+def config_folders() -> list[Path]:
+    """Where a run's configs come from: regnet's own folder, and those that a person added (--config-dir)."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    own = [Path(source.path) for source in sources if source.schema == "file"]
+    return list(dict.fromkeys([config_folder(), *own]))
 
 
 @exit_codes()
@@ -86,8 +93,16 @@ def stop(error: Exception, config_name: str) -> NoReturn:
     sys.exit(1)
 
 
+def origin(error: Exception) -> Exception:
+    """What a class raised that Hydra could not make."""
+    while isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
 def sentence(error: Exception, config_name: str) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type."""
+    error = origin(error)
     if isinstance(error, UserError | Diverged):
         return str(error)
     # Hydra takes some wrong choices of options for errors of its own

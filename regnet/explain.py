@@ -218,9 +218,8 @@ def _wrong_kind(match: re.Match[str], configs: Configs) -> str:
     return f"{match[1]}: the value is not of the kind of {key}, which is {told(now)} by default"
 
 
-def _interpolation(match: re.Match[str], configs: Configs) -> str:
-    typed = next((text for text in configs.overrides if f"${{{match[1]}}}" in text), f"${{{match[1]}}}")
-    return f"{typed}: there is no {match[1]} to refer to"
+def _interpolation(match: re.Match[str], _: Configs) -> str:
+    return f"{match[2]}: ${{{match[1]}}} refers to {match[1]}, which is not there"
 
 
 RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
@@ -234,7 +233,7 @@ RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"force-add of config groups is not supported: '\+\+([^=]*)=": _already_there,
     r"^Could not delete from config. '(.*)' does not exist": lambda m, _: f"~{m[1]}: there is no {m[1]} to take away",
     r"^Error merging override (.*)": _wrong_kind,
-    r"Interpolation key '([^']+)' not found": _interpolation,
+    r"Interpolation key '([^']+)' not found\s+full_key: (\S+)": _interpolation,
     r"^Key '\w+' is not in struct\s+full_key: (\S+)": lambda m, _: f"{m[1]} is missing: a run needs it",
     r"Additional config directory '(.*)' not found": lambda m, _: f"--config-dir: {m[1]} is no folder",
     r"Cannot find primary config '(.*?)'": lambda m, c: (

@@ -27,7 +27,8 @@ BOMS = (  # the long ones first, as UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SAMPLE = 2**17  # characters, in which the separator is looked for
-UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # characters of no width
+CONTROLS = [chr(code) for code in (*range(32), *range(127, 160)) if not chr(code).isspace()]
+UNSEEN = dict.fromkeys(map(ord, [*CONTROLS, *"\u200b\u200c\u200d\u2060\ufeff"]))
 UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*")  # what pandas calls a column without a name when it writes it again
 
 
@@ -88,16 +89,16 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
 
 
 def tidy(text: str) -> str:
-    """Without blanks around it, with one plain blank in place of any inside, accents in their composed form."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text).translate(UNSEEN)
-    return " ".join(text.split())
+    """Without unseen characters and outer blanks, one plain blank for any inside, accents in their composed form."""
+    if not text.isprintable():
+        text = text.translate(UNSEEN)
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def tidied(texts: Sequence[str]) -> list[str]:
     """Each text as `tidy` has it."""
-    together = "\0".join(texts)
-    if together.isascii() and not re.search(r"\s", together):
+    together = "".join(texts)
+    if together.isascii() and together.isprintable() and " " not in together:
         return list(texts)
     known: dict[str, str] = {}
     return [known[text] if text in known else known.setdefault(text, tidy(text)) for text in texts]

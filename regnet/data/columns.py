@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .numbers import CODE, number, numbers, unit
+from .numbers import CODE, DECIMALS, THOUSANDS, number, numbers, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,8 +59,8 @@ class Column:
     Args:
         levels: one 0/1 feature for each; None: the one feature (v - center) / scale.
         missing: whether one more feature tells where there is no value.
-        center: 0, unless the values vary by less than a thousandth of their size, such as times since 1970, of which
-            float32 would keep nothing; then their mean.
+        center: 0, unless the values vary by less than a ten-thousandth of their size, such as times since 1970, of
+            which float32 would keep nothing; then their mean.
         scale: 1, unless float32 cannot hold the values' square; then their standard deviation.
     """
 
@@ -161,6 +161,12 @@ class Reader:
                 f"mend it, or {remedy}"
             )
 
+    def other_sign(self, levels: list[str]) -> str | None:
+        """The decimal sign with which all levels would be numbers; None if they would be none."""
+        sign = THOUSANDS[self.decimal]
+        name = next(name for name, one in DECIMALS.items() if one == sign)
+        return name if all(number(level, sign) is not None and not CODE.fullmatch(level) for level in levels) else None
+
     def column(self, cells: pd.Series) -> Column:
         """What becomes of a column.
 
@@ -177,6 +183,11 @@ class Reader:
             raise UserError(
                 f"Column {cells.name!r} of {self.path} holds {len(levels)} different texts, more than {MAX_LEVELS}; "
                 f"{drop} if it names the rows"
+            )
+        if len(levels) > LABEL_RANGE and (sign := self.other_sign(levels)):
+            raise UserError(
+                f"Column {cells.name!r} of {self.path} holds numbers with a decimal {sign}, such as {levels[0]!r}, "
+                f"which is not that of the file; write data.decimal={sign}, or {drop}"
             )
         if len(levels) > LABEL_RANGE and all(map(DATE.fullmatch, levels)):
             raise UserError(
@@ -215,7 +226,7 @@ def fit(values: np.ndarray) -> tuple[float, float]:
     apart = np.array([value - center for value in present], dtype=float)
     std = float(apart.std())
     scale = 1 if std == 0 or 1e-15 < std < 1e15 else std
-    near = std < 1e-3 * max(map(abs, present)) or scale != 1
+    near = std < 1e-4 * max(map(abs, present)) or scale != 1
     return (center if near else 0), scale
 
 

@@ -76,6 +76,8 @@ def _of_levels(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str
     elif numbers:
         texts = [level for level in levels if level not in numbers]
         yield f"mixes numbers and texts, such as {next(iter(numbers))!r} and {texts[0]!r}: each is a level"
+    elif sign := reader.other_sign(levels):
+        yield f"has numbers with a decimal {sign}, such as {levels[0]!r}, and is taken for text"
     elif all(map(DATE.fullmatch, levels)):
         yield f"holds dates, such as {levels[0]!r}: each is a level"
     yield from _of_texts(levels)

@@ -122,7 +122,14 @@ def test_lines_are_counted_in_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "tidied"),
-    [("yes ", "yes"), ("\u00a0yes", "yes"), ("New\u00a0 York", "New York"), ("e\u0301", "é"), ("\ufeffa\u200b", "a")],
+    [
+        ("yes ", "yes"),
+        ("\u00a0yes", "yes"),
+        ("New\u00a0 York", "New York"),
+        ("e\u0301", "é"),
+        ("\ufeffa\u200b", "a"),
+        ("\x1b[2Ja\tb", "[2Ja b"),
+    ],
 )
 def test_blanks_make_no_other_text(text, tidied):
     assert tidy(text) == tidied

@@ -204,6 +204,15 @@ def test_dates_are_refused(tmp_path):
             column(tmp_path, cells)
 
 
+def test_numbers_with_another_decimal_sign_than_the_files(tmp_path):
+    cells = [f"{i}.5" for i in range(40)]
+    with pytest.raises(UserError, match=r"^Column 'x' .* with a decimal point, such as '0\.5', .* data\.decimal=point"):
+        column(tmp_path, cells, decimal="comma")
+    few = column(tmp_path, cells[:3] * 4, decimal="comma")
+    assert few.features == ("x=0.5", "x=1.5", "x=2.5")
+    assert "column 'x' has numbers with a decimal point, such as '0.5', and is taken for text" in told(few)
+
+
 def test_a_column_without_values_is_left_out(tmp_path):
     data = load(tmp_path, "a,b,y\n1,,u\n2,,v\n")
     assert data.features == ("a",)
