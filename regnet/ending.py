@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -51,11 +51,11 @@ def exit_codes() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        if not _is_unread():
-            raise
+        _drop_output()
         sys.exit(NO_READER)
-    except BaseException:  # whatever a library made of the signal, as Lightning makes exit code 1 of Ctrl-C
-        _is_unread()
+    except BaseException as end:  # whatever a library made of the signal, as Lightning makes exit code 1 of Ctrl-C
+        if isinstance(end, SystemExit) and end.code == NO_READER:
+            _drop_output()
         if not received:
             raise
         sys.exit(128 + received[0])
@@ -94,11 +94,7 @@ def _takes_signals() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _is_unread() -> bool:
-    """Whether nobody reads what is printed; then the end of the program does not try to print the rest."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere, or the end of the program would fail to print it."""
+    with suppress(OSError, ValueError):  # not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False

@@ -39,6 +39,8 @@ class Helper:
             for message in self._messages(jobs, size):
                 relay(message, reporter, left)
         except EOFError:
+            if not left:
+                return
             from ..train import settle
 
             settle()
