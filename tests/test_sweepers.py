@@ -266,6 +266,24 @@ def test_the_greatest_is_the_best_where_more_is_better(tmp_path):
     ]
 
 
+def test_a_search_and_a_tuning_look_for_the_greatest_too(tmp_path):
+    """One learning rate does nothing, one learns a little: of accuracies the greater is chosen."""
+    rates = ["optimizer.lr=choice(1e-9,3e-2)", "monitor=val/accuracy"]
+    searching = ["-m", *QUICK, "hydra/sweeper=search", "hydra.sweeper.trials=4", "hydra.sweeper.together=4"]
+    done = train(*searching, *rates, cwd=tmp_path)
+    accuracies = {value(kept, "optimizer.lr"): kept["metrics"]["val"]["accuracy"] for kept in runs(tmp_path)}
+    assert len(set(accuracies.values())) == 2
+    best = (
+        f"search: best val/accuracy {max(accuracies.values()):.4g}: optimizer.lr={max(accuracies, key=accuracies.get)}"
+    )
+    assert conclusions(done, "search")[-1] == best
+    tuning = [*own_experiment(tmp_path, TUNE), *QUICK, "regularizer=none", "seed=0,1", "study=t"]
+    done = train(*tuning, *rates, cwd=tmp_path)
+    tried = [kept["metrics"]["val"]["accuracy"] for kept in runs(tmp_path, "t-tuning")]
+    assert len(set(tried)) == 2
+    assert conclusions(done, "tune") == [f"tune: none val/accuracy {max(tried):.4g}  optimizer.lr=0.03"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
