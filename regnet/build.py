@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -21,7 +22,7 @@ from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError, told
 from .exact import settings
-from .make import class_of, given, literal, make, try_to
+from .make import class_of, given, literal, make, make_a, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
@@ -307,13 +308,14 @@ def build_trainer(
     """
     purge = {} if resumed_step is None else {"purge_step": resumed_step + 1}
     loggers = [
-        make(node, f"logger.{name}", **(purge if node._target_.endswith("TensorBoardLogger") else {}))
+        make_a(Logger, node, f"logger.{name}", **(purge if node._target_.endswith("TensorBoardLogger") else {}))
         for name, node in cfg.logger.items()
         if node
     ]
-    configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
+    configured = [make_a(Callback, node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
     limits = list(_limits(cfg.trainer))
-    trainer = make(
+    trainer = make_a(
+        Trainer,
         cfg.trainer,
         "trainer",
         callbacks=[*limits, *callbacks.values(), *configured],

@@ -42,8 +42,10 @@ def main() -> None:
 def _quoted(argument: str) -> str:
     """A run's folder is named by its overrides, which Hydra would read as more of them."""
     key, _, path = argument.partition("=")
+    if key != "run":
+        return argument
     is_folder = Path(path).is_dir() or ("=" in path and path[:1] not in "'\"")
-    return f"run='{path}'" if key == "run" and is_folder else argument
+    return f"run='{path}'" if is_folder else argument
 
 
 def task(cfg: DictConfig) -> None:

@@ -222,9 +222,14 @@ def _interpolation(match: re.Match[str], _: Configs) -> str:
     return f"{match[2]}: ${{{match[1]}}} refers to {match[1]}, which is not there"
 
 
+def _no_value(match: re.Match[str], _: Configs) -> str:
+    key = match[1] if "." in match[1] else match[2] or match[1]  # that of what an interpolation refers to
+    return f"{key} has no value; give it as {key}=VALUE"
+
+
 RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not override '([^']+)'": _unknown_key,
-    r"Missing mandatory value: .*full_key: (\S+)": lambda m, _: f"{m[1]} has no value; give it as {m[1]}=VALUE",
+    r"Missing mandatory value: (\S+)(?:.*full_key: (\S+))?": _no_value,
     r"Config group override must be a string or a list. Got (\w+)": _no_option,
     r"^Ambiguous value for argument '(.*?)'\n": _several,
     r"^Sweep parameters '(.*)' requires --multirun": _several,

@@ -30,6 +30,16 @@ def make(node: Any, key: str, **extra: Any) -> Any:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
 
 
+def make_a(kind: type[Result], node: Any, key: str, **extra: Any) -> Result:
+    """As `make`, of a node with a `_target_`. Raises UserError too where the object is of another class."""
+    made = make(node, key, **extra)
+    if not isinstance(made, kind):
+        raise UserError(
+            f"{key}._target_={node['_target_']} makes a {type(made).__name__}, and must make a {kind.__name__}"
+        )
+    return made
+
+
 def suit(node: Any, key: str) -> Any:
     """A plain node whose settings are of the kinds that their classes ask for (see `arguments.suited`)."""
     if isinstance(node, list):

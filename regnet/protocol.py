@@ -127,8 +127,6 @@ def _check_end(cfg: DictConfig) -> None:
 def _check_validations(trainer: DictConfig, batches: int) -> None:
     every, interval = trainer.get("check_val_every_n_epoch", 1), trainer.get("val_check_interval", 1.0)
     interval = 1.0 if interval is None else interval
-    if every is not None and (not _whole(every) or every < 1):
-        raise UserError(f"trainer.check_val_every_n_epoch={every} must be a whole number >= 1, or null")
     if not isinstance(interval, int | float) or isinstance(interval, bool):
         raise UserError(
             f"trainer.val_check_interval={interval} must be a share of an epoch or a number of batches: by the clock "

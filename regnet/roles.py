@@ -69,7 +69,7 @@ def excluded_by(module: nn.Module) -> Callable[[str], bool] | None:
 
     ``no_weight_decay()`` gives names or globs, and ``no_weight_decay_keywords()`` parts of names.
     """
-    methods = _methods(type_before_parametrizations(module))
+    methods = _methods(own_class(module))
     if not methods:
         return None
     patterns, parts = (list(getattr(module, name)() or ()) if name in methods else [] for name in TELLS)
@@ -78,6 +78,12 @@ def excluded_by(module: nn.Module) -> Callable[[str], bool] | None:
         return any(fnmatchcase(name, pattern) for pattern in patterns) or any(part in name for part in parts)
 
     return excluded
+
+
+def own_class(module: nn.Module) -> type[nn.Module]:
+    """Its class, without the one that torch makes for each parametrized module."""
+    # to look for parametrizations as torch does takes longer
+    return type_before_parametrizations(module) if "parametrizations" in module._modules else type(module)
 
 
 @lru_cache(4096)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, type_before_parametrizations
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from .parametrized import Made, computed, is_trained, made, note_frozen
 from .patterns import Select, modules, scaled, selected
-from .roles import WEIGHT, excluded_by, role
+from .roles import WEIGHT, excluded_by, own_class, role
 
 __all__ = [
     "Select",
@@ -247,7 +247,7 @@ def _own(prefix: str, module: nn.Module) -> Iterator[tuple[str, str, Tensor, str
         return
     inside = ".parametrizations." in f".{prefix}."  # what a parametrization learns for itself
     listed = prefix.rpartition(".")[2] + "_" if isinstance(module, nn.ParameterList | nn.ParameterDict) else ""
-    made_of, kind = computed(module), type_before_parametrizations(module)
+    made_of, kind = computed(module), own_class(module)
     parts = {key for keys in made_of.values() for key in keys}
     for name, tensor in module._parameters.items():
         if tensor is not None and name not in parts:

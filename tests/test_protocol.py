@@ -144,7 +144,7 @@ SENTENCES = [
     ("+trainer.val_check_interval=0", r"^trainer\.val_check_interval=0 must be in \(0, 1\], or a number of batches"),
     ("+trainer.val_check_interval=1.5", r"^trainer\.val_check_interval=1\.5 must be in \(0, 1\]"),
     ("+trainer.val_check_interval=00:00:10:00", r"by the clock no run could be repeated$"),
-    ("trainer.check_val_every_n_epoch=0", r"^trainer\.check_val_every_n_epoch=0 must be a whole number >= 1, or null$"),
+    ("trainer.check_val_every_n_epoch=0", r"check_val_every_n_epoch must be a whole number >= 1, got 0$"),
     ("trainer.check_val_every_n_epoch=null", r"^trainer\.check_val_every_n_epoch=null counts batches, and .*=1\.0 is"),
 ]  # fmt: skip
 

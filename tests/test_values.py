@@ -23,7 +23,7 @@ NOT_NUMBERS = ["abc", None, True, [1], {"a": 1}, math.nan]
         (values.rate, [0, 0.999], [1, -0.1], r"must be in \[0, 1\)"),
         (values.ratio, [0, 1, 0.5], [1.1, -0.1], r"must be in \[0, 1\]"),
         (values.fraction, [0.5], [0, 1], r"must be in \(0, 1\)"),
-        (values.whole, [1, 10**30], [0, 1.0, "1"], "must be a whole number >= 1"),
+        (values.whole, [1, 2**60], [0, 1.0, "1", 10**30], "must be a whole number >= 1"),
     ],
 )
 def test_numbers(check, right, wrong, rule):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from .numbers import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,8 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
         for place, (column, has_name) in enumerate(zip(columns, named, strict=True))
         if not has_name and (column != "").any()
     ]
+    if 2 * sum(number(name, ".") is not None for name in names) > len(names):
+        notes.append(f"the first line is taken for the names of the columns, and holds numbers, such as {names[0]!r}")
     if encoding is None and not found.startswith("utf"):
         notes.append(f"the file is not UTF-8, and was read as {found}; data.encoding=... says what it is")
     table = (

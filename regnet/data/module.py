@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import UserError, told
 from ..seeds import derive
+from ..values import LONGEST
 from .loader import EpochSampler, TensorLoader, make_loader
 from .moments import divisor, input_moments
 from .samples import Dataset, Samples
@@ -184,7 +185,7 @@ class DataModule(LightningDataModule):
             value = getattr(self, name)
             if name == "train_size" and value is None:
                 continue
-            if type(value) is not int or value < minimum:
+            if type(value) is not int or not minimum <= value <= LONGEST:
                 raise UserError(f"data.{name}={told(value)} must be a whole number, at least {minimum}")
         noise = self.label_noise
         if not isinstance(noise, int | float) or isinstance(noise, bool) or not 0 <= noise <= 1:

@@ -152,7 +152,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"checkpoint={path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"checkpoint={path} cannot be read: {(str(error) or repr(error)).splitlines()[0]}") from error
     state = state.get("state_dict", state)
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     return {_plain(name): tensor for name, tensor in normalized(tensors).items()}  # g comes before v

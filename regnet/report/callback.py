@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from ..console import printable
 from ..ending import NO_READER
+from ..errors import UserError, told
 from ..quoting import as_typed
 from .command import load, show
 
@@ -40,6 +41,8 @@ class StudyReport(Callback):
     """
 
     def __init__(self, page: bool = True) -> None:
+        if not isinstance(page, bool):
+            raise UserError(f"hydra.callbacks.study_report.page={told(page)} must be true or false")
         self.page = page
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:

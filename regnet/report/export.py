@@ -51,5 +51,6 @@ def _is_number(text: str) -> bool:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    row = {name: getattr(run, name) for name in ("folder", "status", "reason", "seed", "epochs", "best_epoch")}
-    return row | {"seconds": run.seconds, "split_seed": pairing(run)[1]} | settings(run) | flat(run.metrics)
+    names = ("folder", "status", "reason", "seed", "epochs", "best_epoch", "seconds", "steps", "step_operations")
+    row = {name: getattr(run, name) for name in names}
+    return row | {"split_seed": pairing(run)[1]} | settings(run) | flat(run.metrics)

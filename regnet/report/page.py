@@ -184,7 +184,7 @@ def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
                 cell(run.seconds, ".1f"),
             ]
         )
-    headers = ["settings", "seed", "status", "validation error", "test error", "gap loss", "best epoch", "seconds"]
+    headers = ["settings", "seed", "status", "validation error", "test error", "loss gap", "best epoch", "time (s)"]
     return headers, rows
 
 

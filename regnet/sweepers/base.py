@@ -108,6 +108,13 @@ def whole(name: str, value: object, least: int = 1) -> int:
     return value
 
 
+def key_of(value: object) -> str:
+    """The setting `key` of the sweeper. Raises UserError."""
+    if not isinstance(value, str) or not value:
+        raise UserError(f"hydra.sweeper.key={told(value)} must be the name of a key, such as regularizer.l2.strength")
+    return value
+
+
 def flag(name: str, value: object) -> bool:
     """A setting of the sweeper that must be true or false. Raises UserError."""
     if not isinstance(value, bool):

@@ -116,6 +116,11 @@ def test_a_column_without_a_name_is_left_out(tmp_path, header):
     assert cells.notes == ("column 1 has no name, and is left out; its first cell is '0'",)
 
 
+def test_a_first_line_of_numbers_is_told(tmp_path):
+    notes = read(tmp_path, "18.0 8 ford\n15.0 6 opel\n").notes
+    assert notes == ("the first line is taken for the names of the columns, and holds numbers, such as '18.0'",)
+
+
 def test_lines_are_counted_in_the_file(tmp_path):
     assert read(tmp_path, 'a,b\n\n"1\n2",x\n3,y\n').table.index.tolist() == [4, 5]
 
