@@ -225,7 +225,9 @@ def _interpolation(match: re.Match[str], configs: Configs) -> str:
 
 RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not override '([^']+)'": _unknown_key,
-    r"Missing mandatory value: .*full_key: (\S+)": lambda m, _: f"{m[1]} has no value; give it as {m[1]}=VALUE",
+    r"Missing mandatory value: (?:(\S+\.\S+)|.*full_key: (\S+))": lambda m, _: (
+        f"{m[1]} has no value; give it as {m[1]}=VALUE"
+    ),
     r"Config group override must be a string or a list. Got (\w+)": _no_option,
     r"^Ambiguous value for argument '(.*?)'\n": _several,
     r"^Sweep parameters '(.*)' requires --multirun": _several,
