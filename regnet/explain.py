@@ -223,6 +223,10 @@ def _interpolation(match: re.Match[str], configs: Configs) -> str:
     return f"{typed}: there is no {match[1]} to refer to"
 
 
+def _without_value(match: re.Match[str], _: Configs) -> str:
+    return f"{match[1]} has no value; give it as {match[1]}=VALUE"
+
+
 RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not override '([^']+)'": _unknown_key,
     r"Missing mandatory value: (?:(\S+\.\S+)|.*full_key: (\S+))": lambda m, _: (
