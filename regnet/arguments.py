@@ -9,11 +9,9 @@ from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import torch
-
 from .errors import UserError, near, told
 
-NAMED = (Enum, PurePath, torch.device, torch.dtype)  # classes that a text in a config stands for
+FEW = 16  # names that are told
 WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "null"}
 SEVERAL = {int: "whole numbers", float: "finite numbers", bool: "true or false", str: "texts"}
 
@@ -32,14 +30,16 @@ def suited(function: Callable[..., Any], settings: Mapping[str, Any], key: str) 
         if name not in parameters:
             if any_name:
                 continue
-            offer = near(name, parameters) or f"; it has {', '.join(parameters) or 'none'}"
+            offer = near(name, parameters)
+            if len(parameters) <= FEW:
+                offer += f" (it has {', '.join(parameters) or 'none'})"
             raise UserError(f"{key}.{name}={value} is no setting of {_name(function)}{offer}")
         hint, default = parameters[name]
         if _is_same(value, default):
             continue
         if fits(value, hint):
             continue
-        if type(value) is not int or not fits(str(value), hint):
+        if type(value) is not int or {hint, *get_args(hint)} - {NoneType} != {str}:
             raise UserError(f"{key}.{name}={told(value)} must be {describe(hint)}")
         result[name] = str(value)
     return result
@@ -88,7 +88,15 @@ def fits(value: Any, hint: Any) -> bool:
         return (issubclass(dict, kind) or issubclass(kind, Mapping)) and all(fits(one, of) for one in value.values())
     if isinstance(value, list | tuple):
         return _fits_list(value, kind, inner)
-    return isinstance(value, str) and issubclass(kind, NAMED)
+    return isinstance(value, str) and _has_names(kind)
+
+
+def _has_names(kind: type) -> bool:
+    """Whether a text stands for a thing of this class."""
+    return issubclass(kind, Enum | PurePath) or (kind.__module__, kind.__name__) in (
+        ("torch", "device"),
+        ("torch", "dtype"),
+    )
 
 
 def _fits_list(values: Iterable[Any], kind: type, inner: tuple[Any, ...]) -> bool:
@@ -111,7 +119,7 @@ def describe(hint: Any) -> str:
         parts = [part for part in inner if not (part is int and float in inner)]
         return " or ".join(dict.fromkeys(word for part in parts if (word := describe(part)))) or _name(hint)
     if origin is Literal:
-        return f"one of {', '.join(map(str, inner))}"
+        return f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0])
     if hint in WORDS:
         return WORDS[hint]
     if hint in (Any, object):
@@ -123,7 +131,7 @@ def describe(hint: Any) -> str:
         return "a mapping {key: value}"
     if _of_lists(kind):
         return f"a list{_several(kind, inner)}"
-    return f"text, the name of a {_name(kind)}" if issubclass(kind, NAMED) else ""
+    return f"text, the name of a {_name(kind)}" if _has_names(kind) else ""
 
 
 def _several(kind: type, inner: tuple[Any, ...]) -> str:

@@ -2,32 +2,35 @@
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from .callbacks import AtomicCheckpointIO
-from .checks import check_choice, check_objective, check_pairs, check_settings, try_network, try_transforms
+from .arguments import suited
+from .callbacks import AtomicCheckpointIO, StepLimit
+from .checks import check_choice, check_meant, check_objective, check_pairs, check_settings, try_network, try_transforms
 from .cli import not_chosen
 from .data import DataModule
-from .errors import UserError
+from .errors import UserError, told
 from .exact import settings
-from .make import given, literal, make, try_to
+from .make import class_of, given, literal, make, make_a, try_to
 from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
-from .protocol import check_length, check_monitors, settle_modes
+from .protocol import check_length, check_monitors, check_precision, settle_modes
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
+from .runs import find_runs
 from .seeds import derive
 from .sites import Site
 from .structure import check_form, check_kinds
@@ -88,8 +91,8 @@ def build(
         UserError: a value out of range, or parts that do not fit together.
     """
     check_form(cfg, overrides)
-    check_settings(cfg)
     settle_modes(cfg)
+    check_settings(cfg)
     check_kinds(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
@@ -98,6 +101,7 @@ def build(
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
     check_monitors(cfg, objective.loss.names)
+    check_precision(cfg, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg)
@@ -112,6 +116,7 @@ def build(
         transforms=list(regularizers.transforms.values()),
         schedules=build_schedules(objective.network, regularizers),
         seed=cfg.seed,
+        monitor=cfg.monitor,
     )
     try:
         module.configure_optimizers()
@@ -128,7 +133,9 @@ def warm_start(network: nn.Module, folder: Path) -> None:
         UserError: there is no such run, or its network is another.
     """
     if not (folder / "checkpoints").is_dir():
-        what = "has no checkpoints" if folder.is_dir() else "is no folder"
+        inside = next(find_runs(folder), None) if folder.is_dir() else None
+        what = f"holds runs, such as {inside.folder}" if inside else "has no checkpoints"
+        what = what if folder.is_dir() else "is no folder"
         raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
     state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
     kept = settings(network)
@@ -181,20 +188,16 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     idle = not_chosen(cfg.regularizer)
     chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
     check_choice(overrides, chosen)
-    for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
-        if not override.startswith("++") and key.startswith("regularizer.") and key.split(".")[1] not in chosen:
-            name = key.split(".")[1]
-            raise UserError(
-                f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
-                f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
-            )
+    check_meant(overrides, chosen)
     check_pairs(list(chosen))
     kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
     sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
     schedules = {}
     for name, node in chosen.items():
         key, (settings, common) = f"regularizer.{name}", _common(node)
+        for filled in ("num_classes", "num_samples"):
+            if settings.get(filled, known := cfg.data.get(filled)) != known:
+                raise UserError(f"{key}.{filled}={told(settings[filled])} is {told(known)} in the data; leave it out")
         regularizer = make(settings, key)
         kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
         if kind is None:
@@ -202,7 +205,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
         if (text := common.pop("schedule", None)) is not None:
             schedules[name] = _schedule(text, key, regularizer, cfg.trainer.max_epochs)
         if kind == len(kinds) - 1:
-            regularizer = try_to(key, Site, regularizer, **common)
+            regularizer = try_to(key, Site, regularizer, **suited(Site, common, key))
         elif any(common.values()):
             setting = next(setting for setting, value in common.items() if value)
             raise UserError(f"{key}.{setting} is for layers, and {type(regularizer).__name__} is none")
@@ -273,6 +276,10 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cfg.seed, "init"))
         model = make({"_target_": cfg.model._target_, **arguments}, "model", **sites)
+        if not isinstance(model, nn.Module):
+            raise UserError(
+                f"model={cfg.model._target_} makes a {type(model).__name__}, and must make a torch.nn.Module"
+            )
         parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
         if cfg.data.num_classes is None:
             parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
@@ -281,6 +288,8 @@ def build_network(
             if site.after is not None:
                 try_to(f"regularizer.{name}.after", site.insert, network, name)
             try_to(f"regularizer.{name}", site.finish)
+        if any(map(is_lazy, network.parameters())):
+            try_network(network, cfg)  # so that there are weights to put layers on
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
         for callback in regularizers.callbacks.values():
@@ -299,32 +308,41 @@ def build_trainer(
     """
     purge = {} if resumed_step is None else {"purge_step": resumed_step + 1}
     loggers = [
-        make(node, f"logger.{name}", **(purge if node._target_.endswith("TensorBoardLogger") else {}))
+        make_a(Logger, node, f"logger.{name}", **(purge if node._target_.endswith("TensorBoardLogger") else {}))
         for name, node in cfg.logger.items()
         if node
     ]
-    configured = [make(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
-    trainer = make(
+    configured = [make_a(Callback, node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
+    limits = list(_limits(cfg.trainer))
+    trainer = make_a(
+        Trainer,
         cfg.trainer,
         "trainer",
-        callbacks=[*callbacks.values(), *configured],
+        callbacks=[*limits, *callbacks.values(), *configured],
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
+        max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,
+        max_steps=-1,
     )
     if trainer.overfit_batches:  # Lightning would overfit validation as well
         trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
     return trainer
 
 
+def _limits(trainer: DictConfig) -> Iterator[Callback]:
+    """Of steps and of time, both in place of Lightning's."""
+    if trainer.get("max_steps", -1) != -1:
+        yield StepLimit(trainer.max_steps)
+    if trainer.get("max_time") is not None:
+        yield make({"_target_": "regnet.callbacks.TimeLimit", "duration": trainer.max_time}, "trainer.max_time")
+
+
 def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
-    try:
-        model = resolve_name(target)
-        parameters = inspect.signature(model).parameters
-    except Exception as error:
-        raise UserError(f"model._target_={target} cannot be imported: {error}") from error
+    model = class_of(target, "model")
+    parameters = try_to("model", inspect.signature, model).parameters
     arguments = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
     del arguments["_target_"]
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

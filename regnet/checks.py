@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from .cli import config_folder
-from .errors import UserError, told
+from .cli import config_folder, config_folders
+from .errors import UserError, near, told
 from .make import try_to
 from .objective import Objective
 from .regularizers import BatchTransform, Update
@@ -17,6 +18,7 @@ from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONTRADICTIONS = (  # sets of which one may be chosen, and why
     ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
     ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
@@ -54,6 +56,32 @@ def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
                 )
 
 
+def check_meant(overrides: Sequence[str], chosen: Collection[str]) -> None:
+    """Settings of regularizers that are not chosen: with ++ they mean other runs of a study, without it is a mistake.
+
+    Raises:
+        UserError: no regularizer is chosen, or none exists, that has the setting.
+    """
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if not key.startswith("regularizer.") or (name := key.split(".")[1]) in chosen:
+            continue
+        if not override.startswith("++"):
+            raise UserError(
+                f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
+                f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
+            )
+        known = _settings()
+        if name not in known:
+            raise UserError(f"{override}: {name} is no regularizer that a run could choose{near(name, known)}")
+        setting = key.split(".")[2] if key.count(".") > 1 else ""
+        if known[name] and setting not in known[name]:
+            told = ", ".join(sorted(known[name]))
+            raise UserError(
+                f"{override}: {name} has no key {setting}{near(setting, known[name])} (its keys are {told})"
+            )
+
+
 def check_pairs(names: Sequence[str]) -> None:
     """Regularizers that contradict each other. Raises UserError."""
     for rivals, why in CONTRADICTIONS:
@@ -67,11 +95,23 @@ def _keys(option: str) -> list[str]:
     return list(OmegaConf.load(path)) if path.exists() else []
 
 
+@cache
+def _settings() -> dict[str, set[str]]:
+    """The settings of every regularizer that can be chosen, by its key; none of those that are kept elsewhere."""
+    found: dict[str, set[str]] = {}
+    for folder in config_folders():
+        for path in sorted((folder / "regularizer").glob("*.yaml")):
+            for name, node in (yaml.load(path.read_text(encoding="utf-8"), LOADER) or {}).items():
+                keys = {*node, "schedule", "rule", "after"} - {"_target_"} if isinstance(node, dict) else set()
+                found[name] = found.get(name, set()) | keys
+    return found
+
+
 def check_settings(cfg: DictConfig) -> None:
     """What the config alone tells. Raises UserError."""
     if type(cfg.seed) is not int or cfg.seed < 0:
         raise UserError(f"seed={told(cfg.seed)} must be a whole number >= 0")
-    if not isinstance(cfg.warm_start, str | None):
+    if not isinstance(cfg.warm_start, str | None) or cfg.warm_start == "":
         raise UserError(f"warm_start={told(cfg.warm_start)} must be the folder of a run, or null")
     if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
         raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
@@ -107,15 +147,17 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
     for name, regularizer in {**objective.penalties, **updates}.items():
         if not hasattr(regularizer, "select"):
             continue
-        try:
-            found = weights(objective.network, regularizer.select)
-            scaled(found, getattr(regularizer, "scale", None))
-        except ValueError as error:
-            raise UserError(f"regularizer.{name}: {error}") from error
+        found = try_to(f"regularizer.{name}", weights, objective.network, regularizer.select, frozen=True)
+        try_to(f"regularizer.{name}", scaled, found, getattr(regularizer, "scale", None))
         if not found:
             raise UserError(f"regularizer.{name} has nothing to act on: model={cfg.model._target_} has no weights")
-        for weight in found:
+        if not (trained := [weight for weight in found if weight.trained]):
+            frozen = ", ".join(weight.name for weight in found)
+            raise UserError(f"regularizer.{name} has nothing to act on: {frozen} are frozen (requires_grad=False)")
+        for weight in trained:
             acting.setdefault(weight.name, []).append(name)
+    for name, update in updates.items():
+        try_to(f"regularizer.{name}", update.check, objective.network)
     for weight, names in acting.items():
         for rivals, why in SAME_WEIGHT:
             if len(both := [name for name in names if name in rivals]) > 1:

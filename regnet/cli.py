@@ -12,12 +12,13 @@ from typing import Any, NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .console import printable
+from .ending import exit_codes
 from .errors import Diverged, UserError, near, told
 from .quoting import as_typed
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
@@ -32,6 +33,14 @@ def config_folder() -> Path:
     return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
 
 
+def config_folders() -> list[Path]:
+    """Where a run's configs come from: regnet's own folder, and those that a person added (--config-dir)."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    own = [Path(source.path) for source in sources if source.schema == "file"]
+    return list(dict.fromkeys([config_folder(), *own]))
+
+
+@exit_codes()
 def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: bool = True) -> None:
     """Runs `task` under Hydra; what a person can mend is told in one sentence, with exit code 1.
 
@@ -51,8 +60,8 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     try:
         _put_flags_first()
         app()
-    except KeyboardInterrupt:
-        sys.exit(130)  # as shells have it
+    except BrokenPipeError:
+        raise  # see `exit_codes`
     except Exception as error:  # Hydra raises what it finds wrong as anything
         stop(error, config_name)
     finally:
@@ -85,8 +94,16 @@ def stop(error: Exception, config_name: str) -> NoReturn:
     sys.exit(1)
 
 
+def origin(error: Exception) -> Exception:
+    """What a class raised that Hydra could not make."""
+    while isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
 def sentence(error: Exception, config_name: str) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type."""
+    error = origin(error)
     if isinstance(error, UserError | Diverged):
         return str(error)
     # Hydra takes some wrong choices of options for errors of its own

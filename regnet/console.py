@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .ending import NO_READER
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -47,7 +49,11 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
-        print(self.format(record), file=stream, flush=True)
+        text = "\n".join(map(printable, self.format(record).splitlines()))
+        try:
+            print(text, file=stream, flush=True)
+        except BrokenPipeError:  # nobody reads any more: the run is interrupted, it has not failed
+            sys.exit(NO_READER)
 
 
 def plain_console(**settings: Any) -> "Console":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,13 +13,25 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .arguments import describe, fits
 from .cli import launch, sentence, stop
-from .errors import UserError, told
-from .runs import DamagedRecord, read_record, read_text
+from .errors import UserError, near, told
+from .runs import MEASURED, DamagedRecord, find_runs, read_record, read_text
 
 if TYPE_CHECKING:
     from .data import Samples
     from .objective import Objective
+
+KINDS = {  # of the settings in conf/evaluate.yaml
+    "run": str,
+    "part": str,
+    "check_classes": bool,
+    "passes": int | None,
+    "compact": bool,
+    "seed": int,
+    "allow": list[str],
+    "save": str | None,
+}
 
 
 def main() -> None:
@@ -29,7 +42,10 @@ def main() -> None:
 def _quoted(argument: str) -> str:
     """A run's folder is named by its overrides, which Hydra would read as more of them."""
     key, _, path = argument.partition("=")
-    return f"run='{path}'" if key == "run" and Path(path).is_dir() else argument
+    if key != "run":
+        return argument
+    is_folder = Path(path).is_dir() or ("=" in path and path[:1] not in "'\"")
+    return f"run='{path}'" if is_folder else argument
 
 
 def task(cfg: DictConfig) -> None:
@@ -54,6 +70,22 @@ def task(cfg: DictConfig) -> None:
             stop(UserError(f"save={cfg.save} cannot be written ({error.strerror})"), "evaluate")
     if difference:
         sys.exit(1)
+
+
+def _check(cfg: DictConfig) -> None:
+    """Raises UserError for a setting of the wrong kind, or one that nothing reads."""
+    known = (*KINDS, "data", "perturbation")
+    for key, value in OmegaConf.to_container(cfg, resolve=True).items():
+        if key not in known:
+            raise UserError(f"+{key}={told(value)}: nothing reads {key}{near(key, known)}")
+        if key in KINDS and not fits(value, KINDS[key]):
+            raise UserError(f"{key}={told(value)} must be {describe(KINDS[key])}")
+    if not cfg.run:
+        raise UserError("run='' must be the folder of a run")
+    if cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
+    if cfg.perturbation and "_target_" not in cfg.perturbation:
+        raise UserError(f"perturbation={cfg.perturbation} must name a class by its _target_")
 
 
 def _difference(metrics: dict[str, float], recorded: dict[str, float | None]) -> str | None:
@@ -88,8 +120,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from .seeds import derive
     from .threads import computing
 
-    if not isinstance(cfg.run, str) or not cfg.run:
-        raise UserError(f"run={told(cfg.run)} must be the folder of a run")
+    _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     folder = Path(cfg.run)
     record = _read(folder)
@@ -152,8 +183,10 @@ def _read(folder: Path) -> dict[str, Any]:
     except DamagedRecord as error:
         raise UserError(str(error)) from error
     if record is None:
-        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json")
-    if record["status"] != "completed":
+        inside = next(find_runs(folder), None) if folder.is_dir() else None
+        hint = f"; it holds runs, such as run={shlex.quote(str(inside.folder))}" if inside else ""
+        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json{hint}")
+    if record["status"] not in MEASURED:
         raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
     return record
 

@@ -218,20 +218,18 @@ def _wrong_kind(match: re.Match[str], configs: Configs) -> str:
     return f"{match[1]}: the value is not of the kind of {key}, which is {told(now)} by default"
 
 
-def _interpolation(match: re.Match[str], configs: Configs) -> str:
-    typed = next((text for text in configs.overrides if f"${{{match[1]}}}" in text), f"${{{match[1]}}}")
-    return f"{typed}: there is no {match[1]} to refer to"
+def _interpolation(match: re.Match[str], _: Configs) -> str:
+    return f"{match[2]}: ${{{match[1]}}} refers to {match[1]}, which is not there"
 
 
-def _without_value(match: re.Match[str], _: Configs) -> str:
-    return f"{match[1]} has no value; give it as {match[1]}=VALUE"
+def _no_value(match: re.Match[str], _: Configs) -> str:
+    key = match[1] if "." in match[1] else match[2] or match[1]  # that of what an interpolation refers to
+    return f"{key} has no value; give it as {key}=VALUE"
 
 
 RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not override '([^']+)'": _unknown_key,
-    r"Missing mandatory value: (?:(\S+\.\S+)|.*full_key: (\S+))": lambda m, _: (
-        f"{m[1]} has no value; give it as {m[1]}=VALUE"
-    ),
+    r"Missing mandatory value: (\S+)(?:.*full_key: (\S+))?": _no_value,
     r"Config group override must be a string or a list. Got (\w+)": _no_option,
     r"^Ambiguous value for argument '(.*?)'\n": _several,
     r"^Sweep parameters '(.*)' requires --multirun": _several,
@@ -240,7 +238,7 @@ RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"force-add of config groups is not supported: '\+\+([^=]*)=": _already_there,
     r"^Could not delete from config. '(.*)' does not exist": lambda m, _: f"~{m[1]}: there is no {m[1]} to take away",
     r"^Error merging override (.*)": _wrong_kind,
-    r"Interpolation key '([^']+)' not found": _interpolation,
+    r"Interpolation key '([^']+)' not found\s+full_key: (\S+)": _interpolation,
     r"^Key '\w+' is not in struct\s+full_key: (\S+)": lambda m, _: f"{m[1]} is missing: a run needs it",
     r"Additional config directory '(.*)' not found": lambda m, _: f"--config-dir: {m[1]} is no folder",
     r"Cannot find primary config '(.*?)'": lambda m, c: (

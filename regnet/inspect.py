@@ -90,30 +90,41 @@ def classes(setup: "Setup") -> "Table":
 
 
 def parameters(setup: "Setup") -> "Table":
-    """Parameter x regularizer x strength."""
-    network, acting = setup.module.objective.network, acting_on(setup)
-    table = _table("parameter", "shape", "regularizers")
+    """Parameter x regularizer x strength, and what decides whether it is a weight: see `regnet.roles.role`."""
+    network, acting, found = setup.module.objective.network, acting_on(setup), roles(setup)
+    table = _table("parameter", "shape", "role", "regularizers")
     for key, parameter in network.named_parameters():
-        shape = " x ".join(map(str, parameter.shape)) or "1"
-        table.add_row(key, shape, ", ".join(f"{name} {_number(value)}" for name, value in acting[key]) or "–")
+        shape = "x".join(map(str, parameter.shape)) or "1"
+        told = ", ".join(f"{name} {_number(value)}" for name, value in acting[key]) or "–"
+        table.add_row(key, shape, found[key], told)
     return table
+
+
+def roles(setup: "Setup") -> dict[str, str]:
+    """What each parameter of the network is, such as ``weight``, ``bias`` or ``weight, frozen``."""
+    from .weights import parameters
+
+    every = parameters(setup.module.objective.network)
+    return {one.key: one.role + ("" if one.tensor.requires_grad else ", frozen") for one in every}
 
 
 def acting_on(setup: "Setup") -> Acting:
     """What acts on each parameter of the network by itself, the optimizer's own decay included."""
     from .regularizers.schedules import NAMES
-    from .weights import scaled, weights
+    from .weights import grouped
 
     network = setup.module.objective.network
     acting: Acting = {key: [] for key, _ in network.named_parameters()}
     for name, regularizer in setup.regularizers.on_weights().items():
         own = next((buffer.item() for key, buffer in regularizer.named_buffers(recurse=False) if key in NAMES), None)
-        for factor, found in scaled(weights(network, regularizer.select), getattr(regularizer, "scale", None)):
+        for factor, found in grouped(network, regularizer.select, getattr(regularizer, "scale", None)):
             for weight in found:
                 acting[weight.key].append((name, None if own is None else factor * own))
+    frozen = {key for key, parameter in network.named_parameters() if not parameter.requires_grad}
     for group, keys in _groups(setup):
         for key in keys if group.get("weight_decay") else ():
-            acting[key].append(("optimizer.weight_decay", group["weight_decay"]))
+            if key not in frozen:
+                acting[key].append(("optimizer.weight_decay", group["weight_decay"]))
     return acting
 
 

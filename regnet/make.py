@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from .arguments import suited
+from .cli import origin
 from .errors import UserError, told
 
 Result = TypeVar("Result")
@@ -25,8 +26,18 @@ def make(node: Any, key: str, **extra: Any) -> Any:
         pass  # Hydra knows the rarer keys, and tells what is wrong
     try:
         return instantiate(literal(node), _convert_="all", **extra)
-    except InstantiationException as error:
+    except Exception as error:
         raise UserError(f"{_failed_key(error, key)}: {_reason(error)}") from error
+
+
+def make_a(kind: type[Result], node: Any, key: str, **extra: Any) -> Result:
+    """As `make`, of a node with a `_target_`. Raises UserError too where the object is of another class."""
+    made = make(node, key, **extra)
+    if not isinstance(made, kind):
+        raise UserError(
+            f"{key}._target_={node['_target_']} makes a {type(made).__name__}, and must make a {kind.__name__}"
+        )
+    return made
 
 
 def suit(node: Any, key: str) -> Any:
@@ -38,16 +49,20 @@ def suit(node: Any, key: str) -> Any:
     settings = {name: suit(value, f"{key}.{name}") for name, value in node.items()}
     if "_target_" not in node:
         return settings
+    if not isinstance(node.get("_partial_", True), bool):
+        raise UserError(f"{key}._partial_={told(node['_partial_'])} must be true or false")
     own = {name: value for name, value in settings.items() if not name.startswith("_")}
-    return settings | suited(_target(node["_target_"], key), own, key)
+    return settings | suited(class_of(node["_target_"], key), own, key)
 
 
 def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: Any) -> Result:
     """`act` of these; what it refuses becomes one sentence that begins with `key`."""
     try:
         return act(*arguments, **settings)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{key}: {_reason(error)}") from error
 
 
 def literal(value: Any) -> Any:
@@ -82,7 +97,8 @@ def _construct(node: Any, extra: dict[str, Any]) -> Any:
     return partial(function, **arguments) if node.get("_partial_") else function(**arguments)
 
 
-def _target(path: Any, key: str) -> Any:
+def class_of(path: Any, key: str) -> Callable[..., Any]:
+    """The class or function of a `_target_`. Raises UserError where there is none."""
     if not isinstance(path, str):
         raise UserError(f"{key}._target_={told(path)} must be the path of a class, such as torch.nn.Linear")
     try:
@@ -110,15 +126,13 @@ def given(overrides: Sequence[str], *keys: str) -> str:
     return " ".join(text for text in overrides if text.lstrip("+").replace("=", ".").partition(".")[0] in keys)
 
 
-def _failed_key(error: InstantiationException, key: str) -> str:
+def _failed_key(error: Exception, key: str) -> str:
     _, found, full_key = str(error).rpartition("full_key: ")
-    return full_key if found and full_key.startswith(key) else key
+    return f"{key}.{full_key}" if found and full_key else key
 
 
-def _reason(error: InstantiationException) -> str:
-    cause = error
-    while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-        cause = cause.__cause__
+def _reason(error: Exception) -> str:
+    cause = origin(error)
     text = " ".join(str(cause).split("full_key:")[0].split())
     return (
         text

@@ -80,9 +80,8 @@ def load_objective(objective: Objective, checkpoint: Mapping[str, Any]) -> None:
     """
     state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
     saved = [state[name].dtype for name, _ in objective.named_parameters() if name in state]
-    objective.to(
-        reduce(torch.promote_types, saved, torch.float32)
-    )  # an average of half precision weights is in float32
+    # an average of weights in half precision is not in half precision itself
+    objective.to(reduce(torch.promote_types, saved, torch.float32))
     try:
         objective.load_state_dict(state)
     except RuntimeError as error:

@@ -8,8 +8,9 @@ import lightning
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from .ending import stop_here
 from .errors import Diverged
 from .measure import Batch
 from .metrics import BETTER, SIGNS
@@ -40,11 +41,13 @@ class RegularizedModule(lightning.LightningModule):
     Args:
         objective: its `loss` is a task of `regnet.tasks` (it also defines the metrics).
         optimizer: makes the optimizer from parameters, such as ``partial(torch.optim.Adam, lr=1e-3)``.
-        scheduler: makes the learning-rate schedule from the optimizer; stepped once an epoch.
+        scheduler: makes the learning-rate schedule from the optimizer; stepped once an epoch, `ReduceLROnPlateau` with
+            what `monitor` was last.
         updates: attached to the optimizer by their stage (clipping, decay, constraints); SAM around the closure.
         transforms: of the training batch, run by their stage.
         schedules: of strengths and rates, which move with every step.
         seed: of the noise stream, which starts anew every epoch, so that a resumed run needs no state.
+        monitor: the metric by which epochs are judged.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class RegularizedModule(lightning.LightningModule):
         transforms: Sequence[BatchTransform] = (),
         schedules: Schedules | None = None,
         seed: int = 0,
+        monitor: str = "val/loss",
     ) -> None:
         super().__init__()
         self.objective = objective
@@ -63,7 +67,7 @@ class RegularizedModule(lightning.LightningModule):
         self.transforms = nn.ModuleList(sorted(transforms, key=lambda transform: transform.stage))
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.schedules = schedules or Schedules()
-        self.seed = seed
+        self.seed, self.monitor = seed, monitor
         self.replay = Replay(self, next((update for update in self.updates if isinstance(update, SAM)), None))
         self.measured: dict[str, float] = {}
         self._rates: list[float | Tensor] = []  # of learning, in the last step
@@ -89,7 +93,18 @@ class RegularizedModule(lightning.LightningModule):
                 update.attach(optimizer, self.objective.network)
         if self.make_scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+        # Lightning would give a plateau's schedule its metric only after the epoch's checkpoint
+        schedule = {"scheduler": self.make_scheduler(optimizer), "monitor": self.monitor, "reduce_on_plateau": False}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau) and self.monitor in self.trainer.callback_metrics:
+            scheduler.step(self.trainer.callback_metrics[self.monitor])
 
     def on_train_start(self) -> None:
         self._steps = self.trainer.estimated_stepping_batches if self.schedules.scheduled else 0
@@ -99,6 +114,7 @@ class RegularizedModule(lightning.LightningModule):
         self._sums = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        stop_here()
         if self.schedules.scheduled:
             self.schedules.set(self.global_step / self._steps)
         self.replay.keep(batch, batch_idx)
@@ -137,6 +153,7 @@ class RegularizedModule(lightning.LightningModule):
         self.measured |= learning_rates(self._rates) | self.schedules.values()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        stop_here()
         x, y = batch
         with torch.autocast(self.device.type, enabled=False):  # measured in float32, as the test is
             self._outputs[dataloader_idx].append((self.objective.network(x), y))

@@ -45,7 +45,7 @@ def predict(network: nn.Module, x: Tensor, passes: int) -> Tensor:
     if not isinstance(passes, int) or passes < 1:
         raise ValueError(f"passes must be a whole number >= 1, got {passes!r}")
     with stochastic(network):
-        return torch.stack([network(x) for _ in range(passes)])
+        return torch.stack([network(x.clone()) for _ in range(passes)])  # which may change it in place
 
 
 def of_classes(logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # (T, B, C)

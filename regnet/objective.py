@@ -35,6 +35,10 @@ class Needs(NamedTuple):
             x, y = torch.cat([x] * self.passes), torch.cat([y] * self.passes)
         return (x.detach().requires_grad_() if self.of_inputs else x), y
 
+    def inputs(self, x: Tensor) -> Tensor:
+        """For the network: a copy where x is differentiated by, which nothing may then change in place."""
+        return x.clone() if self.of_inputs else x
+
 
 class Objective(nn.Module):
     """Named terms of the training objective, whose sum is minimized: ``loss``, then ``penalty/<name>``.
@@ -64,7 +68,7 @@ class Objective(nn.Module):
             activations = {
                 name: stack.enter_context(penalty.recording(self.network)) for name, penalty in self.penalties.items()
             }
-            logits = self.network(x)
+            logits = self.network(self.needs.inputs(x))
         loss = self.loss(logits, y)
         terms = {"loss": loss}
         for name, penalty in self.penalties.items():

@@ -1,16 +1,21 @@
 """What a run watches and how long it lasts: what contradicts itself there is told before training."""
 
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .errors import UserError
 from .metrics import direction
 
+if TYPE_CHECKING:  # sweepers do without torch
+    from .regularizers import Update
+
 OURS = ("regnet.", "lightning.", "pytorch_lightning.")  # callbacks of which it is known what `monitor` means
 MODES = ("min", "max")
+HALF = ("bf16-true", "16-true")
 PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
 
 
@@ -29,6 +34,16 @@ def settle_modes(cfg: DictConfig) -> None:
                 _settle(node, f"{key}.", node.monitor)
         if cfg.scheduler.get("_target_") == PLATEAU:
             _settle(cfg.scheduler, "scheduler.", cfg.monitor)
+
+
+def check_precision(cfg: DictConfig, updates: Mapping[str, "Update"]) -> None:
+    """Raises UserError where the weights' precision would round a regularizer's small steps to nothing."""
+    for name, update in updates.items():
+        if update.fine and str(cfg.trainer.precision) in HALF:
+            raise UserError(
+                f"regularizer.{name} moves weights by less than trainer.precision={cfg.trainer.precision} can hold; "
+                "use bf16-mixed, which keeps them in float32"
+            )
 
 
 def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
@@ -112,8 +127,6 @@ def _check_end(cfg: DictConfig) -> None:
 def _check_validations(trainer: DictConfig, batches: int) -> None:
     every, interval = trainer.get("check_val_every_n_epoch", 1), trainer.get("val_check_interval", 1.0)
     interval = 1.0 if interval is None else interval
-    if every is not None and (not _whole(every) or every < 1):
-        raise UserError(f"trainer.check_val_every_n_epoch={every} must be a whole number >= 1, or null")
     if not isinstance(interval, int | float) or isinstance(interval, bool):
         raise UserError(
             f"trainer.val_check_interval={interval} must be a share of an epoch or a number of batches: by the clock "

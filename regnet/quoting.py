@@ -51,6 +51,8 @@ def _sentence(argument: str, rest: Sequence[str], reason: str) -> str:
             whole = " ".join([argument, *rest[:end]])
             if _depth(whole) == 0:
                 return f"the shell has cut {whole} at its spaces; write {shlex.quote(whole)}"
+    if " while evaluating " in reason:
+        return f"{argument} cannot be read: {reason.partition(': ')[2]}"
     if value[:1] in tuple(OPENING) or re.match(r"\w+\(", value):
         return (
             f"{argument} cannot be read as a list, a mapping or a function ({reason}): its brackets must be closed, "

@@ -4,7 +4,7 @@ A record may come from a stranger: what is not as `SCHEMA` says is damaged, and 
 
 A run folder holds `record.json`, written once, when the run ends:
 
-    {"status": "completed" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
+    {"status": "completed" | "cut" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
      "overrides": ["regularizer=[dropout,l2]", ...], "config": {...}, "seed": 0,
      "epochs": 30, "best_epoch": 17, "seconds": 4.1,
      "steps": 330, "step_operations": null | 9300000,
@@ -20,6 +20,9 @@ and r2. A number that is not finite is null.
 What a run cost is told twice. `seconds` are those of the clock, which counts what else the machine did. `steps` of the
 optimizer times `step_operations` is what had to be computed: the arithmetic of one step on a full batch, counted by
 `regnet.operations`, null where that could not be counted. Records of earlier versions have neither.
+
+A run is "cut" that ended before its protocol did, by trainer.max_time or trainer.fast_dev_run. It has metrics, but
+cannot be compared with completed runs, and goes on when it is started again.
 """
 
 import json
@@ -39,7 +42,8 @@ LARGEST = 2**26  # bytes of a file that is read whole
 DEEPEST = 40  # levels of a record
 MOST = 1e100  # of a number: what is measured stays far below, and its square can be computed
 SPLITS = ("train", "val", "test", "gap")  # of the metrics; the others are of the whole network
-STATUSES = ("completed", "failed", "diverged", "interrupted")
+MEASURED = ("completed", "cut")  # runs that have metrics
+STATUSES = (*MEASURED, "failed", "diverged", "interrupted")
 
 
 class DamagedRecord(ValueError):

@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from . import values
 from .cli import config_folder, study_name
@@ -90,7 +92,9 @@ def check_kinds(cfg: DictConfig) -> None:
         UserError: a setting of the wrong kind or out of range.
     """
     for group in ("callbacks", "logger"):
-        suit(OmegaConf.to_container(cfg[group], resolve=True), group)
+        for name, node in cfg[group].items():
+            with suppress(InterpolationResolutionError):  # without Hydra a run has no folder yet
+                suit(OmegaConf.to_container(node, resolve=True) if node else node, f"{group}.{name}")
     for part in ("trainer", "optimizer", "scheduler"):
         suit(OmegaConf.to_container(cfg[part], resolve=True), part)
         for name, check in LIMITS.get(part, {}).items():
@@ -119,7 +123,7 @@ def _options(group: str) -> list[str]:
 
 def _check_used(cfg: DictConfig, override: str) -> None:
     """A key that was added at the top is there for others to refer to, or a slip of the pen."""
-    match = re.fullmatch(r"\+\+?(?:\w+@)?(\w+)=.*", override, re.DOTALL)
+    match = re.fullmatch(r"\+\+?(?:\w+@)?(\w+)[.=].*", override, re.DOTALL)
     if not match or match[1] in _parts() or match[1] not in cfg:
         return
     text = json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str)

@@ -26,9 +26,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from .cli import launch, not_chosen, position, sentence
-from .errors import Diverged, UserError
+from .ending import at_steps
+from .errors import Diverged
 from .quoting import as_typed
-from .runs import DamagedRecord, flat, read_record, write_record
+from .runs import MEASURED, DamagedRecord, flat, read_record, read_text, write_record
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -45,6 +46,7 @@ ADVICE = (  # of Lightning, on what is meant as it is
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
+    ".*requested to overfit but enabled.*",  # by its own order, which is none then
     ".*sync_dist=True.*",  # every process measures all of validation
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*`srun` command is available.*",  # said to every run on a cluster; the docs tell when srun is needed
@@ -62,7 +64,7 @@ def task(cfg: DictConfig) -> float:
     if hydra.mode == RunMode.MULTIRUN and not _is_own_job(hydra.job.num):
         return float("nan")
     record = run(cfg, folder, overrides, launcher=hydra.runtime.choices["hydra/launcher"])
-    if hydra.mode == RunMode.RUN and record["status"] != "completed":
+    if hydra.mode == RunMode.RUN and record["status"] not in MEASURED:
         sys.exit(1)
     return score(record)
 
@@ -119,7 +121,7 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         record |= {"config": plain(cfg), "seconds": time.monotonic() - clock}
         if _is_rank_zero():
             write_record(folder, record)
-            level = logging.INFO if record["status"] == "completed" else logging.ERROR
+            level = logging.INFO if record["status"] in MEASURED else logging.ERROR
             log.log(level, "  ".join(filter(None, (position(), summary(record)))))
     return record
 
@@ -174,7 +176,7 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     checkpoints = folder / "checkpoints"
     owner = checkpoints / "fingerprint"
     last = checkpoints / "last.ckpt"
-    if last.exists() and owner.exists() and owner.read_text() == fingerprint:
+    if last.exists() and _text_of(owner) == fingerprint:
         return last
     if not _is_rank_zero():  # the first process has cleared the folder, and has begun to fill it
         return None
@@ -186,15 +188,23 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     return None
 
 
+def _text_of(path: Path) -> str | None:
+    try:
+        return read_text(path)
+    except (OSError, ValueError):
+        return None
+
+
 def summary(record: Record) -> str:
     """One line on how a run ended."""
-    if record["status"] != "completed":
-        return f"{record['status']}: {record['reason']}"
+    told = "" if record["status"] == "completed" else f"{record['status']}: {record['reason']}"
+    if record["status"] not in MEASURED:
+        return told
     metrics = record["metrics"]
     name = next(key for key in ("accuracy", "rmse", "loss") if key in metrics["val"])
     numbers = "  ".join(f"{split} {metrics[split][name]:.4g}" for split in ("train", "val", "test"))
     epoch = f"epoch {record['best_epoch'] + 1} of {record['epochs']}"
-    return f"{name} {numbers}  ({epoch}, {record['seconds']:.1f} s)"
+    return "  ".join(filter(None, (f"{name} {numbers}  ({epoch}, {record['seconds']:.1f} s)", told)))
 
 
 def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
@@ -215,7 +225,8 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     threads = chosen(operations)
     try:
         with computing(threads):
-            trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+            with at_steps():
+                trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
             results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
         results |= {"steps": trainer.global_step, "step_operations": operations, "threads": threads}
     except Exception:
@@ -234,22 +245,31 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
     from .measure import chosen_checkpoint, load_objective, measure
 
     chosen = chosen_checkpoint(checkpoints)
-    if not chosen["measured"]:
-        raise UserError(
-            "no epoch was validated, so that none can be chosen: trainer.check_val_every_n_epoch="
-            f"{trainer.check_val_every_n_epoch}, trainer.limit_val_batches={trainer.limit_val_batches}"
-        )
     device = trainer.strategy.root_device
     objective = setup.module.objective
     load_objective(objective, chosen)
     test = measure(objective, setup.data.test_dataloader(), device=device)
+    reason = _cut(trainer)
     return {
-        "status": "completed",
+        "status": "cut" if reason else "completed",
+        "reason": reason,
         "epochs": trainer.current_epoch,
         "best_epoch": min(chosen["epoch"], trainer.current_epoch - 1),  # last.ckpt tells the next one at the end
         "metrics": nested(chosen["measured"], test),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
+
+
+def _cut(trainer: "Trainer") -> str | None:
+    """Why training ended before its protocol did, if it did."""
+    from .callbacks import TimeLimit
+
+    if trainer.fast_dev_run:
+        return f"trainer.fast_dev_run={trainer.fast_dev_run} trains on a few batches only"
+    limit = next((one for one in trainer.callbacks if isinstance(one, TimeLimit)), None)
+    if limit and limit.cut:
+        return f"trainer.max_time was up after {trainer.current_epoch} epochs; the same run goes on if started again"
+    return None
 
 
 def nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]:

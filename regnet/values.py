@@ -7,6 +7,7 @@ from typing import TypeVar
 from .errors import near
 
 LARGEST = 3.4028234e38  # of float32, in which training computes
+LONGEST = 2**63 - 1  # of what torch can count
 
 Value = TypeVar("Value")
 
@@ -44,17 +45,19 @@ def fraction(value: Value, name: str) -> Value:
 def whole(value: Value, name: str, least: int = 1, most: int | None = None) -> Value:
     """A whole number from `least` to `most`; one with a decimal point is none."""
     rule = f"{name} must be a whole number " + (f">= {least}" if most is None else f"from {least} to {most}")
-    ok = isinstance(value, int) and least <= _plain(value) <= (math.inf if most is None else most)
+    ok = isinstance(value, int) and least <= _plain(value) <= (LONGEST if most is None else most)
     return _number(value, ok, rule)
 
 
-def wholes(values: Sequence[int], name: str, least: int = 1, count: int | None = None) -> list[int]:
-    """A list of whole numbers >= `least`, `count` of them where it matters."""
-    number = "" if count is None else f"{count} "
-    fits = isinstance(values, list | tuple) and len(values) == (len(values) if count is None else count)
-    if not fits or not all(isinstance(v, int) and not isinstance(v, bool) and v >= least for v in values):
-        raise ValueError(f"{name} must be a list of {number}whole numbers >= {least}, got {values!r}")
-    return list(values)
+def wholes(values: Sequence[int], name: str, least: int = 1) -> list[int]:
+    """A list of whole numbers >= `least`."""
+    found = list(values) if isinstance(values, list | tuple) else None
+    if found is None or not all(
+        isinstance(v, int) and not isinstance(v, bool) and least <= v <= LONGEST for v in found
+    ):
+        got = values if found is None else found
+        raise ValueError(f"{name} must be a list of whole numbers >= {least}, got {got!r}")
+    return found
 
 
 def flag(value: bool, name: str) -> bool:

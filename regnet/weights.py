@@ -1,23 +1,40 @@
 """Which parameters count as weights: one definition for penalties, constraints, decay and sparsity."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, type_before_parametrizations
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
-NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+from .parametrized import Made, computed, is_trained, made, note_frozen
+from .patterns import Select, modules, scaled, selected
+from .roles import WEIGHT, excluded_by, own_class, role
+
+__all__ = [
+    "Select",
+    "Weight",
+    "grouped",
+    "modules",
+    "name_statistics",
+    "note_frozen",
+    "parameters",
+    "scaled",
+    "tensor_statistics",
+    "weight_statistics",
+    "weights",
+]
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
-Select = str | Sequence[str] | None
+EXCLUDED, PART = "no_weight_decay", "part"  # roles: the network itself takes it out; a weight is computed from it
 
 
 class Weight(NamedTuple):
-    """A parameter, its dotted name, the layer that owns it, and its name among the network's parameters.
+    """A parameter, its dotted name, the layer that owns it, its name among the network's parameters, and its `role`.
 
     Under a parametrization (DropConnect, weight norm, ...) `tensor` is what is trained, and `name` and `module` are
     still those of the layer: ``head.weight``, whose `key` is ``head.parametrizations.weight.original``.
@@ -27,17 +44,80 @@ class Weight(NamedTuple):
     tensor: Tensor
     module: nn.Module
     key: str
+    role: str = WEIGHT  # see `regnet.roles.role`
+
+    @property
+    def attribute(self) -> str:
+        return self.name.rpartition(".")[2]
 
     @property
     def used(self) -> Tensor:
         """The weight as the layer's forward pass sees it."""
-        return getattr(self.module, self.name.rpartition(".")[2])
+        if self.layers or self.made is None:
+            return getattr(self.module, self.attribute)
+        return self.effective.tensor  # a hook computes it only when the layer is called
 
     @property
     def layers(self) -> list[nn.Module]:
         """The parametrizations that make what is `used` out of `tensor`, in their order."""
-        attribute = self.name.rpartition(".")[2]
-        return list(self.module.parametrizations[attribute]) if is_parametrized(self.module, attribute) else []
+        parametrized = is_parametrized(self.module, self.attribute)
+        return list(self.module.parametrizations[self.attribute]) if parametrized else []
+
+    @property
+    def made(self) -> Made | None:
+        """How the weight is computed from parameters, as under weight norm; None where it is one itself."""
+        return None if self.key == self.name else made(self.module, self.attribute)
+
+    @property
+    def parts(self) -> Sequence[Tensor]:
+        """The parameters that the weight is computed from, or itself."""
+        how = self.made
+        return [self.tensor] if how is None else how.parts
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is not frozen now; of one that is computed, whether one of its parts is not."""
+        how = self.made
+        return is_trained(self.module, self.attribute, self.tensor) if how is None else how.trained
+
+    @property
+    def has_gradient(self) -> bool:
+        return self.trained and any(part.grad is not None for part in self.parts)
+
+    @property
+    def effective(self) -> "Weight":
+        """With the weight itself as `tensor`: computed, where it is made of others; before layers that act on it."""
+        how = self.made
+        return self if how is None else self._replace(tensor=how.compute())
+
+    def chain(self, gradient: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The parameters that are trained, each with its gradient, from that of the weight: the chain rule."""
+        how = self.made
+        if how is None:
+            return [(self.tensor, gradient)]
+        parts = [part for part in how.parts if part.requires_grad]
+        with torch.enable_grad():
+            weight = how.compute()
+        return list(zip(parts, torch.autograd.grad(weight, parts, gradient), strict=True))
+
+    def write(self, tensor: Tensor) -> None:
+        """Makes `tensor` the weight, in place.
+
+        Raises:
+            ValueError: it is computed from parameters in a way that cannot be inverted.
+        """
+        how = self.made
+        if how is not None:
+            self.check_writable()
+            how.write(tensor)
+        elif tensor is not self.tensor:
+            self.tensor.copy_(tensor)
+
+    def check_writable(self) -> None:
+        """Raises ValueError where `write` would."""
+        how = self.made
+        if how is not None and not how.is_weight_norm:
+            raise ValueError(f"{self.name} is made by {how.by}, so its value cannot be set; leave it out by select")
 
     @property
     def units(self) -> Tensor:
@@ -57,8 +137,12 @@ class Weight(NamedTuple):
         return blocks.reshape(*blocks.shape[:3], -1)
 
 
-def weights(network: nn.Module, select: Select = None) -> list[Weight]:
-    """The weights of `network`: parameters of ndim >= 2 outside normalization layers, each once.
+def weights(network: nn.Module, select: Select = None, frozen: bool = False) -> list[Weight]:
+    """The weights of `network`: parameters of ndim >= 2 that multiply inputs, each once.
+
+    What multiplies is told by the layer's class, else by shape and name: see `regnet.roles.role`. What the network
+    itself takes out by ``no_weight_decay()``, as timm's transformers do, is none. A weight that is computed, as under
+    weight norm, is one weight: the result.
 
     `select` asks for others, by one or several patterns:
       ``"head.*"``, ``"*.bias"``  globs of parameter names, which take whatever they match
@@ -66,60 +150,24 @@ def weights(network: nn.Module, select: Select = None) -> list[Weight]:
       ``"layer:0"``, ``"layer:-1"``, ``"layer:1:3"``  by position among the layers with weights: those weights
       ``"Conv2d"``                a class: the weights of such modules, or scale and shift of a normalization
 
-    Raises:
-        ValueError: a pattern of `select` matches no parameter of `network`.
-    """
-    parameters = list(_parameters(network))
-    if select is None:
-        return [weight for weight in parameters if _is_weight(weight)]
-    patterns = [select] if isinstance(select, str) else list(select)
-    found = [_matching(parameters, pattern) for pattern in patterns]
-    idle = [pattern for pattern, keys in zip(patterns, found, strict=True) if not keys]
-    if idle or not patterns:
-        names = ", ".join(weight.name for weight in parameters)
-        raise ValueError(f"select={', '.join(idle)!r} matches no parameter; the network has {names}")
-    chosen = set().union(*found)
-    return [weight for weight in parameters if weight.key in chosen]
-
-
-def scaled(found: Sequence[Weight], scale: Mapping[str, float] | None) -> list[tuple[float, list[Weight]]]:
-    """`found` in groups of one factor each: `scale` has factors by the patterns of `select`, the last that matches.
+    Args:
+        frozen: whether those that have ``requires_grad=False`` now are among them.
 
     Raises:
-        ValueError: a pattern that matches none of them, or a factor that is no number >= 0.
+        ValueError: a pattern of `select` matches no parameter of `network`, or a lazy module has no parameters yet.
     """
-    factors = dict.fromkeys((weight.key for weight in found), 1.0)
-    for pattern, factor in (scale or {}).items():
-        if not isinstance(factor, int | float) or not factor >= 0:
-            raise ValueError(f"scale.{pattern} must be a number >= 0, got {factor!r}")
-        keys = _matching(found, pattern)
-        if not keys:
-            raise ValueError(f"scale.{pattern} matches none of {', '.join(weight.name for weight in found)}")
-        factors |= dict.fromkeys(keys, float(factor))
-    return [(factor, [w for w in found if factors[w.key] == factor]) for factor in dict.fromkeys(factors.values())]
+    every = [parameter for parameter in parameters(network) if parameter.role != PART]
+    found = [weight for weight in every if weight.role == WEIGHT] if select is None else selected(every, select)
+    return found if frozen else [weight for weight in found if weight.trained]
 
 
-def modules(network: nn.Module, select: str | Sequence[str]) -> list[nn.Module]:
-    """The modules whose dotted name matches a glob or ``re:`` pattern of `select`, or whose class it names; each once.
-
-    Raises:
-        ValueError: a pattern that matches no module.
-    """
-    named = {name: module for name, module in network.named_modules() if name}
-    chosen: dict[str, nn.Module] = {}
-    for pattern in [select] if isinstance(select, str) else select:
-        found = {name: module for name, module in named.items() if _names(name, module, pattern)}
-        if not found:
-            classes = sorted({type_before_parametrizations(module).__name__ for module in named.values()})
-            raise ValueError(f"{pattern!r} matches no module; the network has {', '.join(classes)}")
-        chosen |= found
-    return [module for name, module in named.items() if name in chosen]
-
-
-def _names(name: str, module: nn.Module, pattern: str) -> bool:
-    if pattern.startswith("re:"):
-        return _found(pattern, name)
-    return type_before_parametrizations(module).__name__ == pattern or fnmatchcase(name, pattern)
+def grouped(
+    network: nn.Module, select: Select = None, scale: Mapping[str, float] | None = None
+) -> list[tuple[float, list[Weight]]]:
+    """The weights that are trained, in groups of one factor each, see `scaled`. Places count the frozen ones, too."""
+    groups = scaled(weights(network, select, frozen=True), scale)
+    trained = [(factor, [weight for weight in found if weight.trained]) for factor, found in groups]
+    return [(factor, found) for factor, found in trained if found]
 
 
 def weight_statistics(network: nn.Module) -> dict[str, float]:
@@ -127,9 +175,10 @@ def weight_statistics(network: nn.Module) -> dict[str, float]:
 
     ``norm``: ||w||_2. ``sparsity``: the share of entries with |w| < 1e-3 max|w| of their own tensor.
     ``zeros``: the share of exact zeros. Keys are ``norm/<name>`` for each tensor and ``norm`` for all.
-    Of the weights as the layers use them: in evaluation mode those that a gate has closed are zeros.
+    Of the weights as the layers use them: in evaluation mode those that a gate has closed are zeros. Frozen ones
+    count, as they are part of the network.
     """
-    found = weights(network)
+    found = weights(network, frozen=True)
     return name_statistics(found, tensor_statistics([w.used.detach() for w in found]).cpu()) if found else {}
 
 
@@ -148,7 +197,7 @@ def tensor_statistics(tensors: Sequence[Tensor]) -> Tensor:
 def name_statistics(found: Sequence[Weight], rows: Tensor) -> dict[str, float]:
     """The statistics of `weight_statistics` from those of the tensors, (tensors, 3) on the CPU."""
     rows = rows.double()
-    sizes = torch.tensor([weight.tensor.numel() for weight in found], dtype=torch.float64)
+    sizes = torch.tensor([weight.effective.tensor.numel() for weight in found], dtype=torch.float64)
     names = [f"/{weight.name}" for weight in found] + [""]
     rows = torch.cat([rows, rows.sum(0, keepdim=True)])
     sizes = torch.cat([sizes, sizes.sum(0, keepdim=True)])
@@ -160,63 +209,58 @@ def name_statistics(found: Sequence[Weight], rows: Tensor) -> dict[str, float]:
     }
 
 
-def _parameters(network: nn.Module) -> Iterator[Weight]:
-    seen = set()
+def parameters(network: nn.Module) -> list[Weight]:
+    """All parameters of `network`, each once, with their roles.
+
+    One that several layers share is known by its first name, or the first under which it is a weight.
+
+    Raises:
+        ValueError: a lazy module has no parameters yet.
+    """
+    found: dict[int, Weight] = {}
+    excluded = []
     for prefix, module in network.named_modules():
         path = f"{prefix}." if prefix else ""
-        for name, key, tensor in _own(module):
-            if id(tensor) not in seen:
-                seen.add(id(tensor))
-                yield Weight(path + name, tensor, module, path + key)
+        if (excludes := excluded_by(module)) is not None:
+            excluded.append((path, excludes))
+        for name, key, tensor, told in _own(prefix, module):
+            new = Weight(path + name, tensor, module, path + key, told)
+            if excluded and _is_excluded(new, excluded):
+                new = new._replace(role=EXCLUDED)
+            known = found.setdefault(id(tensor), new)
+            if known.role != new.role and (new.role == EXCLUDED or (new.role == WEIGHT and known.role != EXCLUDED)):
+                found[id(tensor)] = new
+    return list(found.values())
 
 
-def _own(module: nn.Module) -> Iterator[tuple[str, str, Tensor]]:
-    """Name, key and tensor of a module's own parameters; those under parametrizations belong to the layer above."""
-    if isinstance(module, ParametrizationList):
+def _is_excluded(weight: Weight, excluded: Sequence[tuple[str, Callable[[str], bool]]]) -> bool:
+    names = {weight.name, weight.key}
+    return any(name.startswith(path) and excludes(name[len(path) :]) for path, excludes in excluded for name in names)
+
+
+def _own(prefix: str, module: nn.Module) -> Iterator[tuple[str, str, Tensor, str]]:
+    """Name, key, tensor and role of a module's own parameters; those under parametrizations belong to the layer above.
+
+    Of those that a weight is computed from, the last has its name: under weight norm the direction.
+    """
+    if isinstance(module, ParametrizationList) or not (module._parameters or "parametrizations" in module._modules):
         return
+    inside = ".parametrizations." in f".{prefix}."  # what a parametrization learns for itself
+    listed = prefix.rpartition(".")[2] + "_" if isinstance(module, nn.ParameterList | nn.ParameterDict) else ""
+    made_of, kind = computed(module), own_class(module)
+    parts = {key for keys in made_of.values() for key in keys}
     for name, tensor in module._parameters.items():
-        if tensor is not None:
-            yield name, name, tensor
-    for name, chain in module.parametrizations.items() if is_parametrized(module) else ():
-        for part, tensor in chain._parameters.items():
-            if part != "original0":  # the norms of weight norm: a scale, as batch norm's
-                yield name, f"parametrizations.{name}.{part}", tensor
-
-
-def _is_weight(weight: Weight) -> bool:
-    inside = ".parametrizations." in f".{weight.name}"  # what a parametrization learns for itself
-    return weight.tensor.ndim >= 2 and not isinstance(weight.module, NORMALIZATIONS) and not inside
-
-
-def _matching(parameters: Sequence[Weight], pattern: str) -> set[str]:
-    """The keys of those that match."""
-    if pattern.startswith("re:"):
-        return {weight.key for weight in parameters if _found(pattern, weight.name)}
-    if pattern.startswith("layer:"):
-        layers = list(dict.fromkeys(weight.module for weight in parameters if _is_weight(weight)))
-        chosen = _at(layers, pattern)
-        return {weight.key for weight in parameters if weight.module in chosen and _is_weight(weight)}
-    return {weight.key for weight in parameters if _matches(weight, pattern)}
-
-
-def _found(pattern: str, name: str) -> bool:
-    try:
-        return re.search(pattern.removeprefix("re:"), name) is not None
-    except re.error as error:
-        raise ValueError(f"select={pattern!r} is no regular expression: {error}") from error
-
-
-def _at(layers: Sequence[nn.Module], pattern: str) -> Sequence[nn.Module]:
-    try:
-        place = [int(part) if part else None for part in pattern[6:].split(":")]
-        if len(place) > 1:
-            return layers[slice(*place)]
-        return [layers[place[0]]] if -len(layers) <= place[0] < len(layers) else []
-    except (ValueError, TypeError):
-        raise ValueError(f"select={pattern!r} is no position; write layer:0, layer:-1 or layer:1:3") from None
-
-
-def _matches(weight: Weight, pattern: str) -> bool:
-    if type_before_parametrizations(weight.module).__name__ == pattern:
-        return _is_weight(weight) or isinstance(weight.module, NORMALIZATIONS)
-    return fnmatchcase(weight.name, pattern)
+        if tensor is not None and name not in parts:
+            if is_lazy(tensor):
+                raise ValueError(
+                    f"{prefix}.{name}".lstrip(".") + " has no shape yet: call the network on a batch first"
+                )
+            yield name, name, tensor, "parametrization" if inside else role(listed + name, tensor.shape, kind)
+    for name, keys in made_of.items():
+        for key in keys:
+            tensor, how = attrgetter(key)(module), made(module, name)
+            if key == keys[-1]:
+                shape = tensor.shape if how is None or tensor.ndim > 1 else how.compute().shape
+                yield name, key, tensor, role(name, shape, kind)
+            else:
+                yield key, key, tensor, PART

@@ -37,8 +37,19 @@ INTRO = """# The catalogue
 
 Every regularizer, by what it acts on. `regularizer=<name>` chooses it, `regularizer=[a,b]` several;
 `regularizer.<key>.<knob>=...` sets a knob. Conventions: a rate is the fraction dropped; a strength is λ; L2 is λ Σ w²
-without ½; penalties of weights are sums, those of activations and outputs means over the batch; biases and norms are
-no weights.
+without ½; penalties of weights are sums, those of activations and outputs means over the batch.
+
+**Weights** are the parameters of two axes or more that multiply inputs: of Linear, convolutions, Embedding, recurrent
+layers and attention, and matrices in modules of your own. Biases, norms, tokens, tables of positions and scales are
+none, nor is what a network names in its own `no_weight_decay()`, as timm's do. A plain parameter is judged by its
+shape (all axes but one, or the first of three or more, are 1), then by its name. An `nn.Embedding` that holds
+positions looks like any other: `select="re:^(?!.*position).*weight$"` leaves it out. A tied weight counts once. A
+frozen one (`requires_grad=False`) is left as it is for as long as it is frozen, and a decay passes over weights
+without a gradient, as AdamW does; `weights/norm`, `weights/zeros` and `weights/sparsity` count all. Under weight norm
+(`model.norm=weight`) the weight is w = g v / ||v||, which is penalized, decayed and constrained; proximal methods
+refuse it, and constraints and `weight_decay` refuse what cannot be given a value, as under spectral norm.
+`drop_connect`, `l0` and `variational_dropout` act on top of a weight, which stays what is penalized and constrained.
+`regnet-inspect` shows the role of each parameter.
 
 **Knobs that many share.** `select` chooses parameters: globs of names (`"head.*"`, `"*.bias"`), `"re:conv[12]"`,
 positions (`"layer:0"`, `"layer:-1"`, `"layer:1:3"`), classes (`Conv2d`); a pattern that matches nothing is an error.

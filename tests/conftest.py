@@ -36,7 +36,7 @@ def compose_train():
 
     def composed(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", ["logger=none", *overrides])
+            return compose("train", ["logger=none", "folder=outputs", *overrides])
 
     return composed
 

@@ -2,17 +2,31 @@
 
 import json
 import re
+import shlex
 import shutil
 import struct
+import sys
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 
+from regnet.cli import config_folder
+from regnet.train import run as train_run
 from tests.commands import TINY, evaluate, record, train, train_into
 
 NETWORKS = """
+import torch
 from torch import nn
+
+number = lambda shape, num_outputs: 5
 
 class Wide(nn.Module):
     def __init__(self):
@@ -25,127 +39,81 @@ class Wide(nn.Module):
 class Flat(Wide):
     def forward(self, x):
         return self.linear(x)
+
+class Right(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+class Tuple(Right):
+    def forward(self, x):
+        return super().forward(x), x
+
+class Dict(Right):
+    def forward(self, x):
+        return {"logits": super().forward(x)}
+
+class List(Right):
+    def forward(self, x):
+        return [super().forward(x)]
+
+class Nothing(Right):
+    def forward(self, x):
+        super().forward(x)
+
+class Classes(Right):
+    def forward(self, x):
+        return super().forward(x).long()
+
+class Detached(Right):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+class NaN(Right):
+    def forward(self, x):
+        return super().forward(x) / 0 * 0
+
+class Frozen(Right):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+class Raises(Right):
+    def __init__(self):
+        raise RuntimeError("no such luck")
+
+class Needs(Right):
+    def __init__(self, depth: int):
+        super().__init__()
+"""
+MINE = """mine:
+  _target_: regnet.regularizers.L2
+  strength: 1.0
 """
 
-# arguments, and what the sentence says: the key, the value, and what would be right
-CHOICES = [
-    ("regularizer=l33", r"regularizer=l33: l33 is not one of .*augment, .*; did you mean l0 or l1 or l2\?"),
-    ("regularizer=[dropout,l22]", r"l22 is not one of .*; did you mean l2\?"),
-    ("data=mnits", r"data=mnits: .*; did you mean mnist\?"),
-    ("optimizer=adamm", r"adamm is not one of adam, adamw, sgd; did you mean adam\?"),
-    ("experiment=nope", r"experiment=nope: nope is not one of .*small_digits"),
-    ("regularizer=null", r"takes the name of an option, and null is none"),
-    ("-m seed=1,2 --cfg job", r"-m with --cfg, --info or --shell-completion: .* leave -m out"),
-    ("-m regularizer=l33,l2", r"regularizer=l33: .*; did you mean l0 or l1 or l2\?"),
-]
-KEYS = [
-    ("model.width=3", r"model\.width=3: model has no key width; did you mean widths\?"),
-    ("regulariser=dropout", r"no key regulariser; did you mean regularizer\?"),
-    ("regularizer=dropout regularizer.dropout.rat=0.1", r"regularizer\.dropout has no key rat; did you mean rate\?"),
-    ("-m regularizer=none,dropout regularizer.dropout.rat=0.1", r"has no key rat; did you mean rate\?"),
-    ("experiment=small_digits data.train_siz=9", r"data has no key train_siz; did you mean train_size\?"),
-    ("data.root=x", r"data\.root=x: data has no key root"),
-    ("regularizer.l2.strength=1", r"regularizer\.l2\.strength=1: l2 is not among the chosen .*\+\+regularizer\.l2"),
-    ("regularizer=dropout regularizer.l2.strength=1", r"not among the chosen regularizers \(regularizer=dropout\)"),
-    ("-m regularizer=none,l2 regularizer.l2.strength=1", r"not every run of regularizer=none,l2 has l2; .*\+\+reg"),
-    ("+data.foo=1", r"data\.foo is a setting of neither the data module nor its source"),
-    ("+model.foo=1", r"\+model\.foo=1: .*unexpected keyword argument 'foo'"),
-    ("+trainer.foo=1", r"trainer: .*unexpected keyword argument 'foo'"),
-    ("+regularizer.foo=1", r"regularizer\.foo=1: foo is not among the chosen regularizers"),
-    ("regularizer=l2 +regularizer.l2.foo=1", r"regularizer\.l2: .*unexpected keyword argument 'foo'"),
-    ("seed", r"'seed' cannot be read as KEY=VALUE"),
-    ("regularizer=[dropout", r"the overrides cannot be read .*quote brackets"),
-]
-VALUES = [
-    ("regularizer=dropout regularizer.dropout.rate=1", r"regularizer\.dropout: rate must be in \[0, 1\), got 1"),
-    ("regularizer=dropout regularizer.dropout.rate=-0.1", r"regularizer\.dropout: rate .*got -0\.1"),
-    ("regularizer=dropout regularizer.dropout.rate=nan", r"regularizer\.dropout: rate .*got nan"),
-    ("regularizer=dropout regularizer.dropout.rate=half", r"regularizer\.dropout: rate .*got 'half'"),
-    ("regularizer=l2 regularizer.l2.strength=-1", r"regularizer\.l2: strength must be a finite number >= 0, got -1"),
-    ("regularizer=l2 regularizer.l2.strength=nan", r"regularizer\.l2: strength .*got nan"),
-    ("regularizer=l1 regularizer.l1.strength=inf", r"regularizer\.l1: strength .*got inf"),
-    ("regularizer=max_norm regularizer.max_norm.radius=0", r"regularizer\.max_norm: radius .*> 0, got 0"),
-    ("regularizer=elastic_net regularizer.elastic_net.l1_ratio=3", r"l1_ratio must be in \[0, 1\], got 3"),
-    ("regularizer=l2 regularizer.l2.select=no.*", r"regularizer\.l2: select='no\.\*' matches no parameter; .*weight"),
-    ("seed=abc", r"seed=abc must be a whole number"),
-    ("seed=-1", r"seed=-1 must be a whole number >= 0"),
-    ("monitor=val/acc", r"monitor=val/acc must be one of val/loss, val/accuracy"),
-    ("monitor=test/loss", r"monitor=test/loss must be one of val/loss"),
-    ("mode=up", r"mode=up must be min or max"),
-    ("optimizer.lr=-1", r"optimizer\.lr=-1: .*Invalid learning rate"),
-    ("optimizer.lr=abc", r"optimizer\.lr=abc: "),
-    ("trainer.max_epochs=0", r"trainer\.max_epochs=0 must be a whole number >= 1"),
-    (
-        "trainer.max_epochs=1 trainer.check_val_every_n_epoch=9",
-        r"no epoch was validated.*trainer\.check_val_every_n_epoch=9",
-    ),
-    ("callbacks.best=null callbacks.last=null", r"callbacks\.best=null and callbacks\.last=null leave no checkpoint"),
-    ("trainer.precision=13", r"trainer: Precision 13 is invalid. Allowed"),
-    ("model.activation=ReLu", r"activation='ReLu' is not in torch\.nn; did you mean ReLU"),
-    ("model.widths=[0]", r"widths must be whole numbers >= 1, got \[0\]"),
-]
-DATA = [
-    ("data.train_size=100000", r"data\.train_size=100000 is more than the \d+ samples .*choose at most \d+"),
-    ("data.train_size=5", r"data\.train_size=5 is too small; .* at least 10 samples"),
-    ("data.batch_size=0", r"data\.batch_size=0 must be a whole number, at least 1"),
-    ("data.val_fraction=2", r"data\.val_fraction=2 must be a fraction between 0 and 1"),
-    ("data.label_noise=2", r"data\.label_noise=2 is not a rate"),
-    ("data.label_noise=abc", r"data\.label_noise=abc must be a number from 0 to 1"),
-    ("data.split_seed=abc", r"data\.split_seed=abc must be a whole number"),
-    ("data=csv data.target=y", r"data\.path has no value; give it as data\.path=VALUE"),
-    ("data=csv data.path=table.csv data.target=y", r"data\.target=y is no column of table\.csv; choose from a, b"),
-    ("data=csv data.path=none.csv data.target=y", r"data\.path=none\.csv is not a file"),
-    ("data=csv data.path=empty.csv data.target=y", r"data\.path=empty\.csv cannot be read as a csv file"),
-    ("data=csv data.path=cut.csv data.target=y", r"data\.path=cut\.csv cannot be read as a csv file"),
-    ("data=image_folder data.path=images", r"images holds 1 folder.* one for each class, at least 2"),
-    ("data=image_folder data.path=nowhere", r"data\.path=nowhere is not a folder"),
-    ("data=mnist data.root=damaged", r"files of MNIST in data\.root=damaged are damaged; delete damaged/MNIST"),
-    ("data=cifar10 data.root=empty", r"CIFAR10 is absent .* could not be downloaded .*no route.*REGNET_DATA"),
-]
-PARTS_THAT_DO_NOT_FIT = [
-    ("model._target_=nowhere.Net", r"model\._target_=nowhere\.Net cannot be imported: No module named 'nowhere'"),
-    ("model._target_=mynet.Gone", r"model\._target_=mynet\.Gone cannot be imported: .*no attribute 'Gone'"),
-    (
-        "model._target_=mynet.Wide",
-        r"mynet\.Wide gives outputs of shape \(2, 3\) for 2 samples, and must give \(2, 10\)",
-    ),
-    ("model._target_=mynet.Flat", r"model=mynet\.Flat fails on inputs of shape \(2, 1, 8, 8\): RuntimeError"),
-    ("model._target_=mynet.Wide regularizer=dropout", r"needs a site `dropout` in model=mynet\.Wide, which has none"),
-    (
-        "regularizer=spatial_dropout",
-        r"needs a site `spatial_dropout` in model=regnet\.models\.MLP, whose sites are input",
-    ),
-    ("regularizer=[dropout,gaussian_dropout]", r"dropout and gaussian_dropout both fill regularizer\.dropout; choose"),
-    (
-        "regularizer=augment +regularizer.augment.schedule=late:0.5",
-        r"has replaced it; give it below data\.augment",
-    ),
-    ("regularizer=[mixup,cutmix]", r"mixup,cutmix contradict each other: each mixes the batch"),
-    ("regularizer=[unit_norm,max_norm]", r"contradict each other on model\.hidden.*; choose one of them, or .*select"),
-    ("regularizer=l2 regularizer.l2.select=layer:7", r"regularizer\.l2: select='layer:7' matches no parameter"),
-    ("regularizer=l2 regularizer.l2.schedule=late", r"schedule='late' is written as late:0\.5"),
-    (
-        "regularizer=dropout regularizer.dropout.schedule=linear:1:3",
-        r"takes the rate to 1\.5, and it must",
-    ),
-    ("regularizer=dropout model.widths=[]", r"regularizer\.dropout: this network has no place for it"),
-    ("regularizer=dropout regularizer.dropout.after=Conv2d", r"after: 'Conv2d' matches no module"),
-    ("data=wine model=cnn", r"a CNN needs images of shape \(C, H, W\), and these samples have shape \(13,\)"),
-    ("data=wine regularizer=cutmix", r"regularizer\.cutmix: this is for images .* have shape \(13,\)"),
-    ("data=diabetes regularizer=cutout", r"regularizer\.cutout: this is for images .* have shape \(10,\)"),
-    ("data=wine regularizer=rand_augment", r"regularizer\.rand_augment: this is for images .* have shape \(13,\)"),
-    ("data=wine regularizer=auto_augment", r"regularizer\.auto_augment: policy must be one of .*got None; .*need none"),
-    ("data=diabetes regularizer=label_smoothing", r"regularizer\.label_smoothing: .*needs classes, .*regression"),
-    ("data=diabetes data.label_noise=0.1", r"data\.label_noise=0\.1 needs classes"),
-]
+
+def bad_inputs(section: str) -> list[tuple[str, str]]:
+    """(arguments, pattern of the sentence) from bad_inputs.txt."""
+    text = (Path(__file__).parent / "bad_inputs.txt").read_text(encoding="utf-8")
+    (part,) = re.findall(rf"^== {section} ==$(.*?)(?=^==|\Z)", text, re.MULTILINE | re.DOTALL)
+    lines = [line for line in part.splitlines() if line and not line.startswith("#")]
+    return list(zip(lines[::2], (line.strip() for line in lines[1::2]), strict=True))
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with everything in it that can be wrong with data, on a machine without network."""
     (tmp_path / "mynet.py").write_text(NETWORKS)
+    (tmp_path / "own" / "regularizer").mkdir(parents=True)
+    (tmp_path / "own" / "regularizer" / "mine.yaml").write_text(MINE)
     (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n")
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "mixed.csv").write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)) + "old,1\n")
+    (tmp_path / "twice.csv").write_text("a,y,y\n1,2,2\n3,4,4\n")
+    (tmp_path / "longer.csv").write_text("a,y\n1,2\n3,4,5\n")
     (tmp_path / "cut.csv").write_text('a,y\n1,0\n1,1\n1,"2')
     (tmp_path / "images" / "cat").mkdir(parents=True)
     Image.new("L", (8, 8)).save(tmp_path / "images" / "cat" / "a.png")
@@ -162,16 +130,55 @@ def place(tmp_path, monkeypatch):
 
 
 def assert_one_sentence(done, pattern):
-    told = [line for line in done.err.splitlines() if line.strip()]
+    told = [line for line in done.err.splitlines() if line.strip() and not line.startswith("exit code 1: of")]
     assert done.code == 1, done
     assert len(told) == 1, done.err
     assert "Traceback" not in done.out + done.err
     assert re.search(pattern, told[0]), told[0]
 
 
-@pytest.mark.parametrize(("arguments", "pattern"), CHOICES + KEYS + VALUES + DATA + PARTS_THAT_DO_NOT_FIT)
-def test_a_mistake_is_told_in_one_sentence(place, arguments, pattern):
-    assert_one_sentence(train(*arguments.split(), cwd=place), pattern)
+@pytest.mark.parametrize(("arguments", "pattern"), bad_inputs("commands"))
+def test_a_mistake_in_a_command_is_told_in_one_sentence(place, arguments, pattern):
+    assert_one_sentence(train(*shlex.split(arguments), cwd=place), pattern)
+
+
+@pytest.mark.parametrize(("arguments", "pattern"), bad_inputs("settings"))
+def test_a_mistake_in_a_setting_is_found_before_training(place, monkeypatch, arguments, pattern):
+    """As the command does it, but that what is chosen is composed once for all of the table."""
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", lambda *_, **__: pytest.fail("it is trained"))
+    monkeypatch.delitem(sys.modules, "mynet", raising=False)
+    overrides = shlex.split(arguments)
+    kept = train_run(composed(overrides), place / "run", overrides)
+    assert kept["status"] == "failed", kept
+    assert re.search(pattern, kept["reason"]), kept["reason"]
+    assert "\n" not in kept["reason"]
+
+
+def composed(arguments: list[str]) -> DictConfig:
+    """The config of a run, of which only what has no dot in its key, the choices of groups, goes through Hydra."""
+    overrides = OverridesParser.create().parse_overrides(arguments)
+    numbers = [o for o in overrides if "." in o.key_or_group or o.key_or_group in PLAIN or o.is_delete()]
+    cfg = deepcopy(_chosen(tuple(o.input_line for o in overrides if o not in numbers)))
+    for override in numbers:
+        if override.is_delete():
+            with open_dict(cfg):
+                del cfg[override.key_or_group]
+        else:
+            forced = override.is_add() or override.is_force_add()
+            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=forced)
+    return cfg
+
+
+PLAIN = ("seed", "study", "folder", "warm_start", "monitor", "mode")
+
+
+@cache
+def _chosen(choices: tuple[str, ...]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose("train", [*choices, "folder=run", "study=s"])
 
 
 def test_a_mistake_in_a_value_is_recorded(place):
@@ -221,6 +228,25 @@ def run(tmp_path_factory):
             r"the data have a class 'a' where run=.* was trained on '0'; check_classes=false measures nevertheless",
         ),
         ("part=all", r"run has no value; give it as run=VALUE"),
+        ("run=null", r"run=null must be text"),
+        ("run=", r"run='' must be the folder of a run"),
+        ("run=[a]", r"run=\['a'\] must be text"),
+        ("run=.", r"run=\. is not the folder of a finished run: it has no record\.json; it holds runs, such as run="),
+        ("run=gone/seed=0", r"run=gone/seed=0 is not the folder of a finished run"),
+        ("run={run} part=null", r"part=null must be text"),
+        ("run={run} passes=abc", r"passes=abc must be a whole number or null"),
+        ("run={run} passes=true", r"passes=true must be a whole number or null"),
+        ("run={run} passes=0", r"passes must be a whole number >= 1, got 0"),
+        ("run={run} seed=abc", r"seed=abc must be a whole number"),
+        ("run={run} seed=-1", r"seed=-1 must be a whole number >= 0"),
+        ("run={run} compact=abc", r"compact=abc must be true or false"),
+        ("run={run} check_classes=1", r"check_classes=1 must be true or false"),
+        ("run={run} allow=my.pkg", r"allow=my\.pkg must be a list of texts"),
+        ("run={run} save=5", r"save=5 must be text or null"),
+        ("run={run} +pasess=5", r"\+pasess=5: nothing reads pasess; did you mean passes\?"),
+        ("run={run} +perturbation.x=1", r"perturbation=.* must name a class by its _target_"),
+        ("run={run} perturbation=shift perturbation.shift=abc", r"perturbation\.shift=abc must be a whole number"),
+        ("run={run} --foo", r"--foo is no option"),
     ],
 )
 def test_a_mistake_in_an_evaluation_is_told_in_one_sentence(tmp_path, run, arguments, pattern):

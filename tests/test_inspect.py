@@ -77,7 +77,7 @@ def test_the_command(tmp_path):
     )
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    for part in ("model.head.weight", "l2 0.003", "model.hidden.0.3", "early:0.1", "the training batch", "Ema"):
+    for part in ("model.head.weight", "l2 3e-3", "model.hidden.0.3", "early:0.1", "the training batch", "Ema"):
         assert part in out
     assert list(tmp_path.iterdir()) == []
 

@@ -144,7 +144,7 @@ def test_default_init_is_each_layer_s_own():
         (lambda: MLP((4,), 2, norm="btach"), "norm='btach' is none of none, batch, layer, group, weight"),
         (lambda: MLP((4,), 2, init="kaiming"), "init='kaiming' is not in torch.nn.init"),
         (lambda: MLP((4,), 2, init="xavier_norm"), "did you mean xavier_normal"),
-        (lambda: MLP((4,), 2, (3, 0)), "widths must be whole numbers >= 1, got [3, 0]"),
+        (lambda: MLP((4,), 2, (3, 0)), "widths must be a list of whole numbers >= 1, got [3, 0]"),
         (lambda: CNN((4,), 2), "a CNN needs images of shape (C, H, W), and these samples have shape (4,)"),
         (lambda: CNN((1, 8, 8), 2, pooling="mean"), "pooling='mean' is none of max, average"),
         (lambda: CNN((1, 9, 3), 2, ((2,), (2,))), "2 stages halve an image of 9x3 to nothing; use fewer"),

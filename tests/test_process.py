@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
+from regnet.build import build
 from regnet.callbacks import EarlyStopping, Ema, Ensemble, LastCheckpoint, Snapshots, Swa
 from regnet.data.loader import EpochSampler, TensorLoader
 from regnet.data.samples import Samples
@@ -19,7 +20,18 @@ from regnet.errors import UserError
 from regnet.models import MLP
 from regnet.module import RegularizedModule
 from regnet.objective import Objective
-from regnet.regularizers import ASAM, SAM, Dropout, GradientClipping, GradientNoise, Lookahead
+from regnet.regularizers import (
+    ASAM,
+    L2,
+    SAM,
+    Dropout,
+    GradientClipping,
+    GradientNoise,
+    Lookahead,
+    ProximalL1,
+    WeightDecay,
+)
+from regnet.regularizers.schedules import Schedules, parse
 from regnet.tasks import Classification
 from tests.commands import TINY, evaluate, finish, record, start, train, train_into
 from tests.equality import same
@@ -149,6 +161,118 @@ def test_swa_needs_to_know_the_end_and_to_be_the_only_average(fit):
             Swa(**wrong)
 
 
+@pytest.mark.parametrize("often", [0.5, 1], ids=["share of an epoch", "every batch"])
+def test_swa_in_the_middle_of_an_epoch_is_what_there_is_by_then(fit, samples, often):
+    """4 epochs of 3 steps, the last 2 count: before the third has ended the weights as they are, then the average."""
+    module, keep = module_of(network()), Keep()
+    fit(module, max_epochs=4, val_check_interval=often, callbacks=[Swa(start=0.5), keep])
+    ends = keep.networks[8], keep.networks[11]
+    averages = AveragedModel(ends[0])
+    expected = dict(enumerate(keep.networks[:9], 1))
+    for step, net in ((9, ends[0]), (12, ends[1])):
+        averages.update_parameters(net)
+        expected |= {later: copy.deepcopy(averages.module) for later in range(step, 13)}
+    assert len(keep.rows) == 12
+    for step, row in enumerate(keep.rows, 1):
+        assert row["val/loss"] == pytest.approx(loss_of(expected[step], samples[1]), rel=1e-5), step
+
+
+@pytest.mark.parametrize("average", [partial(Ema, 0.5), partial(Swa, 0.25)], ids=["ema", "swa"])
+def test_no_average_touches_what_follows_a_schedule(fit, tmp_path, average):
+    """A strength of 1 falls to 0 over 12 steps: logged and saved as it was in the last one, not as a mean."""
+    penalty, path = L2(1.0), tmp_path / "last.ckpt"
+    module = RegularizedModule(
+        Objective(network(), Classification(), {"l2": penalty}),
+        SGD,
+        seed=SEED,
+        updates=[lookahead := Lookahead(0.5, 5)],
+        schedules=Schedules([("strength/l2", [penalty], "strength", parse("linear:1:0"))]),
+    )
+    keep = Keep()
+    fit(module, max_epochs=4, val_check_interval=1, callbacks=[average(), keep, LastCheckpoint(str(path), 0)])
+    assert [row["strength/l2"] for row in keep.rows] == pytest.approx([1 - step / 12 for step in range(12)])
+    state = torch.load(path, weights_only=True)["state_dict"]
+    assert state["objective.penalties.l2.strength"].item() == pytest.approx(1 / 12)
+    assert state["updates.0.ratio"] == 0.5
+    assert state["updates.0.steps"] == 12
+    assert all(torch.equal(state[f"updates.0.slow.{name}"], slow) for name, slow in lookahead.slow._buffers.items())
+
+
+# averages of weights in half precision
+
+
+class Exactly(Callback):
+    """ē ← ē + (1 - d)(w - ē) of the weights after each step, in float64."""
+
+    def __init__(self, decay):
+        self.decay, self.average = decay, None
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        now = [w.detach().double().clone() for w in pl_module.objective.network.parameters()]
+        before = self.average or now
+        self.average = [a + (1 - self.decay) * (w - a) for a, w in zip(before, now, strict=True)]
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "32-true"])
+def test_a_slow_average_moves_in_any_precision(fit, tmp_path, precision):
+    """A thousandth of the way to the weights is less than bfloat16 can tell; 60 steps are 6 % of it."""
+    exact, path = Exactly(0.999), tmp_path / "last.ckpt"
+    callbacks = [Ema(0.999), exact, LastCheckpoint(str(path), every_seconds=0)]
+    fit(module_of(network()), max_epochs=20, precision=precision, callbacks=callbacks)
+    saved = torch.load(path, weights_only=True)
+    found = [saved["state_dict"][f"objective.network.{name}"] for name, _ in network().named_parameters()]
+    now = [saved["current_model_state"][f"objective.network.{name}"] for name, _ in network().named_parameters()]
+    for average, expected, before, after in zip(found, exact.average, network().parameters(), now, strict=True):
+        assert average.dtype == (torch.float64 if precision == "64-true" else torch.float32)
+        moved = (after.double() - before).norm()
+        assert (average.double() - expected).norm() < 2e-3 * moved  # all that rounding may lose
+
+
+def test_an_average_in_half_precision_goes_on_where_it_was(fit, tmp_path):
+    ends = []
+    for stop in (None, 2):
+        path = tmp_path / f"{stop}.ckpt"
+        callbacks = [Ema(0.999), LastCheckpoint(str(path), every_seconds=0)]
+        if stop:
+            with pytest.raises(Killed):
+                fit(module_of(network()), max_epochs=4, precision="bf16-true", callbacks=[*callbacks, Kill(stop)])
+            callbacks = [Ema(0.999), LastCheckpoint(str(path), every_seconds=0)]
+        going_on = path if stop else None
+        fit(module_of(network()), going_on, max_epochs=4, precision="bf16-true", callbacks=callbacks)
+        ends.append(torch.load(path, weights_only=True)["state_dict"])
+    assert same(*ends)
+
+
+def test_slow_weights_move_in_half_precision():
+    """φ ← φ + α (θ - φ) with α = 1/1024, of which bfloat16 would see none: in closed form 1 - (1 - α)^n of the way."""
+    net = nn.Linear(8, 8, bias=False).bfloat16()
+    update, optimizer = Lookahead(2**-10, 1), torch.optim.SGD(net.parameters(), lr=1.0)
+    update.attach(optimizer, net)
+    start = net.weight.detach().float().clone()
+    target = (start + 1).bfloat16()
+    for _ in range(200):
+        net.weight.grad = net.weight.detach() - target  # the step of size 1 ends at the target
+        optimizer.step()
+    share = ((update.slow.get_buffer("0") - start) / (target.float() - start)).mean().item()
+    assert share == pytest.approx(1 - (1 - 2**-10) ** 200, rel=1e-3)
+    assert update.double().slow.get_buffer("0").dtype == torch.float64
+    assert update.bfloat16().slow.get_buffer("0").dtype == torch.float32
+
+
+FINE = {"weight_decay": WeightDecay(0.1), "proximal_l1": ProximalL1(0.1), "sam": SAM(0.1), "asam": ASAM(0.1)}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_steps_too_small_for_half_precision_are_refused(compose_train, name):
+    net = nn.Linear(3, 3).bfloat16()
+    with pytest.raises(ValueError, match="moves weights by less than half precision can hold"):
+        FINE[name].attach(torch.optim.SGD(net.parameters(), lr=0.1), net)
+    for precision in ("bf16-true", "16-true"):
+        message = rf"^regularizer\.{name.replace('asam', 'sam')} moves .*trainer\.precision={precision} .*bf16-mixed"
+        with pytest.raises(UserError, match=message):
+            build(compose_train(f"regularizer={name}", f"trainer.precision={precision}"))
+
+
 # snapshot ensembles
 
 
@@ -269,6 +393,29 @@ def test_epochs_before_the_start_do_not_count(fit, settings, epochs):
     assert trainer.current_epoch == epochs
     with pytest.raises(ValueError, match="start_epoch"):
         EarlyStopping("val/loss", start_epoch=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "watched", "epochs"),
+    [
+        ({"check_val_every_n_epoch": 2}, [3, 1, 2, 2, 2], 8),  # of epochs 2, 4, 6, 8: 2, then 4 without improvement
+        ({"check_val_every_n_epoch": 4}, [3, 1, 2, 2], 12),
+        ({"val_check_interval": 1}, [3, 3, 3, 3, 1, 3] + [2] * 12, 5),  # in the middle of the second epoch
+        ({"val_check_interval": 2, "check_val_every_n_epoch": None}, [3, 1, *[2] * 12], 5),  # steps 2, 4 (epoch 2), ...
+    ],
+)
+def test_patience_counts_epochs_however_often_is_validated(fit, settings, watched, epochs):
+    """Three epochs without improvement end training, wherever validations are."""
+    stop = EarlyStopping("watched", mode="min", patience=3)
+    trainer = fit(module_of(network()), max_epochs=20, callbacks=[Watched(map(float, watched)), stop], **settings)
+    assert trainer.current_epoch == epochs
+
+
+def test_which_way_is_better_belongs_to_the_monitor():
+    ways = {"val/loss": "min", "val/accuracy": "max", "val/nll": "min", "val/ece": "min", "val/rmse": "min"}
+    assert {name: EarlyStopping(name).mode for name in [*ways, "val/r2"]} == ways | {"val/r2": "max"}
+    with pytest.raises(ValueError, match="monitor=mine must be one of val/loss, val/accuracy"):
+        EarlyStopping("mine")
 
 
 # all of them

@@ -176,12 +176,12 @@ def test_sites_are_where_they_are_said_to_be():
     [
         (lambda: ResNet((4,), 2), "a ResNet needs images of shape (C, H, W), and these samples have shape (4,)"),
         (lambda: ResNet((1, 3, 9), 2), "3 stages halve an image of 3x9 to nothing; use fewer"),
-        (lambda: ResNet((1, 8, 8), 2, (1, 0)), "blocks=[1, 0], width=1 and branches=1 must be numbers >= 1"),
-        (lambda: ResNet((1, 8, 8), 2, ()), "blocks=[], width=1 and branches=1 must be numbers >= 1"),
-        (lambda: ResNet((1, 8, 8), 2, branches=0), "branches=0 must be numbers >= 1"),
+        (lambda: ResNet((1, 8, 8), 2, (1, 0)), "blocks must be a list of whole numbers >= 1, got [1, 0]"),
+        (lambda: ResNet((1, 8, 8), 2, ()), "blocks=[] has no stage"),
+        (lambda: ResNet((1, 8, 8), 2, branches=0), "branches must be a whole number >= 1, got 0"),
         (lambda: ResNet((1, 8, 8), 2, norm="batc"), "norm='batc' is none of none, batch, layer, group, weight"),
         (lambda: ResNet((1, 8, 8), 2, activation="relu"), "activation='relu' is not in torch.nn; did you mean ReLU"),
-        (lambda: ResidualMLP((4,), 2, 0), "blocks=0, width=128 and branches=1 must be numbers >= 1"),
+        (lambda: ResidualMLP((4,), 2, 0), "blocks must be a whole number >= 1, got 0"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_a_sentence(build, sentence):

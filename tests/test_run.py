@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import time
@@ -405,3 +406,23 @@ def test_numbers_too_small_for_full_speed_are_flushed_to_zero(tmp_path):
     train_into(tmp_path / "run", "trainer.max_epochs=1", "model._target_=mynet.Net", "optimizer=sgd", "optimizer.lr=0")
     kept = record(tmp_path / "run")["metrics"]
     assert (kept["zeros"] == 1) == supported
+
+
+@pytest.mark.parametrize("launcher", ["basic", "packed"])
+def test_a_cluster_gets_no_advice_on_srun(tmp_path, monkeypatch, launcher):
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}:{os.environ['PATH']}")
+    done = train("-m", "study=s", f"hydra/launcher={launcher}", "seed=0,1", *TINY, cwd=tmp_path)
+    assert done.code == 0, done
+    logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
+    assert "srun" not in done.out + done.err + logs
+
+
+def test_a_setting_may_refer_to_another(tmp_path):
+    refers = ["+width=9", "model.widths=[${width}]", "data.batch_size=${trainer.max_epochs}"]
+    kept = train_into(tmp_path / "run", *TINY, *refers)
+    assert kept["config"]["model"]["widths"] == [9]
+    assert kept["config"]["data"]["batch_size"] == 2
+    assert kept["overrides"][-3:] == refers

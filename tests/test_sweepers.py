@@ -256,9 +256,9 @@ def test_a_grid_is_refined_around_the_best_of_each_arm(tmp_path):
         assert set(arm) == {0, 0.1, 1} | between
 
 
-def test_the_greatest_is_the_best_where_the_mode_says_so(tmp_path):
+def test_the_greatest_is_the_best_where_more_is_better(tmp_path):
     command = ["-m", *QUICK, "hydra/sweeper=refine", "hydra.sweeper.key=optimizer.lr", "hydra.sweeper.rounds=0"]
-    done = train(*command, "optimizer.lr=1e-9,1e-2,3e-2", "monitor=val/accuracy", "mode=max", cwd=tmp_path)
+    done = train(*command, "optimizer.lr=1e-9,1e-2,3e-2", "monitor=val/accuracy", cwd=tmp_path)
     accuracies = {value(kept, "optimizer.lr"): kept["metrics"]["val"]["accuracy"] for kept in runs(tmp_path)}
     best = max(accuracies, key=accuracies.get)
     assert conclusions(done, "refine") == [

@@ -286,7 +286,7 @@ def test_a_source_has_the_names_that_it_knows(changed, tmp_path, kind, name):
     changed(config__data__source={"_target_": f"regnet.data.{kind}", "name": name, **root})
     done = evaluate("run=run", cwd=tmp_path)
     assert (done.code, done.err.count("\n")) == (1, 1)
-    assert f"data.source.name={name} must be one of" in done.err
+    assert f"data.source: name='{name}' is none of" in done.err
 
 
 def test_the_yaml_of_a_folder_is_data(changed, tmp_path):

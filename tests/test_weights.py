@@ -35,7 +35,8 @@ def test_weights_are_matrices_outside_norms_each_once(every_kind):
 
 def test_a_weight_comes_with_its_name_and_owner(every_kind):
     parameters = dict(every_kind.named_parameters())
-    for name, tensor, module, key in weights(every_kind):
+    for name, tensor, module, key, role in weights(every_kind):
+        assert role == "weight"
         assert tensor is parameters[key]
         assert tensor is getattr(module, name.rpartition(".")[2])
 

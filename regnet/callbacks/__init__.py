@@ -8,6 +8,8 @@ from .no_profiler import NoProfiler
 from .progress import Progress
 from .regularize import Regularize
 from .snapshots import Ensemble, Snapshots
+from .step_limit import StepLimit
+from .time_limit import TimeLimit
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -20,5 +22,7 @@ __all__ = [
     "Progress",
     "Regularize",
     "Snapshots",
+    "StepLimit",
     "Swa",
+    "TimeLimit",
 ]

@@ -47,15 +47,11 @@ class Average(WeightAveraging):
         """Follows the module to its device and precision, which Lightning gives it after it has made the average."""
         average = self._average_model.module.to(pl_module.device)
         own = settings(pl_module)
-        self.pairs: list[tuple[Tensor, Tensor]] = []  # what is averaged, and what it is the average of
-        self.same: list[tuple[Tensor, Tensor]] = []
-        ours, theirs = (chain(one.named_parameters(), one.named_buffers()) for one in (average, pl_module))
-        for (name, mean), (_, now) in zip(ours, theirs, strict=True):
-            if name in own:
-                self.same.append((mean, now))
-            else:
-                mean.data = mean.data.to(wide(now).dtype if now.is_floating_point() else now.dtype)
-                self.pairs.append((mean, now))
+        ours, theirs = (dict(chain(one.named_parameters(), one.named_buffers())) for one in (average, pl_module))
+        # what is averaged, and what it is the average of
+        self.pairs = [(mean, theirs[name]) for name, mean in ours.items() if name not in own]
+        for mean, now in self.pairs:
+            mean.data = mean.data.to(wide(now).dtype if now.is_floating_point() else now.dtype)
 
     def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
         """The average of `count` weights with the current one taken into it."""
@@ -92,12 +88,10 @@ class Average(WeightAveraging):
             for (_, now), kept in zip(self.pairs, self.kept, strict=True):
                 now.copy_(kept)
 
-    @torch.no_grad()
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        if self._average_model is not None:
-            for mean, now in self.same:
-                mean.copy_(now)
+        present = {name: checkpoint["state_dict"][name] for name in settings(pl_module)}
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        checkpoint["state_dict"] |= present
 
     @torch.no_grad()
     def _copy_average_to_current(self, pl_module: LightningModule) -> None:

@@ -9,6 +9,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 from .. import values
+from .time_limit import TimeLimit
 
 
 class LastCheckpoint(Checkpoint):
@@ -33,15 +34,15 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved = time.monotonic()
-        trainer.should_stop = (
-            trainer.should_stop or self.stopped
-        )  # Lightning forgets that training had been stopped early
+        # Lightning forgets that training had been stopped early
+        trainer.should_stop = trainer.should_stop or self.stopped
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds
         # every process must come to the same answer, as saving is a collective of some strategies
         if trainer.strategy.broadcast(due):
-            self.stopped = trainer.should_stop
+            cut = any(isinstance(one, TimeLimit) and one.cut for one in trainer.callbacks)  # and is to go on
+            self.stopped = trainer.should_stop and not cut
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""metrics.csv: one row an epoch."""
+"""metrics.csv: one row for each validation, which is one an epoch unless the Trainer is told otherwise."""
 
 import csv
 from pathlib import Path
@@ -11,7 +11,9 @@ COUNTS = ("epoch", "step")
 
 
 class MetricsCsv(Callback):
-    """Writes what the module measured (`RegularizedModule.measured`) as one row for each epoch.
+    """Writes what the module measured (`RegularizedModule.measured`) as one row for each validation.
+
+    An epoch has one by default; several rows of an epoch differ in `step`.
 
     Numbers are written so that they read back bitwise. A resumed run keeps the rows of the epochs that
     its checkpoint has seen, so that the file equals that of an uninterrupted run.

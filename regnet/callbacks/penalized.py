@@ -68,7 +68,8 @@ class PenalizedStep:
         self.replay.keep(batch, *args, **kwargs)
         x = y = None
         if self.of_pairs:
-            x, y = batch = self._prepared(batch)
+            x, y = self._prepared(batch)
+            batch = self.needs.inputs(x), y
         with ExitStack() as stack:
             activations = [stack.enter_context(penalty.recording(network)) for penalty, network in self.penalties]
             outputs = {id(net): stack.enter_context(_outputs(net)) for net in {p.network for p in self.of_logits}}
@@ -110,7 +111,12 @@ class PenalizedStep:
 def _outputs(network: nn.Module) -> Iterator[list[Any]]:
     """What the network puts out meanwhile, call by call."""
     outputs: list[Any] = []
-    handle = network.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+
+    def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        # what comes next may change it in place
+        outputs.append(output.clone() if isinstance(output, Tensor) else output)
+
+    handle = network.register_forward_hook(keep)
     try:
         yield outputs
     finally:

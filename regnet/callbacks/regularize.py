@@ -73,6 +73,8 @@ class Regularize(Callback):
         sharpness = _only_sam(every)
         if sharpness and not pl_module.automatic_optimization:
             raise ValueError(f"{type(sharpness).__name__} needs automatic optimization, as it goes around its closure")
+        if sharpness:
+            sharpness.check(pl_module)
         updates = [(update, one.part(pl_module)) for one in every for update in one.of_kind(Update)]
         updates.sort(key=lambda placed: placed[0].stage)
         for optimizer in trainer.optimizers:

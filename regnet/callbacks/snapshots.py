@@ -61,8 +61,8 @@ class Ensemble(nn.Sequential):
         if self.training or not self.size:
             return network(x)
         each = zip(*self.snapshots.values(), strict=True)
-        outputs = torch.stack([functional_call(network, dict(zip(self.names, one, strict=True)), x) for one in each])
-        outputs = wide(outputs)
+        states = (dict(zip(self.names, one, strict=True)) for one in each)
+        outputs = wide(torch.stack([functional_call(network, state, x.clone()) for state in states]))
         if not self.classes:
             return outputs.mean(0)
         return outputs.log_softmax(-1).logsumexp(0) - math.log(self.size)  # (M, B, C) to (B, C)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from .numbers import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,8 @@ BOMS = (  # the long ones first, as UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SAMPLE = 2**17  # characters, in which the separator is looked for
-UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # characters of no width
+CONTROLS = [chr(code) for code in (*range(32), *range(127, 160)) if not chr(code).isspace()]
+UNSEEN = dict.fromkeys(map(ord, [*CONTROLS, *"\u200b\u200c\u200d\u2060\ufeff"]))
 UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*")  # what pandas calls a column without a name when it writes it again
 
 
@@ -76,6 +78,8 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
         for place, (column, has_name) in enumerate(zip(columns, named, strict=True))
         if not has_name and (column != "").any()
     ]
+    if 2 * sum(number(name, ".") is not None for name in names) > len(names):
+        notes.append(f"the first line is taken for the names of the columns, and holds numbers, such as {names[0]!r}")
     if encoding is None and not found.startswith("utf"):
         notes.append(f"the file is not UTF-8, and was read as {found}; data.encoding=... says what it is")
     table = (
@@ -88,16 +92,16 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
 
 
 def tidy(text: str) -> str:
-    """Without blanks around it, with one plain blank in place of any inside, accents in their composed form."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text).translate(UNSEEN)
-    return " ".join(text.split())
+    """Without unseen characters and outer blanks, one plain blank for any inside, accents in their composed form."""
+    if not text.isprintable():
+        text = text.translate(UNSEEN)
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def tidied(texts: Sequence[str]) -> list[str]:
     """Each text as `tidy` has it."""
-    together = "\0".join(texts)
-    if together.isascii() and not re.search(r"\s", together):
+    together = "".join(texts)
+    if together.isascii() and together.isprintable() and " " not in together:
         return list(texts)
     known: dict[str, str] = {}
     return [known[text] if text in known else known.setdefault(text, tidy(text)) for text in texts]

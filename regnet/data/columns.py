@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .numbers import CODE, number, numbers, unit
+from .numbers import CODE, DECIMALS, THOUSANDS, number, numbers, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,8 +59,8 @@ class Column:
     Args:
         levels: one 0/1 feature for each; None: the one feature (v - center) / scale.
         missing: whether one more feature tells where there is no value.
-        center: 0, unless the values vary by less than a thousandth of their size, such as times since 1970, of which
-            float32 would keep nothing; then their mean.
+        center: 0, unless the values vary by less than a ten-thousandth of their size, such as times since 1970, of
+            which float32 would keep nothing; then their mean.
         scale: 1, unless float32 cannot hold the values' square; then their standard deviation.
     """
 
@@ -106,17 +106,17 @@ class Reader:
     def is_number(self, cells: pd.Series, remedy: str | None = None) -> bool:
         """Whether a column holds numbers.
 
-        It does if all of its texts are numbers, but for those that stand for a missing value there. Numbers with
-        leading zeros are codes. A column of numbers and other texts has levels if most of it is text, or if its
+        It does if all of its texts are numbers, but for those that stand for a missing value there. Whole numbers
+        with leading zeros are codes. A column of numbers and other texts has levels if most of it is text, or if its
         numbers are whole, less than 20 apart, repeated, and its other texts more than a few.
 
         Raises:
-            UserError: it is a column of numbers but for a few texts; beside making them missing values, `remedy` helps.
+            UserError: it is a column of numbers but for a few texts; `remedy` says what helps.
         """
         counts = cells[~self.absent(cells)].value_counts()
         texts = [text for text in counts.index if text.lower() not in ABSENT]
         found = self.numbers(texts)
-        if not found or any(map(CODE.fullmatch, found)):
+        if not found or are_codes(found):
             return False
         odd = [text for text in texts if text not in found]
         if not odd:
@@ -126,11 +126,12 @@ class Reader:
         labels = alike_labels(found.values()) and 2 * len(texts) <= rows and not few
         if labels or 2 * rare > rows:
             return False
-        raise UserError(
-            f"Column {cells.name!r} of {self.path} holds numbers, but in line {_line(cells, odd[0])} {odd[0]!r}; "
+        remedy = remedy or (
             f"data.missing=[{_told(odd)}] makes {'them' if len(odd) > 1 else 'it'} a missing value, "
-            f"{remedy or f'data.drop=[{cells.name}] leaves the column out'}"
+            f"data.drop=[{cells.name}] leaves the column out"
         )
+        where = f"Column {cells.name!r} of {self.path}"
+        raise UserError(f"{where} holds numbers, but in line {_line(cells, odd[0])} {odd[0]!r}; {remedy}")
 
     def values(self, cells: pd.Series) -> np.ndarray:
         """(N,) of int, float, and None where there is no value.
@@ -161,8 +162,14 @@ class Reader:
                 f"mend it, or {remedy}"
             )
 
+    def other_sign(self, levels: list[str]) -> str | None:
+        """The decimal sign with which all levels would be numbers; None if they would be none."""
+        sign = THOUSANDS[self.decimal]
+        name = next(name for name, one in DECIMALS.items() if one == sign)
+        return name if all(number(level, sign) is not None and not CODE.fullmatch(level) for level in levels) else None
+
     def column(self, cells: pd.Series) -> Column:
-        """What becomes of a column.
+        """What becomes of a column; no level of one without any value.
 
         Raises:
             UserError: it can be taken neither for numbers nor for levels.
@@ -172,16 +179,22 @@ class Reader:
             return Column(None, None in values, *fit(values))
         absent = self.absent(cells)
         levels = sorted(cells[~absent].unique())
-        drop = f"leave it out by data.drop=[{cells.name}]"
+        if all(level.lower() in ABSENT for level in levels):
+            return Column([])
+        where, drop = f"Column {cells.name!r} of {self.path} holds", f"leave it out by data.drop=[{cells.name}]"
         if len(levels) > MAX_LEVELS:
             raise UserError(
-                f"Column {cells.name!r} of {self.path} holds {len(levels)} different texts, more than {MAX_LEVELS}; "
-                f"{drop} if it names the rows"
+                f"{where} {len(levels)} different texts, more than {MAX_LEVELS}; {drop} if it names the rows"
+            )
+        if len(levels) > LABEL_RANGE and (sign := self.other_sign(levels)):
+            raise UserError(
+                f"{where} numbers with a decimal {sign}, such as {levels[0]!r}, which is not that of the file; write "
+                f"data.decimal={sign}, or {drop}"
             )
         if len(levels) > LABEL_RANGE and all(map(DATE.fullmatch, levels)):
             raise UserError(
-                f"Column {cells.name!r} of {self.path} holds dates, such as {levels[0]!r}; write them as numbers, such "
-                f"as days since the first, or {drop}"
+                f"{where} dates or times, such as {levels[0]!r}; write them as numbers, such as days since the first, "
+                f"or {drop}"
             )
         return Column(levels, bool(absent.any()))
 
@@ -196,6 +209,11 @@ class Reader:
             absent = self.absent(cells).to_numpy()
             features = [(f"{name}={level}", _flags((cells == level).to_numpy())) for level in column.levels]
         return features + ([(f"{name}=missing", _flags(absent))] if column.missing else [])
+
+
+def are_codes(numbers: Mapping[str, float]) -> bool:
+    """Whether the numbers, by their texts, are whole ones of which some have leading zeros."""
+    return any(map(CODE.fullmatch, numbers)) and all(value == int(value) for value in numbers.values())
 
 
 def alike_labels(values: Iterable[float]) -> bool:
@@ -213,9 +231,10 @@ def fit(values: np.ndarray) -> tuple[float, float]:
     whole = all(isinstance(value, int) for value in present)
     center = sum(present) // len(present) if whole else sum(present) / len(present)
     apart = np.array([value - center for value in present], dtype=float)
-    std = float(apart.std())
+    size = np.abs(apart).max() or 1.0
+    std = float(size * (apart / size).std())  # the squares of the smallest numbers are zero
     scale = 1 if std == 0 or 1e-15 < std < 1e15 else std
-    near = std < 1e-3 * max(map(abs, present)) or scale != 1
+    near = std < 1e-4 * max(map(abs, present)) or scale != 1
     return (center if near else 0), scale
 
 

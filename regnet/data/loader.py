@@ -1,6 +1,7 @@
 """Batches: by whole-batch indexing where the data fit in memory, by worker processes where not."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import LongTensor, Tensor
@@ -20,10 +21,16 @@ class EpochSampler(Sampler[int]):
 
     Of `world_size` processes each takes every `world_size`-th index of one order, which is wrapped
     around so that all get equally many. Lightning calls `set_epoch`.
+
+    Args:
+        train: whether samples are trained on, by default where they are shuffled.
     """
 
-    def __init__(self, n: int, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, n: int, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1, train: bool | None = None
+    ) -> None:
         self.n, self.seed, self.shuffle = n, seed, shuffle
+        self.train = shuffle if train is None else train
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
 
@@ -75,7 +82,8 @@ class TensorLoader:
                 # half the time of x[index], which is built for any number of indices
                 yield self._batch(self.x.index_select(0, index), self.y.index_select(0, index))
         else:
-            for x, y in zip(self.x.split(self.batch_size), self.y.split(self.batch_size), strict=True):
+            batches = zip(self.x.split(self.batch_size), self.y.split(self.batch_size), strict=True)
+            for x, y in islice(batches, len(self)):
                 yield self._batch(x, y)
 
     def _batch(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +115,7 @@ def make_loader(
 
 def _drops_last(batch_size: int, sampler: EpochSampler) -> bool:
     # batch norm cannot train on a single sample
-    return sampler.shuffle and batch_size > 1 and len(sampler) % batch_size == 1
+    return sampler.train and batch_size > 1 and len(sampler) % batch_size == 1
 
 
 def fits(size: int, device: torch.device) -> bool:

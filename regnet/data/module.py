@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import UserError, told
 from ..seeds import derive
+from ..values import LONGEST
 from .loader import EpochSampler, TensorLoader, make_loader
 from .moments import divisor, input_moments
 from .samples import Dataset, Samples
@@ -89,6 +90,7 @@ class DataModule(LightningDataModule):
         self.notes, self.description = data.notes, data.description
         for note in data.notes:
             _say(note)
+        self._check_types(data)
         test_fraction = self.test_fraction if data.test is None else 0
         val_fraction = self.val_fraction if data.val is None else 0
         parts = split(data.samples.y, test_fraction, val_fraction, self.train_size, self.split_seed)
@@ -159,7 +161,8 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader | DataLoader:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        sampler = EpochSampler(len(self.train), self.seed, shuffle=True, rank=rank, world_size=world_size)
+        shuffle = not (self.trainer and self.trainer.overfit_batches)  # which takes the same batches in every epoch
+        sampler = EpochSampler(len(self.train), self.seed, shuffle, rank, world_size, train=True)
         return make_loader(self.train, self.batch_size, sampler, self._device(), self.num_workers)
 
     def val_dataloader(self) -> list[TensorLoader | DataLoader]:
@@ -177,12 +180,12 @@ class DataModule(LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     def _check_settings(self) -> None:
-        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0, "split_seed": 0}
+        least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0, "split_seed": 0, "seed": 0}
         for name, minimum in least.items():
             value = getattr(self, name)
             if name == "train_size" and value is None:
                 continue
-            if type(value) is not int or value < minimum:
+            if type(value) is not int or not minimum <= value <= LONGEST:
                 raise UserError(f"data.{name}={told(value)} must be a whole number, at least {minimum}")
         noise = self.label_noise
         if not isinstance(noise, int | float) or isinstance(noise, bool) or not 0 <= noise <= 1:
@@ -191,6 +194,19 @@ class DataModule(LightningDataModule):
             value = getattr(self, name)
             if not isinstance(value, float) or not 0 < value < 1:
                 raise UserError(f"data.{name}={told(value)} must be a fraction between 0 and 1, such as 0.2")
+
+    def _check_types(self, data: Dataset) -> None:
+        """Other types would be rounded: standardized whole numbers to whole numbers, large ones to float32."""
+        source = type(self.source).__name__
+        for part in (data.samples, data.val, data.test):
+            if part is None:
+                continue
+            if not part.lazy and part.x.dtype not in (torch.uint8, torch.float32):
+                raise UserError(f"{source} gives inputs of {part.x.dtype}; give float32, and of images uint8")
+            if part.y.dtype not in (torch.int64, torch.float32):
+                raise UserError(
+                    f"{source} gives targets of {part.y.dtype}; give int64 for classes, float32 for numbers"
+                )
 
     def _check_training(self, train: Samples) -> None:
         given = f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"

@@ -28,7 +28,7 @@ def decimal_sign(decimal: str | None) -> str | None:
 
 def number(text: str, decimal: str) -> int | float | None:
     """`text` as a number, without its unit; None if it is none."""
-    plain = bare(text)
+    plain = bare(text.replace("\u2212", "-"))  # a typographic minus
     if not _form(decimal).fullmatch(plain):
         return None
     plain = re.sub(rf"[{THOUSANDS[decimal]}' ]", "", plain).replace(decimal, ".")

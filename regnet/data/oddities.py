@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .columns import ABSENT, DATE, Column, Reader
+from .columns import ABSENT, DATE, Column, Reader, are_codes
 from .numbers import CODE, unit
 from .targets import Target
 
@@ -71,13 +71,16 @@ def _of_levels(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str
     elif len(levels) > MANY:
         yield f"has {len(levels)} levels, each of which is a feature"
     numbers = reader.numbers(levels)
-    if codes := [text for text in numbers if CODE.fullmatch(text)]:
-        yield f"has numbers with leading zeros, such as {codes[0]!r}, and is taken for text"
+    if numbers and are_codes(numbers):
+        code = next(filter(CODE.fullmatch, numbers))
+        yield f"has numbers with leading zeros, such as {code!r}, and is taken for text"
     elif numbers:
         texts = [level for level in levels if level not in numbers]
         yield f"mixes numbers and texts, such as {next(iter(numbers))!r} and {texts[0]!r}: each is a level"
+    elif sign := reader.other_sign(levels):
+        yield f"has numbers with a decimal {sign}, such as {levels[0]!r}, and is taken for text"
     elif all(map(DATE.fullmatch, levels)):
-        yield f"holds dates, such as {levels[0]!r}: each is a level"
+        yield f"holds dates or times, such as {levels[0]!r}: each is a level"
     yield from _of_texts(levels)
 
 

@@ -41,16 +41,15 @@ def stratified_order(y: Tensor, generator: torch.Generator) -> LongTensor:
 def split(y: Tensor, test_fraction: float, val_fraction: float, train_size: int | None, seed: int) -> Split:
     """Consecutive slices of one `stratified_order`: test, then validation, then training.
 
-    A fraction of zero cuts nothing off, any other at least one sample. `val_fraction` is of what the
-    test part leaves. Training sets of growing size are nested, and the other parts do not depend on
-    that size (None: all that is left).
+    A fraction of zero cuts nothing off. `val_fraction` is of what the test part leaves. Training sets of
+    growing size are nested, and the other parts do not depend on that size (None: all that is left).
 
     Raises:
-        UserError: fewer than `train_size` samples are left.
+        UserError: fewer than `train_size` samples are left, or a fraction is too small for one sample.
     """
     order = stratified_order(y, torch.Generator().manual_seed(derive(seed, "split")))
-    test, pool = _cut(order, test_fraction)
-    val, rest = _cut(pool, val_fraction)
+    test, pool = _cut(order, test_fraction, "test_fraction")
+    val, rest = _cut(pool, val_fraction, "val_fraction")
     check_train_size(train_size, len(rest))
     return Split(rest[:train_size], val, test)
 
@@ -64,8 +63,11 @@ def check_train_size(train_size: int | None, left: int) -> None:
         )
 
 
-def _cut(order: LongTensor, fraction: float) -> tuple[LongTensor, LongTensor]:
+def _cut(order: LongTensor, fraction: float, name: str) -> tuple[LongTensor, LongTensor]:
     size = max(1, round(fraction * len(order))) if fraction else 0
+    if fraction and fraction * len(order) < 0.5:
+        least = f"choose at least {1 / len(order):.2g}" if len(order) else "there are too few"
+        raise UserError(f"data.{name}={fraction:g} of {len(order)} samples is no sample; {least}")
     return order[:size], order[size:]
 
 

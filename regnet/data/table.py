@@ -22,7 +22,7 @@ from .targets import Target
 if TYPE_CHECKING:
     import pandas as pd
 
-SETS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+SETS = ("digits", "breast_cancer", "iris", "wine", "diabetes")
 TASKS = (None, "classification", "regression")
 MOST = 20  # names that a sentence lists
 
@@ -35,18 +35,11 @@ class Sklearn:
 
     def __post_init__(self) -> None:
         """Raises ValueError for any other name."""
-        one_of(self.name, "name", ("digits", "breast_cancer", "wine", "diabetes"))
+        one_of(self.name, "name", SETS)
 
     def load(self) -> Dataset:
-        """Reads what scikit-learn brings with it.
-
-        Raises:
-            UserError: another name.
-        """
+        """Reads what scikit-learn brings with it."""
         from sklearn import datasets
-
-        if self.name not in SETS:
-            raise UserError(f"data.source.name={self.name} must be one of {', '.join(SETS)}")
 
         options = {"scaled": False} if self.name == "diabetes" else {}
         loaded = getattr(datasets, f"load_{self.name}")(**options)

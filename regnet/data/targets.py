@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .columns import ABSENT, Reader, alike_labels, fit, narrow
-from .numbers import CODE
+from .columns import ABSENT, Reader, alike_labels, are_codes, fit, narrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +38,9 @@ class Target:
         """
         if self.task == "regression":
             return None
-        if self.task is None and self.reader.is_number(self.cells, "data.task=classification makes it a class"):
+        if self.task is None and self.reader.is_number(
+            self.cells, "mend the line, or data.task=classification makes each a class"
+        ):
             values = [value for value in self._values() if value is not None]
             if not alike_labels(values):
                 return None
@@ -56,7 +57,7 @@ class Target:
         """The class of each row; a number's name is the shortest, unless `classes` have the one of the file."""
         texts = [text for text in self.cells.unique() if text not in classes]
         numbers = self.reader.numbers(texts)
-        if not classes and (len(numbers) < sum(text.lower() not in ABSENT for text in texts) or _codes(numbers)):
+        if not classes and (len(numbers) < sum(text.lower() not in ABSENT for text in texts) or are_codes(numbers)):
             return self.cells
         names = {text: _shortest(value) for text, value in numbers.items()}
         return self.cells.map(lambda text: names.get(text, text))
@@ -106,10 +107,6 @@ class Target:
 
     def _values(self) -> np.ndarray:
         return self.reader.values(self.cells)
-
-
-def _codes(numbers: dict[str, float]) -> bool:
-    return any(map(CODE.fullmatch, numbers))
 
 
 def _shortest(value: float) -> str:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -36,12 +36,11 @@ class Helper:
         """As `workers.train`; should the helper be killed, this process takes its place."""
         left = {job.number: job for job in jobs}
         try:
-            self.pipe.send((list(jobs), size))
-            from ..report import table  # noqa: F401  (while the helper is at work, what the study's end needs)
-
-            while (message := self.pipe.recv())[0] != "done":
+            for message in self._messages(jobs, size):
                 relay(message, reporter, left)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+        except EOFError:
+            if not left:
+                return
             from ..train import settle
 
             settle()
@@ -49,12 +48,23 @@ class Helper:
 
             reporter.say("packed: the process that trains was killed; the one that waits for it goes on")
             train(list(left.values()), size, reporter)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             os.kill(self.pid, signal.SIGINT)
             with suppress(EOFError, ConnectionResetError):
                 while self.pipe.poll(ENOUGH):
                     self.pipe.recv()
             raise
+
+    def _messages(self, jobs: Sequence[Job], size: int | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """What the helper tells of these jobs. Raises EOFError: it is gone."""
+        try:
+            self.pipe.send((list(jobs), size))
+            from ..report import table  # noqa: F401  (while the helper is at work, what the study's end needs)
+
+            while (message := self.pipe.recv())[0] != "done":
+                yield message
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise EOFError from error
 
 
 def relay(message: tuple[str, tuple[Any, ...]], reporter: Reporter, left: dict[int, Job]) -> None:

@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
 
 from ..cli import place
+from ..console import printable
 from ..errors import UserError
 from ..quoting import as_typed
 from ..train import score, settle, summary, task
@@ -59,7 +60,11 @@ class Told:
 
     def _tell(self, job: Job, outcome: Outcome, text: str) -> None:
         well = outcome.record["status"] == "completed"
-        print(f"{place(job.number, job.overrides)}  {text}", file=sys.stdout if well else sys.stderr, flush=True)
+        print(
+            printable(f"{place(job.number, job.overrides)}  {text}"),
+            file=sys.stdout if well else sys.stderr,
+            flush=True,
+        )
         result = JobReturn(overrides=list(job.overrides), cfg=job.config, hydra_cfg=job.config)
         result.return_value, result.status = score(outcome.record), JobStatus.COMPLETED
         self.launcher.hydra_context.callbacks.on_job_end(config=job.config, job_return=result)

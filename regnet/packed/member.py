@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import DictConfig
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..build import Setup
 from ..callbacks import AtomicCheckpointIO, LastCheckpoint, MetricsCsv
@@ -145,7 +146,10 @@ class Member:
         """Steps the schedule and counts the epoch."""
         if self.scheduler is not None:
             self.optimizer.step()  # of no gradient: it only tells the schedule that a step was made
-            self.scheduler.step()
+            if isinstance(self.scheduler, ReduceLROnPlateau):
+                self.scheduler.step(self.trainer.callback_metrics[self.module.monitor])
+            else:
+                self.scheduler.step()
         self.trainer.current_epoch += 1
 
     def save(self, best: Tensors | None, last: Tensors | None, optimizer_state: dict[int, Any], steps: int) -> None:

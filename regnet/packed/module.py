@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.loader import as_float
 from ..data.samples import Samples
+from ..ending import stop_here
 from ..errors import Diverged
 from ..regularizers import Constraint, Proximal, WeightDecay
 from ..seeds import derive
@@ -95,6 +96,7 @@ class PackedModule(lightning.LightningModule):
     def training_step(self, batch: Iterator[list[Part]], batch_idx: int) -> None:
         """All steps of an epoch."""
         for parts in batch:
+            stop_here()
             self._train(self.root_trainer.precision_plugin.convert_input(parts))
 
     def _train(self, parts: list[Part]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..build import build, build_trainer, load_data
 from ..cli import sentence
 from ..data import DataModule
+from ..ending import at_steps
 from ..errors import Diverged
 from ..make import literal
 from ..measure import measure
@@ -180,7 +181,7 @@ class Pack:
         try:
             module = PackedModule(members, [states[m] for m in members], trainer, ended, self.reporter.trained, step)
             if module.begin():
-                with warnings.catch_warnings():
+                with warnings.catch_warnings(), at_steps():
                     warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
                     trainer.fit(module, train_dataloaders=module.loader)
         except (KeyboardInterrupt, SystemExit):

@@ -59,9 +59,12 @@ def plan(jobs: Sequence[Job]) -> Plan:
     groups: dict[str, list[Job]] = {}
     alone = []
     for job in jobs:
-        if (reason := obstacle(job.plain)) is None:
-            groups.setdefault(signature(job), []).append(job)
-        else:
+        try:
+            if (reason := obstacle(job.plain)) is None:
+                groups.setdefault(signature(job), []).append(job)
+        except (LookupError, TypeError, AttributeError):  # the run itself will tell
+            reason = "a config that has not the form of a run"
+        if reason is not None:
             alone.append((job, reason))
     packs = []
     for group in groups.values():
@@ -117,6 +120,8 @@ def obstacle(cfg: Config) -> str | None:
                 return f"trainer.precision={value}"
         elif key not in _default("trainer/default") or value != _default("trainer/default")[key]:
             return f"trainer.{key}={value}"
+    if missing := sorted(_default("trainer/default").keys() - cfg["trainer"].keys()):
+        return f"no trainer.{missing[0]}"
     optimizer = cfg["optimizer"]
     if optimizer.get("_target_") not in OPTIMIZERS:
         return f"optimizer._target_={optimizer.get('_target_')}"

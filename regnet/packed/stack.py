@@ -3,6 +3,7 @@
 How it is carried out is decided in `forms`, `trace` and `chunks`.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -13,7 +14,7 @@ from torch.func import functional_call, vmap
 from ..exact import settings
 from ..objective import Objective
 from ..regularizers import Constraint, Proximal, Update, WeightDecay
-from ..weights import name_statistics, scaled, tensor_statistics, weights
+from ..weights import grouped, name_statistics, note_frozen, tensor_statistics, weights
 from .forms import Forms
 from .noise import Given, Noise
 from .trace import Traced, takes_no_decisions
@@ -55,6 +56,7 @@ class Stack:
         self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
         self.best: Tensors = {}  # parameters and buffers of each network's best epoch
         self.limits = [_stacked([dict(one[i].named_buffers()) for one in self.updates]) for i in range(len(updates[0]))]
+        self.model = _with_frozen_noted(first)
         self._prepare(recorded and takes_no_decisions([first, *self.updates[0]]))
         self._link()
 
@@ -152,7 +154,7 @@ class Stack:
     def statistics(self) -> list[dict[str, float]]:
         """`weight_statistics` of every network."""
         network = self.objectives[0].network
-        found = weights(network)
+        found = weights(network, frozen=True)
         if not found:
             return [{} for _ in self.objectives]
         used = _Used(network.eval())
@@ -180,7 +182,7 @@ class Stack:
 
         def terms(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, words: Tensor) -> Tensor:
             with Given(words), Forms():
-                terms = functional_call(self.objectives[0], params | buffers | shared, (x, y))
+                terms = functional_call(self.model, params | buffers | shared, (x, y))
             return torch.stack(list(terms.values()))
 
         batch = 0 if stacked else None
@@ -191,7 +193,7 @@ class Stack:
         return values.detach(), *(grad.contiguous() for grad in grads)  # laid out as the weights, for fused optimizers
 
     def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
-        scope = _Scope(self.objectives[0].network, self.updates[0][i])
+        scope = _Scope(self.model.network, self.updates[0][i])
         names = [*(NETWORK + name for name in self._of_network(self.state)), *(f"update.{name}" for name in limits)]
         state, (lr, *sizes) = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
         steps = dict(zip(self._of_network(self.params), sizes, strict=bool(sizes)))
@@ -218,6 +220,14 @@ class Stack:
                     buffer.data = limits[name][k]
 
 
+def _with_frozen_noted(objective: Objective) -> Objective:
+    if all(parameter.requires_grad for parameter in objective.parameters()):
+        return objective
+    model = copy.deepcopy(objective)
+    note_frozen(model)
+    return model
+
+
 class _Scope(nn.Module):
     """A network and one update of it, so that both can be called with other tensors in their place."""
 
@@ -229,8 +239,8 @@ class _Scope(nn.Module):
         if isinstance(self.update, Proximal):
             self.update(self.network, steps)
         elif isinstance(self.update, WeightDecay):
-            for factor, found in scaled(weights(self.network, self.update.select), self.update.scale):
-                self.update.shrink([weight.tensor for weight in found], factor * lr)
+            for factor, found in grouped(self.network, self.update.select, self.update.scale):
+                self.update.shrink(found, factor * lr)
         else:
             self.update(self.network)
 
@@ -243,7 +253,7 @@ class _Used(nn.Module):
         self.network = network
 
     def forward(self) -> Tensor:
-        return tensor_statistics([weight.used for weight in weights(self.network)])
+        return tensor_statistics([weight.used for weight in weights(self.network, frozen=True)])
 
 
 class _Metrics(nn.Module):

@@ -46,7 +46,7 @@ class ActivityPenalty(Penalty):
         activations: list[Tensor] = []
 
         def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            activations.append(output)
+            activations.append(output.clone())  # what comes next may change it in place, as nn.ReLU(inplace=True)
 
         handles = [m.register_forward_hook(record, prepend=True) for m in self._recorded(network)]
         try:

@@ -15,7 +15,12 @@ from .updates import Update
 class Constraint(Update):
     """weight ─► weight, after the optimizer's step.
 
-    ``constraint(network)`` puts the weights into the feasible set, in place.
+    ``constraint(network)`` puts the weights that are not frozen into the feasible set, in place, whether or not they
+    have a gradient. Under weight norm it is the weight itself, w = g v / ||v||, that is put there, by new values of g
+    and v; under a weight layer it is the weight that the layer acts on.
+
+    Raises:
+        ValueError: when called on, or attached to, a network that has a weight that other parametrizations compute.
     """
 
     def __init__(self, select: Select = None) -> None:
@@ -29,9 +34,16 @@ class Constraint(Update):
     @torch.no_grad()
     def forward(self, network: nn.Module) -> None:
         for weight in weights(network, self.select):
-            weight.units.copy_(self.project(weight.units))
+            itself = weight.effective
+            itself.units.copy_(self.project(itself.units))
+            weight.write(itself.tensor)
+
+    def check(self, network: nn.Module) -> None:
+        for weight in weights(network, self.select, frozen=True):
+            weight.check_writable()
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
+        self.check(network)
         return optimizer.register_step_post_hook(lambda *_: self(network))
 
 

@@ -66,8 +66,13 @@ class GradientClipping(BeforeStep):
 
 
 def gradients(optimizer: Optimizer) -> list[Tensor]:
-    """The gradients of all parameters of `optimizer` that have one."""
-    return [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+    """The gradients of all parameters of `optimizer` that have one and are not frozen."""
+    return [w.grad for w in moving(optimizer)]
+
+
+def moving(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters of `optimizer` that have a gradient and are not frozen."""
+    return [w for group in optimizer.param_groups for w in group["params"] if w.grad is not None and w.requires_grad]
 
 
 def global_norm(tensors: Sequence[Tensor]) -> Tensor:

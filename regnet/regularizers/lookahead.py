@@ -9,6 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from .. import values
 from ..exact import Wide, wide
+from ..weights import parameters
 from . import hyperparameters
 from .updates import Update
 
@@ -17,7 +18,8 @@ class Lookahead(Update):
     """φ ← φ + α (θ - φ), θ ← φ after every k-th step of the optimizer on θ (Zhang et al. 2019, algorithm 1).
 
     Around any optimizer, whose own state goes on as it is. In between validation sees the fast weights θ. The slow
-    ones are kept in float32 at least, whatever the precision of the network.
+    ones are kept in float32 at least, whatever the precision of the network. Of all parameters but frozen ones, which
+    somebody else may move; φ follows those, and is where they are when unfrozen.
 
     Args:
         ratio: α in [0, 1], the step of the slow weights φ.
@@ -35,7 +37,8 @@ class Lookahead(Update):
         self.slow = Wide()  # of its own, as these are rounded to no half precision, and follow the network's double
 
     def begin(self, network: nn.Module) -> None:
-        """The slow weights start where the network is."""
+        """The slow weights start where the network is. Raises ValueError for a lazy module without parameters."""
+        parameters(network)
         self.steps.zero_()
         for i, w in enumerate(network.parameters()):
             self.slow.register_buffer(str(i), wide(w.detach()).clone())
@@ -46,8 +49,11 @@ class Lookahead(Update):
         due = self.steps % self.period == 0  # stays a tensor, so that no step waits for the device
         share = torch.where(due, self.ratio, 0.0)
         for slow, w in zip(self.slow.buffers(), network.parameters(), strict=True):
-            slow.add_(share * (w - slow))
-            w.copy_(torch.where(due, slow, w))
+            if w.requires_grad:
+                slow.add_(share * (w - slow))
+                w.copy_(torch.where(due, slow, w))
+            else:
+                slow.copy_(w)
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         if not self.slow._buffers:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..exact import Exact
-from ..weights import Select, Weight, scaled, weights
+from ..exact import Exact, wide
+from ..weights import Select, Weight, grouped
 from . import hyperparameters
 
 
@@ -42,10 +42,17 @@ class Penalty(Exact):
 class WeightPenalty(Penalty):
     """A penalty of the weights alone: ``penalty(network)`` is its value for any module.
 
+    Of those that are not frozen when it is called. Under weight norm and other parametrizations it is of the weight
+    that comes out, before weight layers such as DropConnect.
+
     Args:
         strength: λ >= 0.
         select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
         scale: factors on the strength by patterns of `select`, such as ``{"layer:-1": 0.1}``; 1 for all others.
+
+    Raises:
+        ValueError: when called on a network in which `select` matches nothing, or with lazy modules that have seen no
+            batch.
     """
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
@@ -54,10 +61,11 @@ class WeightPenalty(Penalty):
         self.select, self.scale = select, scale
 
     def forward(self, network: nn.Module, **_: Any) -> Tensor:
-        found = [_wide(weight) for weight in weights(network, self.select)]
-        if not self.scale:
-            return self.strength * self.measure(found)
-        return self.strength * sum(factor * self.measure(part) for factor, part in scaled(found, self.scale))
+        terms = []
+        for factor, found in grouped(network, self.select, self.scale):
+            term = self.measure([weight._replace(tensor=wide(weight.effective.tensor)) for weight in found])
+            terms.append(term if factor == 1 else factor * term)
+        return self.strength * (terms[0] if len(terms) == 1 else sum(terms))  # 0 while all are frozen
 
     def measure(self, found: list[Weight]) -> Tensor:
         """The penalty of these weights at strength 1; their tensors are in float32 at least."""
@@ -212,8 +220,3 @@ def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:
     if torch.is_grad_enabled():  # someone wants second derivatives, which _foreach_mul by a tensor lacks
         return tuple(w * factor for w in tensors)
     return torch._foreach_mul(tensors, factor)
-
-
-def _wide(weight: Weight) -> Weight:
-    """Half-precision weights are summed in float32 (DESIGN 3.8); wider ones as they are."""
-    return weight._replace(tensor=weight.tensor.to(torch.promote_types(weight.tensor.dtype, torch.float32)))

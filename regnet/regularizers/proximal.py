@@ -5,13 +5,14 @@ Convention: what is minimized is loss + λ R(w), and a penalty of the same λ ha
 
 import math
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from ..weights import Select, scaled, weights
+from ..weights import Select, grouped, weights
 from . import hyperparameters
 from .updates import Update
 
@@ -22,13 +23,16 @@ class Proximal(Update):
     """w ← argmin_w Σ_i (w_i - u_i)² / (2 η_i) + λ R(w) after each step, from u, the weights where the step ended.
 
     η_i is the optimizer's own step size of each entry, see `step_sizes`: under Adam the distance is measured in
-    Adam's own metric (Yun et al. 2021, algorithm 1), without which the optimum would be another one.
+    Adam's own metric (Yun et al. 2021, algorithm 1), without which the optimum would be another one. It acts on what
+    the optimizer has moved: no frozen weights, none without a gradient.
 
     Args:
         strength: λ >= 0.
         select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
         scale: factors on the strength by patterns of `select`.
     """
+
+    fine: ClassVar[bool] = True  # λη, of an optimizer's step η
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
@@ -42,14 +46,25 @@ class Proximal(Update):
     @torch.no_grad()
     def forward(self, network: nn.Module, steps: Mapping[str, Tensor]) -> None:
         """Acts on the weights that have a step size in `steps`, by their `key` and like them."""
-        for factor, found in scaled(weights(network, self.select), self.scale):
+        for factor, found in grouped(network, self.select, self.scale):
             for weight in found:
                 if weight.key in steps:
                     step = weight._replace(tensor=factor * self.strength * steps[weight.key]).units
                     weight.units.copy_(self.prox(weight.units.to(step.dtype), step))
 
+    def check(self, network: nn.Module) -> None:
+        """Raises ValueError for weights in half precision, and for computed ones, whose step sizes are not known."""
+        super().check(network)
+        for weight in weights(network, self.select, frozen=True):
+            if (how := weight.made) is not None:
+                raise ValueError(
+                    f"{weight.name} is made by {how.by} of what the optimizer steps on, and a proximal update needs "
+                    "the step sizes of the weight itself; leave it out by select"
+                )
+
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
-        """Raises ValueError for an optimizer whose step sizes are not known."""
+        """Raises ValueError for an optimizer whose step sizes are not known, and as `check` does."""
+        self.check(network)
         if type(optimizer) not in STEP_SIZES:
             known = ", ".join(kind.__name__ for kind in STEP_SIZES)
             raise ValueError(
@@ -57,7 +72,9 @@ class Proximal(Update):
             )
 
         def after_step(*_: object) -> None:
-            moved = [weight for weight in weights(network, self.select) if weight.tensor.grad is not None]
+            own = {id(w) for group in optimizer.param_groups for w in group["params"]}
+            found = [weight for weight in weights(network, self.select) if id(weight.tensor) in own]
+            moved = [weight for weight in found if weight.has_gradient]
             self(network, {weight.key: step_sizes(optimizer, weight.tensor) for weight in moved})
 
         return optimizer.register_step_post_hook(after_step)

@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..seeds import bookmark
 from . import hyperparameters
-from .gradients import global_norm
+from .gradients import global_norm, moving
 from .updates import Update
 
 
@@ -26,6 +26,7 @@ class SAM(Update):
     """
 
     stage = Update.GRADIENT
+    fine: ClassVar[bool] = True  # e, of which each entry is a small part of ρ
     alone: ClassVar[str] = "it takes two gradients a step"
 
     def __init__(self, radius: float = 0.05) -> None:
@@ -60,7 +61,7 @@ class SAM(Update):
             What the closure returns.
         """
         output = closure()
-        parameters = [w for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+        parameters = moving(optimizer)
         if not parameters:
             return output
         before = [w.detach().clone() for w in parameters]
@@ -98,6 +99,7 @@ class SAM(Update):
 
             return args[:1], {**kwargs, "closure": twice}
 
+        self.check(network)
         return optimizer.register_step_pre_hook(before_step)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import values
+from ..parametrized import normalized
 from ..weights import Select, Weight, weights
 from . import hyperparameters
 from .penalties import SquareSum, WeightPenalty, absolute_sum
@@ -41,7 +42,7 @@ class L2SP(WeightPenalty):
     @torch.no_grad()
     def begin(self, network: nn.Module) -> None:
         """Raises ValueError for a checkpoint that cannot be read, or knows none of the weights."""
-        found = weights(network, self.select)
+        found = [weight.effective for weight in weights(network, self.select, frozen=True)]  # which may be unfrozen
         start = {_plain(w.name): w.tensor for w in found} if self.checkpoint is None else _read(Path(self.checkpoint))
         known = [w for w in found if getattr(start.get(_plain(w.name)), "shape", None) == w.tensor.shape]
         if not known:
@@ -137,7 +138,8 @@ def _buffer(weight: Weight) -> str:
 
 def _plain(name: str) -> str:
     """The name of a weight whoever wraps the network: a Lightning module, regnet's objective, parametrizations."""
-    name = re.sub(r"\.parametrizations\.(\w+)\.original\d*$", r".\1", name)
+    name = re.sub(r"(^|\.)parametrizations\.(\w+)\.original\d*$", r"\1\2", name)
+    name = re.sub(r"(^|\.)weight_[vg]$", r"\1weight", name)
     return re.sub(r"^(objective\.network\.)?(model\.|module\.)?", "", name)
 
 
@@ -150,6 +152,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"checkpoint={path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"checkpoint={path} cannot be read: {(str(error) or repr(error)).splitlines()[0]}") from error
     state = state.get("state_dict", state)
-    return {_plain(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    return {_plain(name): tensor for name, tensor in normalized(tensors).items()}  # g comes before v

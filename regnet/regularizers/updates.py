@@ -1,6 +1,6 @@
 """Updates: what is done around the optimizer's step, under any training loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -9,8 +9,10 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..exact import Exact
-from ..weights import Select, scaled, weights
+from ..weights import Select, Weight, grouped, weights
 from . import hyperparameters
+
+HALF = (torch.bfloat16, torch.float16)
 
 
 class Update(Exact):
@@ -28,6 +30,14 @@ class Update(Exact):
     AVERAGE: ClassVar[int] = 4
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
+    fine: ClassVar[bool] = False  # whether it moves weights by less than half precision can tell apart
+
+    def check(self, network: nn.Module) -> None:
+        """Raises ValueError where it cannot act on `network`, as where half precision would round its steps away."""
+        if self.fine and any(w.dtype in HALF for w in network.parameters()):
+            raise ValueError(
+                f"{type(self).__name__} moves weights by less than half precision can hold: keep them in float32"
+            )
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         raise NotImplementedError
@@ -56,11 +66,12 @@ class BeforeStep(Update):
 
             return args[:1], {**kwargs, "closure": act_after}
 
+        self.check(network)
         return optimizer.register_step_pre_hook(before_step)
 
 
 class Decay(BeforeStep):
-    """Something that shrinks weights at each step.
+    """Something that shrinks weights at each step: those of the optimizer that have a gradient, as AdamW does.
 
     Args:
         strength: λ >= 0.
@@ -75,26 +86,46 @@ class Decay(BeforeStep):
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.select, self.scale = select, scale
 
+    def moving(self, network: nn.Module, optimizer: Optimizer) -> Iterator[tuple[float, dict[str, Any], list[Weight]]]:
+        """The weights that `optimizer` is about to move, by their factor and their parameter group."""
+        for factor, found in grouped(network, self.select, self.scale):
+            moved = {id(weight.tensor): weight for weight in found if weight.has_gradient}
+            for group in optimizer.param_groups:
+                if own := [moved[id(w)] for w in group["params"] if id(w) in moved]:
+                    yield factor, group, own
+
 
 class WeightDecay(Decay):
     """w ← (1 - η λ) w before the optimizer's own update, η its learning rate (Loshchilov and Hutter 2019).
 
     Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
-    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`.
+    and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`. Under weight norm it is g
+    that shrinks. Of weights in half precision it is refused: bfloat16 rounds (1 - η λ) w back to w where η λ < 1/512,
+    as AdamW's own decay.
+
+    Raises:
+        ValueError: when attached to a network whose weights are in half precision, or computed by parametrizations
+            other than weight norm.
     """
+
+    fine: ClassVar[bool] = True
+
+    def check(self, network: nn.Module) -> None:
+        super().check(network)
+        for weight in weights(network, self.select, frozen=True):
+            weight.check_writable()
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        for factor, found in scaled(weights(network, self.select), self.scale):
-            chosen = {id(weight.tensor) for weight in found}
-            for group in optimizer.param_groups:
-                tensors = [w for w in group["params"] if id(w) in chosen and w.requires_grad]
-                self.shrink(tensors, factor * group["lr"])
+        for factor, group, found in self.moving(network, optimizer):
+            self.shrink(found, factor * group["lr"])
 
-    def shrink(self, tensors: Sequence[Tensor], lr: float | Tensor) -> None:
+    def shrink(self, found: Sequence[Weight], lr: float | Tensor) -> None:
         factor = 1 - lr * self.strength
-        for w in tensors:
-            w.mul_(factor)
+        for weight in found:
+            itself = weight.effective
+            itself.tensor.mul_(factor)
+            weight.write(itself.tensor)
 
 
 class CoupledDecay(Decay):
@@ -109,8 +140,9 @@ class CoupledDecay(Decay):
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        own = {id(w) for group in optimizer.param_groups for w in group["params"]}
-        for factor, found in scaled(weights(network, self.select), self.scale):
-            for w in (weight.tensor for weight in found):
-                if id(w) in own and w.grad is not None:
-                    w.grad.add_(factor * self.strength * w)
+        for factor, _, found in self.moving(network, optimizer):
+            strength = factor * self.strength
+            for weight in found:
+                for part, slope in weight.chain(strength * weight.effective.tensor):
+                    if part.grad is not None:
+                        part.grad.add_(slope)

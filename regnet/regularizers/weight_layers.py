@@ -6,10 +6,10 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import register_parametrization, type_before_parametrizations
 
 from .. import values
+from ..parametrized import OnTop
 from ..weights import TRANSPOSED, Select, Weight, weights
 from . import hyperparameters
 from .draws import normal, uniform
@@ -17,11 +17,12 @@ from .dropout import RandomLayer, inverted_bernoulli
 from .penalties import Penalty
 
 
-class WeightLayer(RandomLayer):
+class WeightLayer(RandomLayer, OnTop):
     """A function of a weight that its layer uses in the weight's place.
 
-    ``layer.put_on(network)`` gives each chosen weight a copy; the weight itself stays what is trained, penalized
-    and decayed (see `regnet.weights.Weight`). A tensor that several layers share is changed in the first of them.
+    ``layer.put_on(network)`` gives each chosen weight a copy, but no frozen one; the weight itself stays what is
+    trained, penalized, decayed and constrained (see `regnet.weights.Weight`). A tensor that several layers share is
+    changed in the first of them.
     One that asks for a penalty of its own has a method ``penalty(weight)``, see `WeightLayerPenalty`.
 
     Args:
@@ -42,16 +43,21 @@ class WeightLayer(RandomLayer):
         """Raises ValueError where there is no weight, or one that it cannot act on, or `select` matches none."""
         found = weights(network, self.select)
         if not found:
-            raise ValueError("the network has no weights to act on")
+            frozen = weights(network, self.select, frozen=True)
+            why = f": {', '.join(weight.name for weight in frozen)} have requires_grad=False" if frozen else ""
+            raise ValueError(f"the network has no weights to act on{why}")
         for weight in found:
             if isinstance(weight.module, nn.RNNBase):
                 raise ValueError(f"{weight.name} is of a {type(weight.module).__name__}, which reads its weights once")
-            if is_lazy(weight.tensor):
-                raise ValueError(f"{weight.name} has no shape yet: a lazy module cannot have a weight layer")
+            if weight.made is not None and not weight.layers:
+                raise ValueError(
+                    f"{weight.name} is made by {weight.made.by}, which sets it anew at each call; use the one in "
+                    "torch.nn.utils.parametrizations"
+                )
             layer = copy.deepcopy(self)
             layer.fit(weight)
             # unsafe: without a trial call, whose draws would move the stream of the initialization
-            register_parametrization(weight.module, weight.name.rpartition(".")[2], layer, unsafe=True)
+            register_parametrization(weight.module, weight.attribute, layer, unsafe=True)
 
 
 class WeightLayerPenalty(Penalty):
@@ -67,15 +73,20 @@ class WeightLayerPenalty(Penalty):
             raise ValueError(f"the network has no {self.kind.__name__} to ask for its penalty")
 
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
-        return sum(layer.penalty(weight.tensor) for weight, layer in self._layers(network))
+        found = self._layers(network)
+        return sum(layer.penalty(w.effective.tensor) for w, layer in found if w.trained or _learns(layer))
 
     def _layers(self, network: nn.Module) -> list[tuple[Weight, WeightLayer]]:
         return [
             (weight, layer)
-            for weight in weights(network, self.select)
+            for weight in weights(network, self.select, frozen=True)
             for layer in weight.layers
             if isinstance(layer, self.kind)
         ]
+
+
+def _learns(layer: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in layer.parameters())
 
 
 class DropConnect(WeightLayer):
@@ -126,7 +137,7 @@ class L0(WeightLayer):
         self.groups = values.one_of(groups, "groups", ("weight", "out", "in"))
 
     def fit(self, weight: Weight) -> None:
-        shape = list(weight.tensor.shape)
+        shape = list(weight.effective.tensor.shape)
         if self.groups != "weight":
             # (out, in, ...), but of transposed convolutions (in, out, ...)
             axis = (self.groups == "in") != isinstance(weight.module, TRANSPOSED)
@@ -189,9 +200,9 @@ class VariationalDropout(WeightLayer):
         self.at_outputs = False
 
     def fit(self, weight: Weight) -> None:
-        made = [type(layer).__name__ for layer in weight.layers if not isinstance(layer, WeightLayer)]
-        if made:
-            raise ValueError(f"{weight.name} is made by {made[0]} of others: there is no variance of its own to learn")
+        if weight.made is not None:
+            by = weight.made.by
+            raise ValueError(f"{weight.name} is made by {by} of others: there is no variance of its own to learn")
         self.log_variance = nn.Parameter(torch.full_like(weight.tensor, self.log_variance))
         kind = type_before_parametrizations(weight.module)
         self.at_outputs = kind in self.LINEAR and weight.name.rpartition(".")[2] == "weight"

@@ -6,6 +6,7 @@ Configured as `hydra.callbacks.study_report._target_: regnet.report.callback.Stu
 import os
 import shlex
 import sys
+from collections import Counter
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from ..console import printable
+from ..ending import NO_READER
+from ..errors import UserError, told
 from ..quoting import as_typed
 from .command import load, show
 
@@ -23,6 +27,7 @@ from .command import load, show
 STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
 STUDY_RUNS = "REGNET_STUDY_RUNS"  # how many runs the study has
 STUDY_SWEPT = "REGNET_STUDY_SWEPT"  # the keys that differ between them, by commas
+WITHOUT_RESULT = ("failed", "diverged", "interrupted", "damaged")  # an unfinished one may still run elsewhere
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -36,6 +41,8 @@ class StudyReport(Callback):
     """
 
     def __init__(self, page: bool = True) -> None:
+        if not isinstance(page, bool):
+            raise UserError(f"hydra.callbacks.study_report.page={told(page)} must be true or false")
         self.page = page
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -52,7 +59,7 @@ class StudyReport(Callback):
             os.environ[STUDY_SWEPT] = ",".join(sizes)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Make the report; exit with code 1 if a run failed or none is found. Divergence is a result."""
+        """Make the report; exit with code 1 if a run has no result, or none is found."""
         if not _leads():
             return
         folder = Path(config.hydra.sweep.dir)
@@ -68,13 +75,18 @@ class StudyReport(Callback):
             page = [f"The page: {publish(told, folder)}"] if self.page else []
             # A long table has pushed the answer out of sight.
             print("", *told.headlines, *page, sep="\n")
+        except BrokenPipeError:
+            sys.exit(NO_READER)
         except Exception as error:
-            print(f"The study's report could not be made: {error}", file=sys.stderr)
+            print(printable(f"The study's report could not be made: {error}"), file=sys.stderr)
             sys.exit(1)
         quoted = shlex.quote(str(folder))
         print(f"The study is in {folder}\n  regnet-report {quoted}")
         print(f"  regnet-report {quoted} --tensorboard curves && tensorboard --logdir curves")
-        if any(run.status == "failed" for run in told.runs):
+        without = Counter(run.status for run in told.runs if run.status in WITHOUT_RESULT)
+        if without:
+            counts = ", ".join(f"{count} {status}" for status, count in without.items())
+            print(f"exit code 1: of {len(told.runs)} runs {counts}", file=sys.stderr)
             sys.exit(1)
 
 

@@ -67,8 +67,9 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         "cost": (f"cost\nvs {over}", lambda arm: _cost(arm, reference)),
         "seconds": ("time\n(s)", lambda arm: _number(arm.seconds, ".1f")),
     }
-    if all(cost is NOTHING for cost in map(told["cost"][1], study.arms)):  # records of earlier versions
-        del told["cost"]
+    for key in ("cost", "seconds"):  # of which records may know nothing
+        if all(told[key][1](arm) is NOTHING for arm in study.arms):
+            del told[key]
     if metric == "loss":
         del told["gap"]
     return {key: Column(header, tuple(map(cell, study.arms))) for key, (header, cell) in told.items()}

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..console import printable
+from ..ending import exit_codes
 from ..errors import UserError
 from ..runs import Run, find_runs
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from .content import Content
 
 
+@exit_codes()
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the report of the folders in `argv`; a user's mistake is one sentence and exit code 1."""
     parser = argparse.ArgumentParser(
@@ -50,12 +53,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             link(told.runs, arguments.tensorboard)
         show(told, arguments.svg)
         sys.stdout.flush()
+        if not told.sections:  # nothing that could be read
+            sys.exit(1)
         if not arguments.no_page:
             from .publish import publish
 
             print(f"\nThe page: {publish(told, arguments.out or arguments.folders[0])}")
     except UserError as error:
-        print(f"regnet-report: {error}", file=sys.stderr)
+        print(f"regnet-report: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -89,7 +94,7 @@ def show(told: "Content", picture: Path | None = None) -> None:
     print_report(told, console)
     if picture is not None:
         try:
-            svg = console.export_svg(title=f"regnet-report {told.runs[0].folder.parent}")
+            svg = console.export_svg(title=f"regnet-report {printable(str(told.runs[0].folder.parent))}")
             # without rich's web fonts: a picture asks no host for anything
             picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
         except OSError as error:

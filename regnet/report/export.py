@@ -1,13 +1,19 @@
-"""Runs as a CSV file, for pandas, R and spreadsheets."""
+"""Runs as a CSV file, for pandas, R and spreadsheets.
+
+A spreadsheet takes text that begins with = for a formula, which can open other programs: such text gets a ' before it.
+"""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..console import printable
 from ..errors import UserError
 from ..runs import Run, flat
 from .study import pairing, settings
+
+FORMULA = ("=", "+", "-", "@")
 
 
 def write_csv(runs: Sequence[Run], path: Path) -> None:
@@ -16,7 +22,7 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    rows = [_row(run) for run in runs]
+    rows = [{_text(key): _text(value) for key, value in _row(run).items()} for run in runs]
     columns = dict.fromkeys(key for row in rows for key in row)
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -29,6 +35,22 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
         ) from error
 
 
+def _text(value: Any) -> Any:
+    if not isinstance(value, str | Path):
+        return value
+    text = printable(str(value))
+    return f"'{text}" if text.lstrip().startswith(FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _row(run: Run) -> dict[str, Any]:
-    row = {name: getattr(run, name) for name in ("folder", "status", "reason", "seed", "epochs", "best_epoch")}
-    return row | {"seconds": run.seconds, "split_seed": pairing(run)[1]} | settings(run) | flat(run.metrics)
+    names = ("folder", "status", "reason", "seed", "epochs", "best_epoch", "seconds", "steps", "step_operations")
+    row = {name: getattr(run, name) for name in names}
+    return row | {"split_seed": pairing(run)[1]} | settings(run) | flat(run.metrics)

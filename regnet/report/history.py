@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..console import printable
+from ..runs import MOST, read_text
 from .study import Arm
 
 METRICS_CSV = "metrics.csv"
@@ -15,15 +17,23 @@ History = Mapping[str, Sequence[float]]  # column ─► a number for each epoch
 
 
 def read(folder: Path) -> dict[str, list[float]]:
-    """The columns of `folder/metrics.csv`; none where there is no such file. A line that was cut off is left out."""
+    """The columns of `folder/metrics.csv`; none where there is no such file. A line that was cut off is left out.
+
+    A number that no run can have (see `runs.MOST`) is NaN.
+    """
     try:
-        with (folder / METRICS_CSV).open(newline="", encoding="utf-8") as file:
-            # A number that was cut off can look whole, but its line has no end.
-            header, *rows = csv.reader(line for line in file if line.endswith("\n"))
-        numbers = [list(map(float, row)) for row in rows if len(row) == len(header)]
+        # A number that was cut off can look whole, but its line has no end.
+        whole = [line for line in read_text(folder / METRICS_CSV).splitlines(keepends=True) if line.endswith("\n")]
+        header, *rows = csv.reader(whole)
+        numbers = [list(map(_number, row)) for row in rows if len(row) == len(header)]
     except (OSError, ValueError, csv.Error):
         return {}
-    return {name: [row[i] for row in numbers] for i, name in enumerate(header)}
+    return {printable(name): [row[i] for row in numbers] for i, name in enumerate(header)}
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if abs(value) <= MOST else math.nan
 
 
 def mean(arm: Arm) -> dict[str, list[float]]:

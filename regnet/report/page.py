@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from textwrap import shorten
 
+from ..console import printable
 from ..runs import Run
 from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
 from .content import Content, Section
@@ -85,8 +86,10 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
 def write(path: Path, content: str | bytes) -> None:
     """Write the file atomically: a reader sees the old one or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     try:
-        temporary.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+        with temporary.open("xb") as file:  # never through a link that lies there
+            file.write(content.encode("utf-8", "replace") if isinstance(content, str) else content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -94,7 +97,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 def _title(runs: Sequence[Run]) -> str:
     names = list(dict.fromkeys(run.folder.resolve().parent.name for run in runs))
-    return shorten(f"{'Study' if len(names) == 1 else 'Studies'} {', '.join(names)}", 120, placeholder=" …")
+    return shorten(f"{'Study' if len(names) == 1 else 'Studies'} {printable(', '.join(names))}", 120, placeholder=" …")
 
 
 def _counts(runs: Sequence[Run]) -> str:
@@ -167,7 +170,7 @@ def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
     rows: list[list[Cell]] = []
     for run in runs:
         metric = next((name for name in ("accuracy", "rmse") if run.metric("val", name) is not None), "loss")
-        what = " ".join(f"{key}={value}" for key, value in settings(run).items()) or run.folder.name
+        what = " ".join(f"{key}={value}" for key, value in settings(run).items()) or printable(run.folder.name)
         form = ".2f" if metric == "accuracy" else ".4g"
         errors = [run.metric(split, metric) for split in ("val", "test")]
         rows.append(
@@ -181,7 +184,7 @@ def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
                 cell(run.seconds, ".1f"),
             ]
         )
-    headers = ["settings", "seed", "status", "validation error", "test error", "gap loss", "best epoch", "seconds"]
+    headers = ["settings", "seed", "status", "validation error", "test error", "loss gap", "best epoch", "time (s)"]
     return headers, rows
 
 

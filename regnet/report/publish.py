@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from ..errors import UserError
+from ..runs import read_text
 from .content import Content
 from .page import Picture, html, write
 
@@ -24,6 +25,10 @@ def publish(told: Content, folder: Path) -> Path:
     """
     page, figures = folder / PAGE, folder / FIGURES
     try:
+        if figures.is_symlink():
+            raise UserError(
+                f"{figures} is a link, through which files elsewhere would be written: --out DIR says where."
+            )
         figures.mkdir(parents=True, exist_ok=True)
         before = _figures_of(page)
         pictures = _drawn(told, figures)
@@ -59,6 +64,6 @@ def _drawn(told: Content, folder: Path) -> list[Picture]:
 def _figures_of(page: Path) -> set[str]:
     """The names of the figures that an earlier page shows."""
     try:
-        return set(re.findall(r'<figure id="([\w.-]+)"', page.read_text(encoding="utf-8")))
+        return set(re.findall(r'<figure id="([\w.-]+)"', read_text(page)))
     except (OSError, ValueError):
         return set()

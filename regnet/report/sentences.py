@@ -6,11 +6,10 @@ from itertools import accumulate
 from .answer import MOST, Answer
 from .compare import Comparison
 from .statistics import LEAST
-from .study import METRICS, Arm, Study, cost, independent, short_keys
+from .study import METRICS, Arm, Study, cost, independent, short_keys, unit
 
 LISTED = 200  # letters of the names of arms in one sentence
 CHEAPER = 0.9  # of the best arm's operations
-COUNTS = {1: "One", 2: "Two"}
 
 
 def sentences(found: Answer) -> list[str]:
@@ -136,10 +135,10 @@ def _choice(found: Answer) -> list[str]:
 
 def _seeds(found: Answer) -> list[str]:
     study = found.study
-    most = max(len(independent(arm.measured("val", study.metric))) for arm in study.arms)
-    if most < LEAST:
-        seeds = f"{COUNTS[most]} seed{'s' * (most > 1)}"
-        return [f"{seeds} only: no interval and no test. Repeat with 'seed=range(5)' to tell an effect from luck."]
+    most = max((arm.measured("val", study.metric) for arm in study.arms), key=lambda found: len(independent(found)))
+    if (count := len(independent(most))) < LEAST:
+        few = "One seed" if count == 1 else f"Two {unit(most)}"
+        return [f"{few} only: no interval and no test. Repeat with 'seed=range(5)' to tell an effect from luck."]
     return [_more_seeds(found, found.rival)] if found.rival is not None else []
 
 

@@ -5,7 +5,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 from .selection import namer
@@ -137,6 +137,18 @@ def decades(values: Sequence[float]) -> bool:
     """Whether the positive ones span more than a decade and a half, and none is below zero."""
     positive = [value for value in values if value > 0]
     return len(positive) > 1 and min(values) >= 0 and max(positive) / min(positive) > 10**1.5
+
+
+def geometric(values: Sequence[float]) -> bool:
+    """Whether ratios tell the positive ones better apart than differences do, as with 1, 3, 10, 30."""
+    positive = sorted({value for value in values if value > 0})
+    if len(positive) < 3 or min(values) < 0 or positive[-1] < 10 * positive[0]:
+        return decades(values)
+
+    def closest(places: Sequence[float]) -> float:
+        return min(right - left for left, right in pairwise(places)) / (places[-1] - places[0])
+
+    return closest([math.log(value) for value in positive]) > closest(positive)
 
 
 def number(value: Any) -> float | None:

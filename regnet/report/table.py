@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..console import printable
 from ..runs import Run
 from .columns import BEST, columns, marks
 from .content import Content
@@ -116,7 +117,7 @@ def left_out(runs: Sequence[Run], compared: Sequence[Study]) -> list[str]:
         above = os.path.commonpath([run.folder.resolve().parent for run in runs])
         for run in without[:NAMED]:
             reason = " ".join((run.reason or "no reason recorded").split())
-            lines.append(f"  {run.status}  {os.path.relpath(run.folder.resolve(), above)}: {reason}")
+            lines.append(f"  {run.status}  {printable(os.path.relpath(run.folder.resolve(), above))}: {reason}")
         if len(without) > NAMED:
             lines.append(f"  and {len(without) - NAMED} more")
     if repeated:

@@ -12,7 +12,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from ..errors import UserError
+from ..errors import UserError, told
 from ..metrics import direction
 from ..protocol import settle_modes
 from ..runs import Run, load_run
@@ -29,6 +29,8 @@ class StudySweeper(Sweeper):
     """
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
+        if not isinstance(params, Mapping | None):
+            raise UserError(f"hydra.sweeper.params={params} must be a mapping {{key: values}}")
         self.params = dict(params or {})
         self.jobs = 0
 
@@ -102,7 +104,21 @@ def say(sentence: str) -> None:
 def whole(name: str, value: object, least: int = 1) -> int:
     """A setting of the sweeper that must be a whole number. Raises UserError."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"hydra.sweeper.{name}={value} must be a whole number >= {least}")
+        raise UserError(f"hydra.sweeper.{name}={told(value)} must be a whole number >= {least}")
+    return value
+
+
+def key_of(value: object) -> str:
+    """The setting `key` of the sweeper. Raises UserError."""
+    if not isinstance(value, str) or not value:
+        raise UserError(f"hydra.sweeper.key={told(value)} must be the name of a key, such as regularizer.l2.strength")
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    """A setting of the sweeper that must be true or false. Raises UserError."""
+    if not isinstance(value, bool):
+        raise UserError(f"hydra.sweeper.{name}={told(value)} must be true or false")
     return value
 
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from ..errors import UserError
 from ..runs import Run
-from .base import StudySweeper, say, whole
+from .base import StudySweeper, flag, key_of, say, whole
 
 SUFFIX = "-probes"
 USEFUL = 0.95  # of the loss of a network that has learned nothing from its inputs
@@ -37,8 +37,8 @@ class PathSweeper(StudySweeper):
 
     def __init__(self, key: str, points: int = 12, ratio: float = 1e-3, up: bool = False) -> None:
         super().__init__()
-        self.key, self.points, self.ratio, self.up = key, whole("points", points, 2), ratio, up
-        if not isinstance(ratio, int | float) or not 0 < ratio < 1:
+        self.key, self.points, self.ratio, self.up = key_of(key), whole("points", points, 2), ratio, flag("up", up)
+        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
             raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
     def sweep(self, arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from statistics import fmean
 from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
-from .base import StudySweeper, say, whole
+from .base import StudySweeper, key_of, say, whole
 
 DECADE = 10
 
@@ -27,7 +27,7 @@ class RefineSweeper(StudySweeper):
 
     def __init__(self, key: str, rounds: int = 2, params: dict[str, str] | None = None) -> None:
         super().__init__(params)
-        self.key, self.rounds = key, whole("rounds", rounds, 0)
+        self.key, self.rounds = key_of(key), whole("rounds", rounds, 0)
 
     def sweep(self, arguments: list[str]) -> None:
         fixed, swept, seeds = self.given(arguments)

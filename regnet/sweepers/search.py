@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override
 
 from ..errors import UserError
 from ..metrics import direction
-from .base import StudySweeper, knobs_of, say, suggest, whole
+from .base import StudySweeper, flag, knobs_of, say, suggest, whole
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -72,7 +72,11 @@ class SearchSweeper(StudySweeper):
         super().__init__(params)
         self.trials, self.together = whole("trials", trials), whole("together", together)
         self.storage = storage
-        self.prune, self.sampler_seed = prune, whole("sampler_seed", sampler_seed, 0)
+        self.prune, self.sampler_seed = flag("prune", prune), whole("sampler_seed", sampler_seed, 0)
+        if isinstance(techniques, str) or not isinstance(techniques, Sequence | None):
+            raise UserError(f"hydra.sweeper.techniques={techniques} must be a list of groups of regularizers")
+        if not isinstance(storage, str | None):
+            raise UserError(f"hydra.sweeper.storage={storage} must be a file or the URL of a database")
         self.techniques = [knobs_of("techniques", group) for group in techniques or ()]
 
     def sweep(self, arguments: list[str]) -> None:

@@ -116,13 +116,25 @@ def test_a_column_without_a_name_is_left_out(tmp_path, header):
     assert cells.notes == ("column 1 has no name, and is left out; its first cell is '0'",)
 
 
+def test_a_first_line_of_numbers_is_told(tmp_path):
+    notes = read(tmp_path, "18.0 8 ford\n15.0 6 opel\n").notes
+    assert notes == ("the first line is taken for the names of the columns, and holds numbers, such as '18.0'",)
+
+
 def test_lines_are_counted_in_the_file(tmp_path):
     assert read(tmp_path, 'a,b\n\n"1\n2",x\n3,y\n').table.index.tolist() == [4, 5]
 
 
 @pytest.mark.parametrize(
     ("text", "tidied"),
-    [("yes ", "yes"), ("\u00a0yes", "yes"), ("New\u00a0 York", "New York"), ("e\u0301", "é"), ("\ufeffa\u200b", "a")],
+    [
+        ("yes ", "yes"),
+        ("\u00a0yes", "yes"),
+        ("New\u00a0 York", "New York"),
+        ("e\u0301", "é"),
+        ("\ufeffa\u200b", "a"),
+        ("\x1b[2Ja\tb", "[2Ja b"),
+    ],
 )
 def test_blanks_make_no_other_text(text, tidied):
     assert tidy(text) == tidied

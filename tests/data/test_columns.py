@@ -149,6 +149,7 @@ def test_targets_with_a_large_offset(tmp_path):
         ([None], 0, 1),
         ([-1e39, 1e39], 0, 1e39),
         ([-1e-40, 1e-40], 0, 1e-40),
+        ([-1e-300, 1e-300], 0, 1e-300),
     ],
 )
 def test_center_and_scale(numbers, center, scale):
@@ -174,7 +175,10 @@ def test_center_and_scale(numbers, center, scale):
             "is another text in every row; data.drop=[x] leaves it out if it names the rows",
         ),
         ([f"n{i}" for i in range(60)] * 2, "has 60 levels, each of which is a feature"),
-        (["2024-01-31", "2024-02-01"] * 4 + ["2024-01-31"], "holds dates, such as '2024-01-31': each is a level"),
+        (
+            ["2024-01-31", "2024-02-01"] * 4 + ["2024-01-31"],
+            "holds dates or times, such as '2024-01-31': each is a level",
+        ),
         (["red", "Red", "blue"] * 3, "has 'Red' and 'red', which differ in case only"),
         (["u", "v"] * 9, "tells the target in every row; data.drop=[x] leaves it out"),
         ([7, 9] * 9, "tells the target in every row"),
@@ -200,12 +204,22 @@ def test_a_linear_function_of_a_target_of_numbers_is_told(tmp_path, factor, leak
 def test_dates_are_refused(tmp_path):
     for form in ("2024-{m:02}-{d:02}", "{d}.{m}.2024", "{m}/{d}/24", "2024-{m:02}-{d:02}T10:00:00Z", "{d} Mar {m:02}"):
         cells = [form.format(m=m, d=d) for m in range(1, 4) for d in range(1, 28)]
-        with pytest.raises(UserError, match=r"^Column 'x' .* holds dates, such as .* data\.drop=\[x\]$"):
+        with pytest.raises(UserError, match=r"^Column 'x' .* holds dates or times, such as .* data\.drop=\[x\]$"):
             column(tmp_path, cells)
 
 
-def test_a_column_without_values_is_left_out(tmp_path):
-    data = load(tmp_path, "a,b,y\n1,,u\n2,,v\n")
+def test_numbers_with_another_decimal_sign_than_the_files(tmp_path):
+    cells = [f"{i}.5" for i in range(40)]
+    with pytest.raises(UserError, match=r"^Column 'x' .* with a decimal point, such as '0\.5', .* data\.decimal=point"):
+        column(tmp_path, cells, decimal="comma")
+    few = column(tmp_path, cells[:3] * 4, decimal="comma")
+    assert few.features == ("x=0.5", "x=1.5", "x=2.5")
+    assert "column 'x' has numbers with a decimal point, such as '0.5', and is taken for text" in told(few)
+
+
+@pytest.mark.parametrize("text", ["", "NA", "?"])
+def test_a_column_without_values_is_left_out(tmp_path, text):
+    data = load(tmp_path, f"a,b,y\n1,{text},u\n2,{text},v\n")
     assert data.features == ("a",)
     assert "column 'b' has no value in any row, and is left out" in told(data)
 

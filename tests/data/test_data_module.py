@@ -97,7 +97,7 @@ def test_a_small_training_set_is_its_own_probe():
     [
         ({"batch_size": 0}, "^data.batch_size=0 must be a whole number, at least 1"),
         ({"batch_size": 12.5}, "^data.batch_size=12.5 must be a whole number"),
-        ({"eval_batch_size": None}, "^data.eval_batch_size=None"),
+        ({"eval_batch_size": None}, "^data.eval_batch_size=null"),
         ({"num_workers": -1}, "^data.num_workers=-1 .* at least 0"),
         ({"val_fraction": 0.0}, "^data.val_fraction=0.0 must be a fraction"),
         ({"val_fraction": "a"}, "^data.val_fraction=a must be a fraction"),
@@ -105,9 +105,13 @@ def test_a_small_training_set_is_its_own_probe():
         ({"train_size": 0}, "^data.train_size=0 must be a whole number, at least 1"),
         ({"train_size": 3}, "^data.train_size=3 is too small; training needs at least 4"),
         ({"train_size": 999}, "^data.train_size=999 is more than the 144"),
-        ({"label_noise": 2.0}, "^data.label_noise=2.0 is not a rate"),
+        ({"label_noise": 2.0}, "^data.label_noise=2.0 must be a number from 0 to 1"),
         ({"label_noise": 0.1, "source": Numbered(classes=None)}, "^data.label_noise=0.1 needs classes"),
-        ({"source": Numbered(n=2, classes=2)}, "^The training set of 0 is too small"),
+        (
+            {"source": Numbered(n=2, classes=2)},
+            "^data.test_fraction=0.2 of 2 samples is no sample; choose at least 0.5",
+        ),
+        ({"source": Numbered(n=6, classes=None), "val_fraction": 1e-9}, "^data.val_fraction=1e-09 of 5 samples is no"),
         ({"source": Numbered(n=6, classes=None), "train_size": 1}, "^data.train_size=1 is too small"),
     ],
 )
@@ -176,3 +180,20 @@ def test_the_trainer_takes_each_epoch_in_a_new_order(tmp_path):
     first, second = list(chain(*network.seen[:4])), list(chain(*network.seen[4:]))
     assert sorted(first) == sorted(second) == sorted(numbers(data.train))
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "sentence"),
+    [
+        (torch.arange(40)[:, None], torch.arange(40) % 2, "^Given gives inputs of torch.int64; give float32, and of"),
+        (torch.zeros(40, 1).double(), torch.arange(40) % 2, "^Given gives inputs of torch.float64; give float32"),
+        (torch.zeros(40, 1), torch.arange(40).int() % 2, "^Given gives targets of torch.int32; give int64 for classes"),
+    ],
+)
+def test_types_that_would_be_rounded(x, y, sentence):
+    class Given:
+        def load(self):
+            return Dataset(Samples(x, y), classes="ab")
+
+    with pytest.raises(UserError, match=sentence):
+        ready(Given())

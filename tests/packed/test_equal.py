@@ -60,6 +60,13 @@ CASES = {
     "batch norm, adam": ["model.norm=batch", "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
     "layer norm": ["model.norm=layer", "seed=0,1"],
     "weight norm": ["model.norm=weight", "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
+    "weight norm, max-norm and decay": [
+        *CNN,
+        "model.norm=weight",
+        "regularizer=[max_norm,weight_decay]",
+        "regularizer.max_norm.radius=0.5,1",
+        "regularizer.weight_decay.strength=5",
+    ],
     "drop path": [*RESNET, "regularizer=drop_path", "regularizer.drop_path.rate=0.2,0.5"],
     "cnn": [*CNN, "regularizer=l2", "regularizer.l2.strength=0,1e-2"],
     "cnn, batch norm, sgd": [*CNN, *SGD, "model.norm=batch", "seed=0,1"],

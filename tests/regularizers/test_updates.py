@@ -1,12 +1,14 @@
 """What the updates are equal to: AdamW's decay, Keras's max-norm."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from regnet.regularizers import MaxNorm, WeightDecay
+from regnet.regularizers import CoupledDecay, MaxNorm, WeightDecay
 
 
 def fitted(make_optimizer, decay, how):
@@ -59,7 +61,8 @@ def test_weight_decay_follows_each_group_s_learning_rate():
     optimizer = torch.optim.SGD(groups, lr=1.0)
     decay = WeightDecay(0.5)
     decay.attach(optimizer, net)
-    optimizer.step()  # without gradients: the decay alone
+    (0 * net(torch.ones(1, 2))).sum().backward()  # gradients of zero: the decay alone
+    optimizer.step()
     assert torch.equal(net[0].weight, 0.75 * before[0])
     assert torch.equal(net[1].weight, 0.875 * before[1])
     assert torch.equal(net[2].weight, before[2])  # not this optimizer's
@@ -74,12 +77,37 @@ def test_weight_decay_of_chosen_weights_can_be_detached():
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     before = [p.detach().clone() for p in net.parameters()]
     handle = WeightDecay(0.5, select=["0.weight", "1.bias"]).attach(optimizer, net)
+    (0 * net(torch.ones(1, 2))).sum().backward()
     optimizer.step()
     expected = [*before[:3], 0.5 * before[3]]
     assert all(torch.equal(p, q) for p, q in zip(net.parameters(), expected, strict=True))
     handle.remove()
     optimizer.step()
     assert torch.equal(net[1].bias, expected[3])
+
+
+@pytest.mark.parametrize("kind", [WeightDecay, CoupledDecay])
+def test_what_has_no_gradient_does_not_decay_as_under_adamw(kind):
+    """A branch that the loss does not use, and a layer that is frozen until the second step."""
+    net = nn.ModuleDict({name: nn.Linear(2, 2, bias=False) for name in ("used", "idle", "frozen")}).double()
+    net["frozen"].weight.requires_grad_(False)
+    theirs = copy.deepcopy(net)
+    rate, strength = 2.0**-3, 2.0**-1  # have no rounding
+    adam = torch.optim.AdamW if kind is WeightDecay else torch.optim.Adam
+    reference = adam(theirs.parameters(), lr=rate, weight_decay=strength)
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate)
+    kind(strength).attach(optimizer, net)
+    before = copy.deepcopy(net)
+    for frozen in (True, False):
+        for one, made in ((net, optimizer), (theirs, reference)):
+            one["frozen"].weight.requires_grad_(not frozen)
+            made.zero_grad()
+            one["frozen"](one["used"](torch.ones(1, 2).double())).square().sum().backward()
+            made.step()
+        assert torch.equal(net["idle"].weight, before["idle"].weight)
+        assert torch.equal(net["frozen"].weight, before["frozen"].weight) == frozen
+    for mine, its in zip(net.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-12, atol=1e-12)
 
 
 def test_max_norm_against_keras():

@@ -403,3 +403,11 @@ def test_a_value_is_itself_however_it_is_written(tmp_path):
     study = study_in(tmp_path)
     assert {arm.label: len(arm.runs) for arm in study.arms} == {"l2 strength=1e-3": 4, "l2 strength=2e-3": 1}
     assert find_baseline(study, "l2 strength=0.001").label == "l2 strength=1e-3"
+
+
+def test_two_splits_are_no_two_seeds(tmp_path):
+    for split in range(2):
+        for name in ("none", "l2"):
+            keys = [f"regularizer={name}", f"data.split_seed={split}", "seed=0"]
+            add_run(tmp_path, keys, classification(0.9 + len(name) / 100))
+    assert "Two splits only: no interval and no test." in text(tmp_path)

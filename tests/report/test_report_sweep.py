@@ -5,7 +5,7 @@ import pytest
 from regnet.report.points import gap, pareto, sparsity
 from regnet.report.selection import first, namer, part
 from regnet.report.study import studies
-from regnet.report.sweep import along_data, grids, lines, swept
+from regnet.report.sweep import along_data, geometric, grids, lines, swept
 from regnet.runs import find_runs
 from tests.report.records import add_run, classification, regression
 
@@ -150,3 +150,19 @@ def test_the_baseline_takes_the_place_of_the_last_that_is_shown():
     assert part(names, "c", "arms") == part(names, None, "arms") == " Shown are the best 6 of 8 arms by validation."
     assert part(names, "h", "arms") == " Shown are the best 5 of 8 arms by validation, and the baseline."
     assert part(names[:6], "a", "arms") == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0, 1e-3, 3e-3, 1e-2, 3e-2), True),
+        ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), False),
+        ((1, 2, 4, 8), False),  # less than a decade
+        ((10, 20, 40, 80, 160), True),
+        ((-1, 1, 3, 10, 30), False),
+        ((1e-4, 1), True),
+        ((0, 0), False),
+    ],
+)
+def test_an_axis_is_logarithmic_where_ratios_tell_its_values_apart(values, expected):
+    assert geometric(values) is expected

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ..statistics import mean_interval
 from ..study import METRICS, span
-from ..sweep import Line, as_error, decades, error
+from ..sweep import Line, as_error, decades, error, geometric
 from . import style
 from .edge import beyond, end_axis, worst_shown
 
@@ -47,7 +47,7 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
         everything += [(axes, None, value, style.GREY) for value in values]
     _end(axes, everything, metric)
     positions = [x for line in found for x in line.along]
-    style.positions_axis(axes, positions, decades(positions))
+    style.positions_axis(axes, positions, geometric(positions))
     axes.set(xlabel=style.plain(key, 48), ylabel=f"validation {words}")
     style.legend(figure, *axes.get_legend_handles_labels())
     return figure

@@ -1,0 +1,100 @@
+"""How a command ends: with the exit codes that a shell expects, and quietly where a signal ends it."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+AGAIN = (
+    1.0  # seconds in which further signals say the same once more: a terminal, a shell and a scheduler each send one
+)
+NO_READER = 128 + 13  # of SIGPIPE, which Python turns into an exception
+
+
+_waiting: list[int] = []  # signals for which `stop_here` is to stop
+_waits = False
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Ends the program with 128 + the number of the signal that ended the block: Ctrl-C 130, SIGTERM 143, SIGHUP 129.
+
+    The signal raises KeyboardInterrupt or SystemExit in the block, which can so record how far it came. One that was
+    ignored before, as under nohup, stays so. Where nobody reads the output any more (``| head``) it ends with 141.
+    """
+    received: list[int] = []
+    last = -AGAIN
+    _waiting.clear()
+
+    def receive(number: int, _: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        received.append(number)
+        if last - before < AGAIN:
+            return
+        if _waits and len(received) == 1:
+            _waiting.append(number)
+        else:
+            _stop(number)
+
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    mine = [number for number in SIGNALS if handlers[number] is not signal.SIG_IGN and _takes_signals()]
+    for number in mine:
+        signal.signal(number, receive)
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(NO_READER)
+    except BaseException as end:  # whatever a library made of the signal, as Lightning makes exit code 1 of Ctrl-C
+        if isinstance(end, SystemExit) and end.code == NO_READER:
+            _drop_output()
+        if not received:
+            raise
+        sys.exit(128 + received[0])
+    finally:
+        for number in mine:
+            if signal.getsignal(number) is receive:  # the end itself is not disturbed
+                signal.signal(number, signal.SIG_IGN if received else handlers[number])
+
+
+@contextmanager
+def at_steps() -> Iterator[None]:
+    """Within it the first signal waits for `stop_here`, which every step calls; a second one, later on, does not wait.
+
+    Threads write events and batches while a step runs. To stop anywhere can leave a lock taken that they need to end.
+    """
+    global _waits
+    _waits = True
+    try:
+        yield
+    finally:
+        _waits = False
+        stop_here()
+
+
+def stop_here() -> None:
+    """Stops if a signal has asked for it."""
+    if _waiting:
+        _stop(_waiting.pop())
+
+
+def _stop(number: int) -> NoReturn:
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def _takes_signals() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere, or the end of the program would fail to print it."""
+    with suppress(OSError, ValueError):  # not a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

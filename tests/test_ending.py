@@ -1,0 +1,242 @@
+"""How commands end: the exit codes of signals, of studies with failed runs, and of output that nobody reads."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from regnet import ending
+from regnet.ending import at_steps, exit_codes, stop_here
+from tests.commands import PROGRAMS, TINY, finish, record, start, train
+from tests.studies import runs
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+KINDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit, signal.SIGHUP: SystemExit}
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """All are as they were before."""
+    before = {number: signal.getsignal(number) for number in CODES}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+def code_of(act):
+    """The exit code of a program that does this."""
+    with pytest.raises(SystemExit) as end, exit_codes():
+        act()
+    return end.value.code
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_ends_the_block_with_its_code(number):
+    done = []
+
+    def act():
+        try:
+            send(number)
+            done.append("more")
+        except KINDS[number]:
+            done.append("recorded")
+            raise
+
+    assert (code_of(act), done) == (CODES[number], ["recorded"])
+
+
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize(
+    "made", [SystemExit(1), SystemExit(0), SystemExit(None), ImportError("half imported")], ids=repr
+)
+def test_whatever_a_library_makes_of_it(number, made):
+    """Lightning makes exit code 1 of Ctrl-C, and of SIGTERM none at all."""
+
+    def act():
+        try:
+            send(number)
+        except BaseException:
+            raise made from None
+
+    assert code_of(act) == CODES[number]
+
+
+def test_the_same_signal_twice_is_one_and_the_end_is_not_disturbed():
+    recorded = []
+
+    def act():
+        try:
+            send(signal.SIGINT)
+        finally:
+            send(signal.SIGINT)
+            send(signal.SIGTERM)
+            recorded.append(True)
+
+    assert (code_of(act), recorded) == (130, [True])
+    send(signal.SIGINT)  # while the program ends
+
+
+def test_a_later_signal_is_another(monkeypatch):
+    monkeypatch.setattr(ending, "AGAIN", 0.0)
+    done = []
+
+    def act():
+        try:
+            send(signal.SIGINT)
+        except KeyboardInterrupt:
+            send(signal.SIGTERM)
+            done.append("more")
+
+    assert (code_of(act), done) == (130, [])
+
+
+def test_a_signal_that_was_ignored_stays_so():
+    """As nohup has it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with exit_codes():
+        send(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_without_a_signal_all_is_as_before():
+    mine = {number: signal.getsignal(number) for number in CODES}
+    with exit_codes():
+        pass
+    assert code_of(lambda: sys.exit(3)) == 3
+    with pytest.raises(ValueError, match="abc"), exit_codes():
+        int("abc")
+    assert {number: signal.getsignal(number) for number in CODES} == mine
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_waits_for_a_step(number):
+    done = []
+
+    def act():
+        with at_steps():
+            stop_here()
+            send(number)
+            done.append("the step")
+            try:
+                stop_here()
+            except KINDS[number]:
+                done.append("recorded")
+                raise
+
+    assert (code_of(act), done) == (CODES[number], ["the step", "recorded"])
+
+
+def test_a_signal_that_no_step_saw_stops_behind_the_last():
+    done = []
+
+    def act():
+        with at_steps():
+            send(signal.SIGTERM)
+            done.append("the last step")
+        done.append("more")
+
+    assert (code_of(act), done) == (143, ["the last step"])
+    stop_here()
+
+
+def test_a_second_signal_does_not_wait(monkeypatch):
+    """A step may take minutes."""
+    monkeypatch.setattr(ending, "AGAIN", 0.0)
+    done = []
+
+    def act():
+        with at_steps():
+            send(signal.SIGINT)
+            done.append("the step")
+            send(signal.SIGINT)
+            done.append("more")
+
+    assert (code_of(act), done) == (130, ["the step"])
+
+
+LONG = ["model.widths=[8]", "data.train_size=60", "trainer.max_epochs=100000"]
+
+
+def interrupted(folder, arguments, where, *numbers):
+    """How the command ends that gets these signals once a file lies `where`."""
+    process = start("regnet-train", *arguments, cwd=folder)
+    end = time.monotonic() + 100
+    while not list(folder.glob(where)) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    for number in numbers:
+        process.send_signal(number)
+    return finish(process)
+
+
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [
+        (signal.SIGTERM, ["hydra.run.dir=outputs/multirun/s/r"]),
+        (signal.SIGINT, ["-m", "study=s", "seed=0,1", "hydra/launcher=packed"]),
+        pytest.param(signal.SIGINT, ["-m", "study=s", "seed=0,1"], marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, ["-m", "study=s", "seed=0,1", "hydra/launcher=packed"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_command_that_trains_ends_by_a_signal(tmp_path, number, more):
+    done = interrupted(tmp_path, [*more, *LONG], "outputs/multirun/s/*/metrics.csv", number, number)
+    assert done.code == CODES[number], done.err
+    assert "Traceback" not in done.out + done.err
+    assert "Error" not in done.err
+    assert {kept["status"] for kept in runs(tmp_path)} == {"interrupted"}
+
+
+def test_a_command_that_still_imports_ends_by_a_signal(tmp_path):
+    done = interrupted(tmp_path, ["hydra.run.dir=r", *LONG], "r/.hydra", signal.SIGINT, signal.SIGINT)
+    assert (done.code, done.out, done.err) == (130, "", "")
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=packed"]], ids=["basic", "packed"])
+def test_a_study_with_a_failed_run_has_its_table_and_exit_code_1(tmp_path, launcher):
+    for _ in range(2):  # the second time only the failed one is tried again
+        done = train("-m", "study=s", "seed=0,abc", *TINY, *launcher, cwd=tmp_path)
+        assert done.code == 1
+        assert done.err.endswith("exit code 1: of 2 runs 1 failed\n")
+        assert "Not in the means, of 2 runs: 1 failed." in done.out
+        assert "Traceback" not in done.out + done.err
+        assert sorted(kept["status"] for kept in runs(tmp_path)) == ["completed", "failed"]
+
+
+def test_a_study_with_a_diverged_run_has_exit_code_1_also_when_it_was_done_before(tmp_path):
+    diverging = ["regularizer=none,l2", "++regularizer.l2.strength=1e30", "optimizer=sgd", "optimizer.lr=1e9"]
+    for _ in range(2):
+        done = train("-m", "study=s", *diverging, *TINY, cwd=tmp_path)
+        statuses = [kept["status"] for kept in runs(tmp_path)]
+        assert "diverged" in statuses
+        assert done.code == 1
+        assert f"{statuses.count('diverged')} diverged" in done.err.splitlines()[-1]
+    assert "was done before" in done.out
+
+
+def test_a_sweeper_s_study_with_a_failed_run_has_exit_code_1(tmp_path):
+    done = train("-m", "study=s", "hydra/sweeper=path", "regularizer=l2", "model.activation=Nope", *TINY, cwd=tmp_path)
+    assert done.code == 1
+    assert "Traceback" not in done.out + done.err
+
+
+def test_output_that_nobody_reads_ends_quietly(tmp_path):
+    command = f"'{PROGRAMS / 'regnet-train'}' --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.stderr == ""
+    assert done.stdout in ("0\n", "141\n")
+
+
+def test_a_run_whose_reader_has_gone_is_interrupted_and_has_not_failed(tmp_path, monkeypatch):
+    def gone(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("regnet.console.print", gone, raising=False)
+    done = train(*TINY, "hydra.run.dir=r", "regularizer=l2", cwd=tmp_path)
+    assert done.code == 141
+    assert record(tmp_path / "r")["status"] in ("completed", "interrupted")

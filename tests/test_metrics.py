@@ -1,0 +1,26 @@
+"""Which way a metric is better, in one place for all."""
+
+import pytest
+
+from regnet.metrics import BETTER, direction
+from regnet.module import generalization_gap
+from regnet.report.study import METRICS
+from regnet.tasks import Classification, Regression
+
+
+def test_every_metric_of_every_task_has_a_direction():
+    assert set(Classification.names) | set(Regression.names) == set(BETTER)
+    assert {name for name, better in BETTER.items() if better == "max"} == {"accuracy", "r2"}
+
+
+def test_the_gap_and_the_report_have_the_same():
+    train, val = dict.fromkeys(BETTER, 0.75), dict.fromkeys(BETTER, 0.5)
+    gap = generalization_gap(train, val)
+    assert gap == {"loss": -0.25, "accuracy": 0.25, "nll": -0.25, "ece": -0.25, "rmse": -0.25, "r2": 0.25}
+    assert METRICS == {"accuracy": -1, "rmse": 1, "loss": 1}
+
+
+@pytest.mark.parametrize("monitor", ["val/auc", "loss", "gap/accuracy", "train_eval/loss", "val_loss", None])
+def test_nothing_else_can_be_watched(monitor):
+    with pytest.raises(ValueError, match=rf"monitor={monitor} must be one of val/loss, val/accuracy, "):
+        direction(monitor)
