@@ -42,6 +42,7 @@ NOT_HERE = ("optuna-dashboard", "wandb", "mlflow")  # programs that regnet does 
 PLUGINS = ("joblib", "submitit", "ray")  # launchers of packages that regnet does not install
 OUTPUT = ("Best by validation: ", "packed: ", "regnet/train.py ")  # how blocks begin that nobody types
 NOT_OURS = {  # overrides by their looks only
+    "+model.options.KEY=VALUE": "any key",
     "hydra.launcher.cpus_per_task=4": "of hydra-submitit-launcher",
     "weight_decay=2λ": "torch's argument",
     "weight_decay=λ": "torch's argument",
@@ -55,6 +56,9 @@ NOT_OURS = {  # overrides by their looks only
     "study=": "any value",
 }
 COMPOSED_ONLY = {  # what is not run here, and why
+    "model.weights=": "begins at a file: tests/test_published_models.py",
+    "model.options.": "is of one network: tests/test_published_models.py",
+    "model.name=": "its networks are large: tests/test_published_models.py trains small ones",
     "hydra/launcher=joblib": "hydra-joblib-launcher is not installed for tests",
     "hydra/launcher=submitit": "hydra-submitit-launcher is not installed for tests, and SLURM is not there",
     "hydra/launcher=ray": "hydra-ray-launcher is not installed for tests",
@@ -157,6 +161,10 @@ def needed(words: list[str]) -> list[str]:
     for choice, prefix in (("hydra/launcher=packed", "hydra.launcher."), ("experiment=path", "hydra.sweeper.up")):
         if any(key.startswith(prefix) for key in keys) and choice.partition("=")[0] not in chosen:
             extra.append(choice)
+    if any(key.startswith(("model.weights", "model.options")) for key in keys):
+        extra.append("model=torchvision")
+    if "model.name" not in chosen and {"model=torchvision", "model=timm"} & {*words, *extra}:
+        extra.append("model.name=resnet18")
     source = next((word for word in words if word in ("data=image_folder", "data=csv")), None)
     if source and "data.path" not in chosen:
         extra += ["data.path=images"] if source == "data=image_folder" else ["data.path=new.csv", "data.target=price"]
@@ -223,7 +231,7 @@ def test_an_override(place, words, desk):
 
 def check(place: str, words: list[str], desk: Path) -> None:
     """Runs a command; what is not run here is composed, so that each of its keys and options is there."""
-    if why_not_run(words):
+    if why_not_run([*words, *needed(words)]):
         program, *rest = filled(words)
         rest = without_plugins(rest)
         done = MAINS[program](*composed([*needed(rest), *rest]), cwd=desk)
