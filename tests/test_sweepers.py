@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from tests.commands import record, train
 from tests.studies import conclusions, own_experiment, runs, trained, value
@@ -159,6 +162,22 @@ def test_a_search_averages_over_seeds_and_never_chooses_one(search):
     chosen = min(means, key=means.get)
     assert best.startswith(f"search: best val/loss {means[chosen]:.4g}: regularizer=")
     assert set(best.split(": ")[2].split()) < set(chosen)
+
+
+def test_a_search_is_kept_for_the_dashboard_and_reads_nothing_there(search):
+    folder, command, first = search
+    for _ in range(2):  # the second writes the study anew
+        done = train(*command, "hydra.sweeper.storage=search.log", cwd=folder)
+        assert (done.code, trained(done)) == (0, 0)
+        assert conclusions(done, "search") == conclusions(first, "search")
+        storage = JournalStorage(JournalFileBackend(str(folder / "search.log")))
+        (kept,) = optuna.get_all_study_summaries(storage)
+        study = optuna.load_study(study_name=kept.study_name, storage=storage)
+        assert len(study.trials) == 5
+        assert f"best val/loss {study.best_value:.4g}:" in conclusions(first, "search")[1]
+    done = train(*command, "hydra.sweeper.storage=nowhere/search.log", cwd=folder)
+    assert done.code == 1
+    assert "hydra.sweeper.storage=nowhere/search.log cannot be used (FileNotFoundError" in done.err
 
 
 def test_a_search_goes_on_with_the_trials_it_has(search):
