@@ -45,7 +45,7 @@ def test_a_study_trains_all_and_ends_with_its_table(study):
     assert re.findall(r"^run (\d)/6 regularizer=\S+ seed=\d  accuracy", done.out, re.MULTILINE) == list("123456")
     for technique in ("none", "l2", r"dropout \+ l2"):
         (row,) = re.findall(rf"^.? *{technique} +2/2 .*$", done.out, re.MULTILINE)
-        assert row.count(" ± ") >= 2  # validation and test; the gain of all but the baseline
+        assert re.search(r" 2/2 +\d+\.\d\d +\d+\.\d\d ", row)  # validation and test; two seeds have no interval
     assert len(re.findall(r"^★.* 2/2 ", done.out, re.MULTILINE)) == 1
     assert "regnet-report outputs/multirun/s\n" in done.out.replace(f"{folder}/", "")
 
