@@ -110,7 +110,7 @@ def test_a_warm_start_gives_the_weights_and_no_settings(tmp_path):
     assert "warm_start=a has no model.hidden.0.0.weight of shape (9, 64): another network?" in other.err
     nothing = train("hydra.run.dir=d", "warm_start=nowhere", *RUN, cwd=tmp_path)
     assert nothing.code == 1
-    assert "nowhere/checkpoints/last.ckpt is absent or damaged" in nothing.err
+    assert "warm_start=nowhere is no folder" in nothing.err
 
 
 # search

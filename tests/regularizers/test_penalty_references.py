@@ -262,7 +262,7 @@ def test_projections_are_without_bias(smooth, projections):
 
 @pytest.mark.parametrize("bad", [0, 1.5, -1, "2"])
 def test_projections_out_of_range(bad):
-    with pytest.raises(ValueError, match="projections must be a whole number >= 1 or null"):
+    with pytest.raises(ValueError, match="projections must be a whole number >= 1, got"):
         R.Jacobian(1.0, bad)
 
 

@@ -12,7 +12,7 @@ from regnet.regularizers import FeatureNoise, LabelSmoothing, Mixup, ShiftFlip
 
 @pytest.mark.parametrize("bad", ["1", None, True, float("nan"), -1, 1.0], ids=repr)
 def test_shift_out_of_range(bad):
-    with pytest.raises(ValueError, match="shift must be a whole number of pixels >= 0, got "):
+    with pytest.raises(ValueError, match="shift must be a whole number >= 0, got "):
         ShiftFlip(bad)
 
 
