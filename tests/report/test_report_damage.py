@@ -261,7 +261,7 @@ def test_numbers_stay_numbers_in_the_csv_file(tmp_path):
     assert report("s", "--csv", "runs.csv", "--no-page", cwd=tmp_path).code == 0
     with (tmp_path / "runs.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    assert (row["optimizer.lr"], row["x"], row["y"], row["gap/accuracy"]) == ("-0.5", "+1e3", "'-a", "-0.5")
+    assert (row["optimizer.lr"], row["x"], row["y"], row["gap/accuracy"]) == ("-0.5", "1000", "'-a", "-0.5")
 
 
 def test_a_report_does_not_write_through_links(study, capsys, tmp_path):
