@@ -47,6 +47,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     With `own_modules` those in the current folder come before all others.
     HYDRA_FULL_ERROR=1 in the environment shows tracebacks instead.
     """
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's own is not there for its commands
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to another run
     gc.disable()  # until all is imported (see `train.settle`): else it looks through the same modules again and again
     if own_modules:

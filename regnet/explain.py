@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
+from .arguments import signature
 from .errors import near, told
 from .quoting import quoted, unreadable
 
@@ -47,10 +48,17 @@ class Configs:
         return dict(sorted((path.stem, path) for path in found))
 
     @cached_property
+    def choices(self) -> list[str]:
+        """The overrides that choose an option that there is."""
+        plain = (text for text in self.overrides if re.fullmatch(r"[\w/]+=(\w+|\[[\w,]*\])", text))
+        pairs = ((text, *text.split("=")) for text in plain)
+        known = ((text, group, {*re.findall(r"\w+", names)}) for text, group, names in pairs)
+        return [text for text, group, names in known if group.startswith("hydra/") or names <= {*self.options(group)}]
+
+    @cached_property
     def config(self) -> DictConfig | None:
         """The config under the chosen options, without the overrides of single values."""
-        groups = [text for text in self.overrides if re.fullmatch(r"[\w/]+=(\w+|\[[\w,]*\])", text)]
-        return self.compose([text for text in groups if self._is_choice(text)]) or self.compose([])
+        return self.compose(self.choices) or self.compose([])
 
     def compose(self, choices: Sequence[str]) -> DictConfig | None:
         GlobalHydra.instance().clear()
@@ -64,10 +72,6 @@ class Configs:
     def typed(self, key: str) -> str:
         """The override of `key` as a person typed it."""
         return next((text for text in self.overrides if text.lstrip("+~").partition("=")[0] == key), key)
-
-    def _is_choice(self, text: str) -> bool:
-        group, _, names = text.partition("=")
-        return group.startswith("hydra/") or {*re.findall(r"\w+", names)} <= {*self.options(group)}
 
 
 def explain(error: Exception, folder: Path, config_name: str, arguments: Sequence[str] = ()) -> str:
@@ -115,23 +119,16 @@ def _no_option(match: re.Match[str], configs: Configs) -> str:
 
 def _unknown_key(match: re.Match[str], configs: Configs) -> str:
     key = match[1]
+    if "/" in key or "@" in key:
+        return _unknown_group(key, configs)
     typed, node = configs.typed(key), configs.config
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
-    if group == "regularizer" and node is not None and name and name not in node.regularizer:
-        option = next((o for o, path in configs.options(group).items() if name in OmegaConf.load(path)), None)
-        if option is not None:
-            choices = [text for text in configs.overrides if "=" in text and not text.startswith("regularizer")]
-            choices = [text for text in choices if configs._is_choice(text)]
-            node = configs.compose([*choices, f"regularizer={option}"])
-            if OmegaConf.select(node, key, default=MISSING) is not MISSING:
-                return _not_chosen(typed, name, configs)
-    if "/" in key or "@" in key:
-        groups = [
-            path.name for path in configs.folder.iterdir() if path.is_dir() and path.name not in ("base", "hydra")
-        ]
-        groups += ["hydra/launcher", "hydra/sweeper"]
-        return f"{typed}: there is no group {key}{near(key, groups)} (the groups are {', '.join(sorted(groups))})"
+    if group == "regularizer" and name and node is not None and name not in node.regularizer:
+        with_it = _with_regularizer(name, configs)
+        if with_it is not None and OmegaConf.select(with_it, key, default=MISSING) is not MISSING:
+            return _not_chosen(typed, name, configs)
+        node = with_it or node
     path, missing, node = _walk(key, node)
     if missing is None:  # the mapping that is given has a key that is not there
         value = typed.partition("=")[2]
@@ -142,6 +139,31 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
     if _takes(node, missing) or (group == "regularizer" and path.count(".") == 1 and missing in OF_REGULARIZERS):
         return f"{typed}: {path} takes {missing}, which is not in its config yet; write +{typed}"
     return _no_such_key(typed, path, missing, node, configs)
+
+
+def _unknown_group(group: str, configs: Configs) -> str:
+    found = {path.name for path in configs.folder.iterdir() if path.is_dir()} - {"base", "hydra"}
+    groups = sorted(found | {"hydra/launcher", "hydra/sweeper"})
+    return (
+        f"{configs.typed(group)}: there is no group {group}{near(group, groups)} (the groups are {', '.join(groups)})"
+    )
+
+
+def _with_regularizer(name: str, configs: Configs) -> DictConfig | None:
+    """The config in which the regularizer of this name is chosen alone; None where there is none."""
+    option = next((option for option, path in configs.options("regularizer").items() if name in _loaded(path)), None)
+    if option is None:
+        return None
+    others = [text for text in configs.choices if not text.startswith("regularizer")]
+    return configs.compose([*others, f"regularizer={option}"])
+
+
+def _loaded(path: Path) -> Collection[str]:
+    """The keys of a config file; none of one that is no config."""
+    try:
+        return OmegaConf.load(path)
+    except Exception:
+        return ()
 
 
 def _walk(key: str, node: Any) -> tuple[str, str | None, Any]:
@@ -157,8 +179,6 @@ def _walk(key: str, node: Any) -> tuple[str, str | None, Any]:
 
 def _takes(node: DictConfig, name: str) -> bool:
     """Whether the class of a node has a parameter of this name."""
-    from .arguments import signature  # torch takes seconds
-
     try:
         return name in signature(resolve_name(node._target_))[0]
     except Exception:
@@ -171,7 +191,7 @@ def _no_such_key(typed: str, path: str, missing: str, node: DictConfig, configs:
     elsewhere = [
         f"{group}={option}"
         for option, file in configs.options(group).items()
-        if path and path != "regularizer" and missing in OmegaConf.load(file)
+        if path and path != "regularizer" and missing in _loaded(file)
     ]
     hint = f"; {' and '.join(elsewhere)} {'have' if len(elsewhere) > 1 else 'has'} it" if elsewhere else ""
     if not hint:

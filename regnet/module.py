@@ -93,8 +93,9 @@ class RegularizedModule(lightning.LightningModule):
                 update.attach(optimizer, self.objective.network)
         if self.make_scheduler is None:
             return optimizer
-        # Lightning would give a plateau's schedule its metric only after the epoch's checkpoint
-        schedule = {"scheduler": self.make_scheduler(optimizer), "monitor": self.monitor, "reduce_on_plateau": False}
+        schedule: Any = self.make_scheduler(optimizer)
+        if isinstance(schedule, ReduceLROnPlateau):  # which Lightning would step only after the epoch's checkpoint
+            schedule = {"scheduler": schedule, "monitor": self.monitor, "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:

@@ -32,9 +32,6 @@ def trusted(config: Mapping[str, Any], allow: Sequence[str], where: str) -> Dict
     Raises:
         UserError: it names anything else.
     """
-    allow = [allow] if isinstance(allow, str) else allow
-    if not isinstance(allow, Sequence) or not all(isinstance(name, str) for name in allow):
-        raise UserError(f"allow={allow} must be a list of modules, such as allow=[my.pkg]")
     named = list(targets(config))
     for key, node in named:
         _check(key, node, allow, where)

@@ -11,7 +11,9 @@ from hydra.core.override_parser.types import Glob, Override
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROGRAM = re.compile(r"(regnet-\w+|make|python3?|pip|tensorboard|eval|\.)( |$)", re.MULTILINE)
+PROGRAM = re.compile(
+    r"(regnet-\w+|make|python3?|pip|tensorboard|optuna-dashboard|wandb|mlflow|eval|\.)( |$)", re.MULTILINE
+)
 OVERRIDE = re.compile(r"[+~]*[a-z][\w/@]*(\.[^\s=]+)*=")
 
 
@@ -98,8 +100,11 @@ def cut(words: list[str], keep: Callable[[list[str]], list[str]]) -> list[str]:
     short = []
     for word in words:
         override = parser.parse_override(word) if is_override(word) and not word.startswith("run=") else None
-        if override is None or not override.is_sweep_override() or override.is_interval_sweep():
+        if override is None or not override.is_sweep_override():
             short.append(word)
+        elif override.is_interval_sweep():
+            ends = [str(override.value().start), str(override.value().end)]
+            short.append(word if keep(ends) == ends else f"{word.partition('=')[0]}={ends[0]}")
         else:
             values = _values(override)
             short.append(f"{word.partition('=')[0]}={','.join(keep(values))}")

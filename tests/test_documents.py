@@ -23,16 +23,27 @@ from torch.utils.data import DataLoader, TensorDataset
 from regnet.cli import config_folder
 from tests import commands
 from tests.data.test_vision import write_mnist_like
-from tests.documents import PAGES, PROGRAM, ROOT, blocks, composed, cut, is_override, spans
+from tests.documents import PAGES, PROGRAM, ROOT, Block, blocks, composed, cut, is_override, spans
 from tests.documents import commands as typed
+
+
+def script(block: Block) -> str:
+    """The commands of a block, without the lines in which a shell script speaks to a scheduler."""
+    lines = block.text.split("\n") if block.language in ("", "bash") else []
+    return "\n".join(line for line in lines if not line.startswith("#"))
+
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 SPANS = [span for page in PAGES for span in spans(page)]
-COMMANDS = [(block.place, words) for block in BLOCKS if not block.language for words in typed(block.text)]
+COMMANDS = [(block.place, words) for block in BLOCKS for words in typed(script(block))]
 COMMANDS += [(span.place, words) for span in SPANS if PROGRAM.match(span.text) for words in typed(span.text)]
 OVERRIDES = [(span.place, shlex.split(span.text)) for span in SPANS if is_override(span.text)]
+NOT_HERE = ("optuna-dashboard", "wandb", "mlflow")  # programs that regnet does not install
+PLUGINS = ("joblib", "submitit", "ray")  # launchers of packages that regnet does not install
 OUTPUT = ("Best by validation: ", "packed: ", "regnet/train.py ")  # how blocks begin that nobody types
 NOT_OURS = {  # overrides by their looks only
+    "+model.options.KEY=VALUE": "any key",
+    "hydra.launcher.cpus_per_task=4": "of hydra-submitit-launcher",
     "weight_decay=2λ": "torch's argument",
     "weight_decay=λ": "torch's argument",
     "activity_regularizer=L1": "Keras's",
@@ -45,6 +56,14 @@ NOT_OURS = {  # overrides by their looks only
     "study=": "any value",
 }
 COMPOSED_ONLY = {  # what is not run here, and why
+    "model.weights=": "begins at a file: tests/test_published_models.py",
+    "model.options.": "is of one network: tests/test_published_models.py",
+    "model.name=": "its networks are large: tests/test_published_models.py trains small ones",
+    "hydra/launcher=joblib": "hydra-joblib-launcher is not installed for tests",
+    "hydra/launcher=submitit": "hydra-submitit-launcher is not installed for tests, and SLURM is not there",
+    "hydra/launcher=ray": "hydra-ray-launcher is not installed for tests",
+    "+logger.wandb": "wandb is not installed for tests",
+    "+logger.mlflow": "mlflow is not installed for tests",
     "experiment=": "tests/test_experiments.py trains each",
     "trainer.devices=2": "starts processes: tests/test_process.py",
     "hydra.sweeper.up=": "a path trains for a while: tests/test_sweepers.py",
@@ -126,6 +145,13 @@ def filled(words: list[str]) -> list[str]:
     return found
 
 
+def without_plugins(words: list[str]) -> list[str]:
+    """A command without the launcher that a package of others brings, whose own tests look after its options."""
+    if any(word.startswith(tuple(f"hydra/launcher={name}" for name in PLUGINS)) for word in words):
+        return [word for word in words if not word.startswith(("hydra/launcher=", "hydra.launcher."))]
+    return words
+
+
 def needed(words: list[str]) -> list[str]:
     """Choices that overrides further below speak of, where they do not make them themselves."""
     chosen = {word.partition("=")[0] for word in words}
@@ -135,15 +161,23 @@ def needed(words: list[str]) -> list[str]:
     for choice, prefix in (("hydra/launcher=packed", "hydra.launcher."), ("experiment=path", "hydra.sweeper.up")):
         if any(key.startswith(prefix) for key in keys) and choice.partition("=")[0] not in chosen:
             extra.append(choice)
+    if any(key.startswith(("model.weights", "model.options")) for key in keys):
+        extra.append("model=torchvision")
+    if "model.name" not in chosen and {"model=torchvision", "model=timm"} & {*words, *extra}:
+        extra.append("model.name=resnet18")
+    source = next((word for word in words if word in ("data=image_folder", "data=csv")), None)
+    if source and "data.path" not in chosen:
+        extra += ["data.path=images"] if source == "data=image_folder" else ["data.path=new.csv", "data.target=price"]
     return extra
 
 
 def small(words: list[str]) -> list[str]:
     """Overrides that keep a command of `regnet-train` short, where it does not say otherwise itself."""
     given = {word.partition("=")[0] for word in words}
+    theirs = {Path(name).stem for name in written()}
     own = [word for word in composed(words) if is_override(word) and not word.startswith("hydra")]
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = compose("train", [word for word in own if "log_l2" not in word])
+        cfg = compose("train", [word for word in own if word.partition("=")[2] not in theirs])
     sizes = {"trainer.max_epochs": "1", "data.train_size": "40", "callbacks.last.every_seconds": "1000"}
     sizes |= {"model.widths": "[8,8]"} if "widths" in cfg.model else {}
     sizes |= {"model.stages": "[[4]]", "model.head": "[8]"} if "stages" in cfg.model else {}
@@ -155,7 +189,7 @@ def small(words: list[str]) -> list[str]:
 def run(words: list[str], folder: Path, keep=lambda values: values[:2]) -> commands.Done:
     """A command of ours in its short form: sweeps of two values, tiny runs, no page."""
     program, *rest = filled(words)
-    rest = cut([*needed(rest), *rest], keep)
+    rest = [re.sub(r"(sweeper.trials)=\d+", r"\1=2", word) for word in cut([*needed(rest), *rest], keep)]
     if program == "regnet-train" and "-sc" not in rest:
         swept = ["-m"] if "-m" not in rest and rest != cut(rest, lambda values: values[:1]) else []
         rest = [*swept, *rest, *small(rest)]
@@ -174,9 +208,9 @@ def ours(words: list[str]) -> bool:
 
 def test_every_block_is_of_a_kind_that_is_tested():
     for block in BLOCKS:
-        known = block.language in ("python", "yaml") or (not block.language and typed(block.text))
+        known = block.language in ("python", "yaml") or typed(script(block))
         assert known or block.text.startswith(OUTPUT), f"{block.place}: neither commands nor listed: {block.first}"
-    assert {block.language for block in BLOCKS} == {"", "python", "yaml"}
+    assert {block.language for block in BLOCKS} == {"", "bash", "python", "yaml"}
     assert len(COMMANDS) > 30
     assert len(OVERRIDES) > 40
 
@@ -187,24 +221,24 @@ def named(value: str | list[str]) -> str:
 
 @pytest.mark.parametrize(("place", "words"), [(p, w) for p, w in COMMANDS if ours(w)], ids=named)
 def test_a_command(place, words, desk):
-    if words[0] != "regnet-report":  # whose options are looked at when it runs
-        program, *rest = filled(words)
-        done = MAINS[program](*composed([*needed(rest), *rest]), cwd=desk)
-        assert (done.code, done.err) == (0, ""), f"{place}: {done.err}"
-    if not why_not_run(words):
-        done = run(words, desk)
-        assert done.code == 0, f"{place}: {done.err}"
+    check(place, words, desk)
 
 
 @pytest.mark.parametrize(("place", "words"), [(p, w) for p, w in OVERRIDES if " ".join(w) not in NOT_OURS], ids=named)
 def test_an_override(place, words, desk):
-    words = ["regnet-train", *words]
-    _, *rest = filled(words)
-    done = commands.train(*composed([*needed(rest), *rest]), cwd=desk)
-    assert (done.code, done.err) == (0, ""), f"{place}: {done.err}"
-    if not why_not_run(rest):
+    check(place, ["regnet-train", *words], desk)
+
+
+def check(place: str, words: list[str], desk: Path) -> None:
+    """Runs a command; what is not run here is composed, so that each of its keys and options is there."""
+    if why_not_run([*words, *needed(words)]):
+        program, *rest = filled(words)
+        rest = without_plugins(rest)
+        done = MAINS[program](*composed([*needed(rest), *rest]), cwd=desk)
+        assert done.err == "", f"{place}: {done.err}"
+    else:
         done = run(words, desk)
-        assert done.code == 0, f"{place}: {done.err}"
+    assert done.code == 0, f"{place}: {done.err}"
 
 
 @pytest.mark.slow
@@ -236,6 +270,13 @@ def test_the_penalty_is_its_formula_and_trains(desk):
     torch.testing.assert_close(penalty(net).float(), expected)
 
 
+def test_the_logger_of_the_pages_writes(desk):
+    done = commands.train("--config-dir=my_conf", "hydra.run.dir=logged", *commands.TINY, "logger=both", cwd=desk)
+    assert done.code == 0, done.err
+    assert list((desk / "logged").glob("events.out.tfevents.*"))
+    assert list((desk / "logged").glob("csv/version_0/metrics.csv"))
+
+
 def test_the_network_is_trained_with_its_site_filled(desk):
     arguments = ["model._target_=my.pkg.Net", "regularizer=dropout", "regularizer.dropout.rate=0.25"]
     done = commands.train("hydra.run.dir=network", *commands.TINY[1:3], *arguments, cwd=desk)
@@ -246,9 +287,11 @@ def test_the_network_is_trained_with_its_site_filled(desk):
 
 
 @pytest.fixture
-def namespace(tmp_path, monkeypatch):
-    """What the blocks of Python speak of without making it: a reader's own training code."""
+def namespace(tmp_path, monkeypatch, desk):
+    """What the blocks of Python speak of without making it: a reader's own training code, and a table of runs."""
     monkeypatch.chdir(tmp_path)
+    done = commands.report("outputs/multirun/s", "--csv", str(tmp_path / "runs.csv"), "--no-page", cwd=desk)
+    assert done.code == 0, done.err
     net = nn.Sequential(OrderedDict(body=nn.Linear(4, 8), act=nn.ReLU(), drop=nn.Dropout(0.5), head=nn.Linear(8, 10)))
     x, y = torch.randn(16, 4), torch.arange(16) % 10
     own = OwnModule()
@@ -347,9 +390,11 @@ def test_other_commands_name_what_there_is():
             module = words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
             assert (ROOT / module).exists(), f"{place}: {module}"
         else:
-            assert ours(words) or words[0] in ("python3", ".", "eval") or (commands.PROGRAMS / words[0]).exists(), (
-                f"{place}: {words}"
-            )
+            assert (
+                ours(words)
+                or words[0] in ("python3", ".", "eval", *NOT_HERE)
+                or (commands.PROGRAMS / words[0]).exists()
+            ), f"{place}: {words}"
 
 
 def test_the_files_that_the_pages_name_are_there():

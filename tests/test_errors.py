@@ -109,6 +109,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "mynet.py").write_text(NETWORKS)
     (tmp_path / "own" / "regularizer").mkdir(parents=True)
     (tmp_path / "own" / "regularizer" / "mine.yaml").write_text(MINE)
+    (tmp_path / "own" / "regularizer" / "broken.yaml").write_text("[")
     (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n")
     (tmp_path / "empty.csv").touch()
     (tmp_path / "mixed.csv").write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)) + "old,1\n")

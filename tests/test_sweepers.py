@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from tests.commands import record, train
 from tests.studies import conclusions, own_experiment, runs, trained, value
@@ -161,6 +164,22 @@ def test_a_search_averages_over_seeds_and_never_chooses_one(search):
     assert set(best.split(": ")[2].split()) < set(chosen)
 
 
+def test_a_search_is_kept_for_the_dashboard_and_reads_nothing_there(search):
+    folder, command, first = search
+    for _ in range(2):  # the second writes the study anew
+        done = train(*command, "hydra.sweeper.storage=search.log", cwd=folder)
+        assert (done.code, trained(done)) == (0, 0)
+        assert conclusions(done, "search") == conclusions(first, "search")
+        storage = JournalStorage(JournalFileBackend(str(folder / "search.log")))
+        (kept,) = optuna.get_all_study_summaries(storage)
+        study = optuna.load_study(study_name=kept.study_name, storage=storage)
+        assert len(study.trials) == 5
+        assert f"best val/loss {study.best_value:.4g}:" in conclusions(first, "search")[1]
+    done = train(*command, "hydra.sweeper.storage=nowhere/search.log", cwd=folder)
+    assert done.code == 1
+    assert "hydra.sweeper.storage=nowhere/search.log cannot be used (FileNotFoundError" in done.err
+
+
 def test_a_search_goes_on_with_the_trials_it_has(search):
     folder, command, first = search
     before = trials(folder)
@@ -264,6 +283,24 @@ def test_the_greatest_is_the_best_where_more_is_better(tmp_path):
     assert conclusions(done, "refine") == [
         f"refine: round 1, best val/accuracy {accuracies[best]:.4g} at optimizer.lr={float(best):g}"
     ]
+
+
+def test_a_search_and_a_tuning_look_for_the_greatest_too(tmp_path):
+    """One learning rate does nothing, one learns a little: of accuracies the greater is chosen."""
+    rates = ["optimizer.lr=choice(1e-9,3e-2)", "monitor=val/accuracy"]
+    searching = ["-m", *QUICK, "hydra/sweeper=search", "hydra.sweeper.trials=4", "hydra.sweeper.together=4"]
+    done = train(*searching, *rates, cwd=tmp_path)
+    accuracies = {value(kept, "optimizer.lr"): kept["metrics"]["val"]["accuracy"] for kept in runs(tmp_path)}
+    assert len(set(accuracies.values())) == 2
+    best = (
+        f"search: best val/accuracy {max(accuracies.values()):.4g}: optimizer.lr={max(accuracies, key=accuracies.get)}"
+    )
+    assert conclusions(done, "search")[-1] == best
+    tuning = [*own_experiment(tmp_path, TUNE), *QUICK, "regularizer=none", "seed=0,1", "study=t"]
+    done = train(*tuning, *rates, cwd=tmp_path)
+    tried = [kept["metrics"]["val"]["accuracy"] for kept in runs(tmp_path, "t-tuning")]
+    assert len(set(tried)) == 2
+    assert conclusions(done, "tune") == [f"tune: none val/accuracy {max(tried):.4g}  optimizer.lr=0.03"]
 
 
 @pytest.mark.parametrize(

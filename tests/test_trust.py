@@ -1,6 +1,7 @@
 """A run folder can come from a stranger: evaluating it builds what is on the list of classes, and nothing else."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -208,7 +209,7 @@ def test_one_s_own_network_is_evaluated_once_it_is_allowed(own_run):
         "regnet-evaluate: run=run: its model._target_=mynet_pkg.nets.Net is not in the list of classes that a run "
         "folder may name; only if you trust that code, let it be imported and called by allow=[mynet_pkg.nets]\n",
     )
-    for allow in ("allow=[mynet_pkg.nets]", "allow=[mynet_pkg]", "allow=mynet_pkg.nets.Net"):
+    for allow in ("allow=[mynet_pkg.nets]", "allow=[mynet_pkg]", "allow=[mynet_pkg.nets.Net]"):
         done = evaluate("run=run", allow, cwd=own_run)
         assert (done.code, done.err) == (0, "")
         assert "\nequal to the record\n" in done.out
@@ -220,7 +221,7 @@ def test_one_s_own_network_is_evaluated_once_it_is_allowed(own_run):
 def test_what_is_allowed_is_given_by_name(run, tmp_path, allow):
     done = evaluate(f"run={run}", allow, cwd=tmp_path)
     assert done.code == 1
-    assert "must be a list of modules, such as allow=[my.pkg]" in done.err
+    assert re.search(r"allow=.* must be a list of texts", done.err)
 
 
 def test_an_allowed_module_is_not_what_it_has_imported(own_run):

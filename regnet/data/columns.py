@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .numbers import CODE, DECIMALS, THOUSANDS, number, numbers, unit
+from .numbers import CODE, DECIMALS, THOUSANDS, number, numbers, unit, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +69,27 @@ class Column:
     scale: float = 1
 
 
+class Parsed(NamedTuple):
+    """A column of cells as one of numbers.
+
+    Args:
+        place: (N,), of each cell among the different `texts`.
+        present: which texts stand for no missing value.
+        numbers: the texts that are numbers.
+    """
+
+    place: np.ndarray
+    texts: np.ndarray
+    present: np.ndarray
+    numbers: dict[str, int | float]
+
+    def odd(self) -> list[str]:
+        """The texts that are neither numbers nor missing values."""
+        if len(self.numbers) == self.present.sum():
+            return []
+        return [text for text in self.texts[self.present] if text not in self.numbers]
+
+
 @dataclass(frozen=True)
 class Reader:
     """How the cells of one file are read.
@@ -77,13 +97,13 @@ class Reader:
     Args:
         decimal: the decimal sign.
         missing: texts and numbers that stand for a missing value in every column.
-        read: the values of the columns that were read before, by name.
+        read: the columns that were read before, by name.
     """
 
     path: str
     decimal: str
     missing: tuple[str, ...] = ()
-    read: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    read: dict[str, Parsed] = field(default_factory=dict, repr=False)
 
     def absent(self, cells: pd.Series, numbers: bool = False) -> pd.Series:
         """Where there is no value, in a column of `numbers` or of texts: (N,) of booleans."""
@@ -97,11 +117,20 @@ class Reader:
     def numbers(self, texts: Iterable[str]) -> dict[str, int | float]:
         """Those of the texts that are numbers, all in one unit."""
         found = numbers(texts, self.decimal)
-        units = Counter(map(unit, found))
-        if len(units) < 2:
+        if len(units := units_of(found)) < 2:
             return found
         most = units.most_common(1)[0][0]
         return {text: value for text, value in found.items() if unit(text) == most}
+
+    def parsed(self, cells: pd.Series) -> Parsed:
+        """A column as one of numbers, read once."""
+        import pandas as pd
+
+        if cells.name not in self.read:
+            place, texts = pd.factorize(cells)
+            present = ~self.absent(pd.Series(texts, dtype=object), numbers=True).to_numpy()
+            self.read[cells.name] = Parsed(place, texts, present, self.numbers(texts[present]))
+        return self.read[cells.name]
 
     def is_number(self, cells: pd.Series, remedy: str | None = None) -> bool:
         """Whether a column holds numbers.
@@ -113,17 +142,16 @@ class Reader:
         Raises:
             UserError: it is a column of numbers but for a few texts; `remedy` says what helps.
         """
-        counts = cells[~self.absent(cells)].value_counts()
-        texts = [text for text in counts.index if text.lower() not in ABSENT]
-        found = self.numbers(texts)
-        if not found or are_codes(found):
+        column = self.parsed(cells)
+        if not column.numbers or are_codes(column.numbers):
             return False
-        odd = [text for text in texts if text not in found]
+        texts, odd = column.texts[column.present], column.odd()
         if not odd:
             return True
-        rows, rare = int(counts[texts].sum()), int(counts[odd].sum())
+        counts = dict(zip(column.texts, np.bincount(column.place).tolist(), strict=True))
+        rows, rare = (sum(map(counts.__getitem__, some)) for some in (texts, odd))
         few = rare <= FEW * rows or rare == 1
-        labels = alike_labels(found.values()) and 2 * len(texts) <= rows and not few
+        labels = alike_labels(column.numbers.values()) and 2 * len(texts) <= rows and not few
         if labels or 2 * rare > rows:
             return False
         remedy = remedy or (
@@ -139,28 +167,19 @@ class Reader:
         Raises:
             UserError: a cell is no number, or infinite.
         """
-        import pandas as pd
-
-        if cells.name not in self.read:
-            place, texts = pd.factorize(cells)
-            absent = self.absent(pd.Series(texts, dtype=object), numbers=True)
-            found = self.numbers(texts[~absent])
-            for text, gone in zip(texts, absent, strict=True):
-                self._check(cells, text, gone, found.get(text))
-            self.read[cells.name] = np.array([found.get(text) for text in texts], dtype=object)[place]
-        return self.read[cells.name]
-
-    def _check(self, cells: pd.Series, text: str, absent: bool, value: float | None) -> None:
-        where, remedy = f"Column {cells.name!r} of {self.path}", f"data.missing=[{text}] makes it a missing value"
-        if value is None and not absent:
+        column = self.parsed(cells)
+        where = f"Column {cells.name!r} of {self.path} holds"
+        for text in column.odd()[:1]:
             raise UserError(
-                f"{where} holds text where numbers are needed: {text!r} in line {_line(cells, text)}; {remedy}"
+                f"{where} text where numbers are needed: {text!r} in line {_line(cells, text)}; data.missing=[{text}] "
+                "makes it a missing value"
             )
-        if value is not None and abs(value) > LARGEST:
+        for text in [text for text, value in column.numbers.items() if abs(value) > LARGEST][:1]:
             raise UserError(
-                f"{where} holds an infinite value or one beyond {LARGEST:g}: {text!r} in line {_line(cells, text)}; "
-                f"mend it, or {remedy}"
+                f"{where} an infinite value or one beyond {LARGEST:g}: {text!r} in line {_line(cells, text)}; mend it, "
+                f"or data.missing=[{text}] makes it a missing value"
             )
+        return np.array([column.numbers.get(text) for text in column.texts], dtype=object)[column.place]
 
     def other_sign(self, levels: list[str]) -> str | None:
         """The decimal sign with which all levels would be numbers; None if they would be none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
@@ -53,6 +54,13 @@ def numbers(texts: Iterable[str], decimal: str) -> dict[str, int | float]:
 def unit(text: str) -> str:
     """The unit before or behind the number; empty if there is none."""
     return "".join(char for char in text if char in UNITS)
+
+
+def units_of(texts: Iterable[str]) -> Counter[str]:
+    """How many of the texts have each unit."""
+    texts = list(texts)
+    together = "".join(texts)
+    return Counter(map(unit, texts)) if any(sign in together for sign in UNITS) else Counter({"": len(texts)})
 
 
 def bare(text: str) -> str:

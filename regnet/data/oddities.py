@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .columns import ABSENT, DATE, Column, Reader, are_codes
-from .numbers import CODE, unit
+from .numbers import CODE, units_of
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def differences(table: pd.DataFrame, columns: Mapping[str, Column], reader: Read
 
 def _of_numbers(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str]:
     values = reader.values(cells)
-    if (units := {unit(text) for text in cells} - {""}) and len(units) == 1:
-        yield f"has the unit {units.pop()!r}, which is left out"
+    for sign in units_of(reader.parsed(cells).numbers).keys() - {""}:
+        yield f"has the unit {sign!r}, which is left out"
     present = [value for value in values if value is not None]
     if len(set(present)) == 1:
         yield f"is {present[0]:g} in all rows that have a value"

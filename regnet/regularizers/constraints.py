@@ -34,6 +34,7 @@ class Constraint(Update):
     @torch.no_grad()
     def forward(self, network: nn.Module) -> None:
         for weight in weights(network, self.select):
+            weight.check_writable()
             itself = weight.effective
             itself.units.copy_(self.project(itself.units))
             weight.write(itself.tensor)

@@ -2,6 +2,7 @@
 
 # What is slow to import waits until it is needed: --help must answer at once.
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="also link the runs under short names there")
     parser.add_argument("--baseline", metavar="NAME", help="the row to compare with; without it, `none`")
     arguments = parser.parse_args(argv)
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's own is not there for its commands
     try:
         from .content import content
 

@@ -7,6 +7,7 @@ datasets). A trial is one choice of techniques and numbers, trained on several s
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from .base import StudySweeper, flag, knobs_of, say, suggest, whole
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.storages import BaseStorage
 
 Group = Mapping[str, Mapping[str, str]]  # techniques of which at most one is on: their knobs and where to search
 NONE = "none"
@@ -53,6 +55,8 @@ class SearchSweeper(StudySweeper):
         params: other keys and where to search.
         prune: drops a trial, before its other seeds are trained, that is worse so far than the median of the others.
         sampler_seed: of Optuna's sampler.
+        storage: a journal file, or the URL of a database, in which Optuna keeps the trials for others to look at, such
+            as its dashboard. The search itself reads nothing there, and writes its study anew each time.
     """
 
     def __init__(
@@ -63,12 +67,16 @@ class SearchSweeper(StudySweeper):
         params: Mapping[str, str] | None = None,
         prune: bool = True,
         sampler_seed: int = 0,
+        storage: str | None = None,
     ) -> None:
         super().__init__(params)
         self.trials, self.together = whole("trials", trials), whole("together", together)
+        self.storage = storage
         self.prune, self.sampler_seed = flag("prune", prune), whole("sampler_seed", sampler_seed, 0)
         if isinstance(techniques, str) or not isinstance(techniques, Sequence | None):
             raise UserError(f"hydra.sweeper.techniques={techniques} must be a list of groups of regularizers")
+        if not isinstance(storage, str | None):
+            raise UserError(f"hydra.sweeper.storage={storage} must be a file or the URL of a database")
         self.techniques = [knobs_of("techniques", group) for group in techniques or ()]
 
     def sweep(self, arguments: list[str]) -> None:
@@ -103,10 +111,30 @@ class SearchSweeper(StudySweeper):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # of the group argument
         return optuna.create_study(
+            storage=self._kept(),
+            study_name=None if self.storage is None else self.config.study,
             direction=f"{direction(self.config.monitor)}imize",
             sampler=optuna.samplers.TPESampler(seed=self.sampler_seed, multivariate=True, group=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=self.together),
         )
+
+    def _kept(self) -> "BaseStorage | None":
+        """The storage, without what it holds of an earlier study of this name."""
+        if self.storage is None:
+            return None
+        import optuna
+        from optuna.storages import JournalStorage, get_storage
+        from optuna.storages.journal import JournalFileBackend
+
+        try:
+            url = "://" in self.storage
+            storage = get_storage(self.storage if url else JournalStorage(JournalFileBackend(self.storage)))
+            with suppress(KeyError):  # there is none
+                optuna.delete_study(study_name=self.config.study, storage=storage)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"hydra.sweeper.storage={self.storage} cannot be used ({reason})") from error
+        return storage
 
     def _check(
         self, fixed: Sequence[str], searched: Sequence[Override], groups: Sequence[dict[str, list[Override]]]
