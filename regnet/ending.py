@@ -56,9 +56,9 @@ def exit_codes() -> Iterator[None]:
     except BaseException as end:  # whatever a library made of the signal, as Lightning makes exit code 1 of Ctrl-C
         if isinstance(end, SystemExit) and end.code == NO_READER:
             _drop_output()
-        if not received:
+        if not received and not isinstance(end, KeyboardInterrupt):
             raise
-        sys.exit(128 + received[0])
+        sys.exit(128 + (received or [signal.SIGINT])[0])
     finally:
         for number in mine:
             if signal.getsignal(number) is receive:  # the end itself is not disturbed

@@ -81,7 +81,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
     ("line", "completions"),
     [
         ("regularizer=dropo", ["regularizer=dropout"]),
-        ("model=", ["model=cnn", "model=mlp", "model=residual_mlp", "model=resnet"]),
+        ("model=", ["model=cnn", "model=mlp", "model=residual_mlp", "model=resnet", "model=timm", "model=torchvision"]),
         ("regularizer=dropout regularizer.dr", ["regularizer.dropout."]),
         ("regularizer=dropout regularizer.dropout.ra", ["regularizer.dropout.rate="]),
         ("data=csv data.targ", ["data.target="]),

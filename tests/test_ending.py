@@ -208,17 +208,6 @@ def test_a_study_with_a_failed_run_has_its_table_and_exit_code_1(tmp_path, launc
         assert sorted(kept["status"] for kept in runs(tmp_path)) == ["completed", "failed"]
 
 
-def test_a_study_with_a_diverged_run_has_exit_code_1_also_when_it_was_done_before(tmp_path):
-    diverging = ["regularizer=none,l2", "++regularizer.l2.strength=1e30", "optimizer=sgd", "optimizer.lr=1e9"]
-    for _ in range(2):
-        done = train("-m", "study=s", *diverging, *TINY, cwd=tmp_path)
-        statuses = [kept["status"] for kept in runs(tmp_path)]
-        assert "diverged" in statuses
-        assert done.code == 1
-        assert f"{statuses.count('diverged')} diverged" in done.err.splitlines()[-1]
-    assert "was done before" in done.out
-
-
 def test_a_sweeper_s_study_with_a_failed_run_has_exit_code_1(tmp_path):
     done = train("-m", "study=s", "hydra/sweeper=path", "regularizer=l2", "model.activation=Nope", *TINY, cwd=tmp_path)
     assert done.code == 1

@@ -192,7 +192,8 @@ def test_the_command(tmp_path, arguments, expected):
     for passes in (0, "many", 1.5):
         done = evaluate("run=run", f"passes={passes}", cwd=tmp_path)
         assert done.code == 1
-        assert f"passes={passes}: passes must be a whole number >= 1" in done.err
+        assert f"passes={passes}" in done.err
+        assert "must be a whole number" in done.err
 
 
 def test_the_command_without_a_random_layer(tmp_path):

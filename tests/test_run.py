@@ -306,7 +306,8 @@ def test_a_network_of_somebody_else_trains(tmp_path, arguments, layer):
     state = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     assert any(name.endswith("linear.weight") for name in state)
     assert layer is None or any(name.endswith(layer) for name in state)
-    assert "equal to the record" in evaluate("run=run", cwd=tmp_path).out
+    assert evaluate("run=run", cwd=tmp_path).err.endswith("let it be imported and called by allow=[mynet]\n")
+    assert "\nequal to the record\n" in evaluate("run=run", "allow=[mynet]", cwd=tmp_path).out
 
 
 def write_table(path, rng, rows, levels, flip=False):

@@ -27,7 +27,7 @@ from .command import load, show
 STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
 STUDY_RUNS = "REGNET_STUDY_RUNS"  # how many runs the study has
 STUDY_SWEPT = "REGNET_STUDY_SWEPT"  # the keys that differ between them, by commas
-WITHOUT_RESULT = ("failed", "diverged", "interrupted", "damaged")  # an unfinished one may still run elsewhere
+WITHOUT_RESULT = ("failed", "interrupted", "damaged")  # to diverge is one; an unfinished run may still run elsewhere
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
