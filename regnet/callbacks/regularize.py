@@ -61,9 +61,8 @@ class Regularize(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":  # before a checkpoint is loaded, which may know what follows
-            for regularizer in self.regularizers:
-                if hasattr(regularizer, "begin"):
-                    regularizer.begin(self.part(pl_module))
+            for regularizer in [*self.of_kind(Penalty), *self.of_kind(Update)]:
+                regularizer.begin(self.part(pl_module))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.regularizers.to(pl_module.device)

@@ -23,6 +23,8 @@ class Constraint(Update):
         ValueError: when called on, or attached to, a network that has a weight that other parametrizations compute.
     """
 
+    on_weights = True
+
     def __init__(self, select: Select = None) -> None:
         super().__init__()
         self.select = select

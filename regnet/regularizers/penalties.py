@@ -29,6 +29,12 @@ class Penalty(Exact):
 
     passes: ClassVar[int] = 1  # of the batch through the network, one behind the other: (passes B, ...)
     of_inputs: ClassVar[bool] = False  # whether it differentiates by x
+    on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
+    select: Select = None
+    scale: Mapping[str, float] | None = None
+
+    def begin(self, network: nn.Module) -> None:
+        """What is to be done before training, when the network has its initial weights; nothing by default."""
 
     def forward(self, network: nn.Module, **ingredients: Any) -> Tensor:
         raise NotImplementedError
@@ -54,6 +60,8 @@ class WeightPenalty(Penalty):
         ValueError: when called on a network in which `select` matches nothing, or with lazy modules that have seen no
             batch.
     """
+
+    on_weights = True
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()

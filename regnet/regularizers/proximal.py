@@ -32,6 +32,7 @@ class Proximal(Update):
         scale: factors on the strength by patterns of `select`.
     """
 
+    on_weights = True
     fine: ClassVar[bool] = True  # λη, of an optimizer's step η
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:

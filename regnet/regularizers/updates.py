@@ -31,6 +31,12 @@ class Update(Exact):
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
     fine: ClassVar[bool] = False  # whether it moves weights by less than half precision can tell apart
+    on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
+    select: Select = None
+    scale: Mapping[str, float] | None = None
+
+    def begin(self, network: nn.Module) -> None:
+        """What is to be done before training, when the network has its initial weights; nothing by default."""
 
     def check(self, network: nn.Module) -> None:
         """Raises ValueError where it cannot act on `network`, as where half precision would round its steps away."""
@@ -80,6 +86,7 @@ class Decay(BeforeStep):
     """
 
     stage = Update.DECAY
+    on_weights = True
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
