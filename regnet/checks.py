@@ -174,8 +174,8 @@ def check_timers(callbacks: Mapping[str, Callback]) -> None:
     for name, callback in callbacks.items():
         if isinstance(callback, Timer) and not isinstance(callback, TimeLimit):
             raise UserError(
-                f"callbacks.{name} is Lightning's {type(callback).__name__}, which ends a run within an epoch and counts "
-                "it as completed; write +trainer.max_time=00:01:00:00, which ends it with the epoch"
+                f"callbacks.{name} is Lightning's {type(callback).__name__}, which ends a run within an epoch and "
+                "counts it as completed; write +trainer.max_time=00:01:00:00, which ends it with the epoch"
             )
 
 

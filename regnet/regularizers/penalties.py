@@ -161,7 +161,9 @@ class AbsoluteSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        return _scaled(torch._foreach_sign(ctx.saved_tensors), grad)
+        tensors = ctx.saved_tensors
+        signs = [w.sgn() for w in tensors] if any(map(torch.is_complex, tensors)) else torch._foreach_sign(tensors)
+        return _scaled(signs, grad)
 
 
 class SquareSum(torch.autograd.Function):
@@ -195,7 +197,7 @@ class _RowSums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (w,) = ctx.saved_tensors
-        return w.sign() * _beside(grad, w)
+        return w.sgn() * _beside(grad, w)
 
 
 class _RowSquares(torch.autograd.Function):

@@ -31,6 +31,7 @@ class Update(Exact):
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
     fine: ClassVar[bool] = False  # whether it moves weights by less than half precision can tell apart
+    counts: ClassVar[bool] = False  # whether it counts the optimizer's steps
     on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
     select: Select = None
     scale: Mapping[str, float] | None = None
