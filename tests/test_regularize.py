@@ -268,9 +268,7 @@ def test_of_several_optimizers_only_those_of_the_part_are_followed(fit, samples)
 
 @pytest.mark.parametrize("regularizer", [Lookahead(), GradientNoise(0.1)])
 def test_what_counts_steps_is_refused_several_optimizers(fit, regularizer):
-    with pytest.raises(
-        ValueError, match=f"^{type(regularizer).__name__} counts the steps of one optimizer, and 2 move"
-    ):
+    with pytest.raises(ValueError, match=" counts the steps of one optimizer, and 2 move"):
         fit(Two(), regularizer)
 
 

@@ -108,7 +108,17 @@ class UnitNorm(Constraint):
 
 
 class NonNegative(Constraint):
-    """w >= 0: w ← max(w, 0). Keras's `NonNeg`."""
+    """w >= 0: w ← max(w, 0). Keras's `NonNeg`.
+
+    Raises:
+        ValueError: when attached to a network with complex weights.
+    """
+
+    def check(self, network: nn.Module) -> None:
+        super().check(network)
+        for weight in weights(network, self.select, frozen=True):
+            if weight.tensor.is_complex():
+                raise ValueError(f"{weight.name} is complex, and has no sign; leave it out by select")
 
     def project(self, units: Tensor) -> Tensor:
         return units.relu()

@@ -24,6 +24,7 @@ class GradientNoise(BeforeStep):
 
     stage = Update.NOISE
     counts = True
+    dense = True
     alone: ClassVar[str] = "it changes the gradients"
 
     def __init__(self, strength: float, exponent: float = 0.55) -> None:
@@ -51,6 +52,7 @@ class GradientClipping(BeforeStep):
     """
 
     stage = Update.CLIPPING
+    dense = True
     alone: ClassVar[str] = "it changes the gradients"
 
     def __init__(self, radius: float) -> None:

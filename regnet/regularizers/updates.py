@@ -31,6 +31,7 @@ class Update(Exact):
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
     fine: ClassVar[bool] = False  # whether it moves weights by less than half precision can tell apart
+    dense: ClassVar[bool] = False  # whether it needs all entries of a gradient, also where a sparse one leaves them out
     counts: ClassVar[bool] = False  # whether it counts the optimizer's steps
     on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
     select: Select = None
@@ -40,11 +41,17 @@ class Update(Exact):
         """What is to be done before training, when the network has its initial weights; nothing by default."""
 
     def check(self, network: nn.Module) -> None:
-        """Raises ValueError where it cannot act on `network`, as where half precision would round its steps away."""
+        """Raises ValueError where it cannot act on `network`: half precision would round its steps away, or sparse
+        gradients lack what it needs.
+        """
         if self.fine and any(w.dtype in HALF for w in network.parameters()):
             raise ValueError(
                 f"{type(self).__name__} moves weights by less than half precision can hold: keep them in float32"
             )
+
+        for name, module in network.named_modules() if self.dense else ():
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+                raise ValueError(f"{type(self).__name__} needs dense gradients: make {name or 'it'} with sparse=False")
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         raise NotImplementedError
@@ -144,6 +151,7 @@ class CoupledDecay(Decay):
     section 2). The penalty `L2` of strength λ/2 has the same gradient, but is clipped with the loss's.
     """
 
+    dense = True
     alone: ClassVar[str] = "it changes the gradients"
 
     @torch.no_grad()
