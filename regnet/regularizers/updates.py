@@ -58,7 +58,12 @@ class Update(Exact):
 
 
 class BeforeStep(Update):
-    """``update(network, optimizer)`` when the gradients are there, before the optimizer's own update."""
+    """``update(network, optimizer)`` when the gradients are there, before the optimizer's own update.
+
+    Some optimizers, such as LBFGS, evaluate several gradients in one step: it acts on each.
+    """
+
+    once: ClassVar[bool] = False  # whether it acts on the first of them alone
 
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
         raise NotImplementedError
@@ -73,9 +78,14 @@ class BeforeStep(Update):
                 return None
 
             # Lightning computes the gradient inside the step: it must be there, and of the weights as they were
+            acted = False
+
             def act_after() -> Any:
+                nonlocal acted
                 output = closure()
-                self(network, optimizer)
+                if not (self.once and acted):
+                    self(network, optimizer)
+                acted = True
                 return output
 
             return args[:1], {**kwargs, "closure": act_after}
@@ -116,7 +126,7 @@ class WeightDecay(Decay):
     Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
     and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`. Under weight norm it is g
     that shrinks. Of weights in half precision it is refused: bfloat16 rounds (1 - η λ) w back to w where η λ < 1/512,
-    as AdamW's own decay.
+    as AdamW's own decay. It shrinks once a step, also where LBFGS evaluates several gradients in it.
 
     Raises:
         ValueError: when attached to a network whose weights are in half precision, or computed by parametrizations
@@ -124,6 +134,7 @@ class WeightDecay(Decay):
     """
 
     fine: ClassVar[bool] = True
+    once = True
 
     def check(self, network: nn.Module) -> None:
         super().check(network)

@@ -221,3 +221,24 @@ def test_sparse_gradients_are_refused(make):
     net = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 2))
     with pytest.raises(ValueError, match=f"^{make.__name__} needs dense gradients: make 0 with sparse=False$"):
         make(0.1).attach(torch.optim.SGD(net.parameters(), lr=0.1), net)
+
+
+def test_a_decay_shrinks_once_however_many_gradients_a_step_evaluates():
+    """Where the loss is flat, LBFGS itself does not move."""
+    net = nn.Linear(3, 2)
+    start = net.weight.detach().clone()
+    optimizer = torch.optim.LBFGS(net.parameters(), lr=0.1, max_iter=4, tolerance_grad=-1, tolerance_change=-1)
+    WeightDecay(0.5).attach(optimizer, net)
+    evaluated = 0
+
+    def closure():
+        nonlocal evaluated
+        evaluated += 1
+        optimizer.zero_grad()
+        loss = 0 * net(torch.ones(1, 3)).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert evaluated > 1
+    torch.testing.assert_close(net.weight.detach(), 0.95 * start)
