@@ -17,7 +17,16 @@ from torch.nn.parameter import is_lazy
 
 from .arguments import suited
 from .callbacks import AtomicCheckpointIO, StepLimit
-from .checks import check_choice, check_meant, check_objective, check_pairs, check_settings, try_network, try_transforms
+from .checks import (
+    check_choice,
+    check_meant,
+    check_objective,
+    check_pairs,
+    check_settings,
+    check_timers,
+    try_network,
+    try_transforms,
+)
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError, told
@@ -51,8 +60,8 @@ class Regularizers:
 
     def on_weights(self) -> dict[str, nn.Module]:
         """Those that act on weights of their choice."""
-        every = {**self.penalties, **self.updates, **self.weight_layers}
-        return {name: regularizer for name, regularizer in every.items() if hasattr(regularizer, "select")}
+        every = {**self.penalties, **self.updates}
+        return {name: regularizer for name, regularizer in every.items() if regularizer.on_weights} | self.weight_layers
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,7 @@ def build(
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg)
     for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
-        if hasattr(regularizer, "begin"):  # what refers to the initial weights
-            try_to(f"regularizer.{name}", regularizer.begin, objective.network)
+        try_to(f"regularizer.{name}", regularizer.begin, objective.network)
     module = RegularizedModule(
         objective,
         make(cfg.optimizer, "optimizer"),
@@ -312,13 +320,14 @@ def build_trainer(
         for name, node in cfg.logger.items()
         if node
     ]
-    configured = [make_a(Callback, node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
+    configured = {name: make_a(Callback, node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node}
+    check_timers(configured)
     limits = list(_limits(cfg.trainer))
     trainer = make_a(
         Trainer,
         cfg.trainer,
         "trainer",
-        callbacks=[*limits, *callbacks.values(), *configured],
+        callbacks=[*limits, *callbacks.values(), *configured.values()],
         logger=loggers or False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,

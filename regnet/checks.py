@@ -6,9 +6,11 @@ from functools import cache
 
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback, Timer
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from .callbacks import TimeLimit
 from .cli import config_folder, config_folders
 from .errors import UserError, near, told
 from .make import try_to
@@ -145,10 +147,10 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
         )
     acting: dict[str, list[str]] = {}  # by weight
     for name, regularizer in {**objective.penalties, **updates}.items():
-        if not hasattr(regularizer, "select"):
+        if not regularizer.on_weights:
             continue
         found = try_to(f"regularizer.{name}", weights, objective.network, regularizer.select, frozen=True)
-        try_to(f"regularizer.{name}", scaled, found, getattr(regularizer, "scale", None))
+        try_to(f"regularizer.{name}", scaled, found, regularizer.scale)
         if not found:
             raise UserError(f"regularizer.{name} has nothing to act on: model={cfg.model._target_} has no weights")
         if not (trained := [weight for weight in found if weight.trained]):
@@ -165,6 +167,16 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
                     f"regularizer={','.join(both)} contradict each other on {weight}: {why}; choose one of them, or "
                     "give them different weights by select"
                 )
+
+
+def check_timers(callbacks: Mapping[str, Callback]) -> None:
+    """Raises UserError for Lightning's own timer, which ends training where no run can go on bitwise."""
+    for name, callback in callbacks.items():
+        if isinstance(callback, Timer) and not isinstance(callback, TimeLimit):
+            raise UserError(
+                f"callbacks.{name} is Lightning's {type(callback).__name__}, which ends a run within an epoch and "
+                "counts it as completed; write +trainer.max_time=00:01:00:00, which ends it with the epoch"
+            )
 
 
 def try_network(network: nn.Module, cfg: DictConfig) -> None:

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .arguments import describe, fits
 from .cli import launch, sentence, stop
 from .errors import UserError, near, told
+from .protocol import HALF
 from .runs import MEASURED, DamagedRecord, find_runs, read_record, read_text
 
 if TYPE_CHECKING:
@@ -145,6 +146,9 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         else:
             metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
+    if as_recorded and cfg.part == "val" and (precision := str(trained.trainer.precision)) in HALF:
+        print(f"not compared with the record: the validation was in {precision}, and this is in float32")
+        as_recorded = False
     return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
 
 

@@ -117,7 +117,7 @@ def acting_on(setup: "Setup") -> Acting:
     acting: Acting = {key: [] for key, _ in network.named_parameters()}
     for name, regularizer in setup.regularizers.on_weights().items():
         own = next((buffer.item() for key, buffer in regularizer.named_buffers(recurse=False) if key in NAMES), None)
-        for factor, found in grouped(network, regularizer.select, getattr(regularizer, "scale", None)):
+        for factor, found in grouped(network, regularizer.select, regularizer.scale):
             for weight in found:
                 acting[weight.key].append((name, None if own is None else factor * own))
     frozen = {key for key, parameter in network.named_parameters() if not parameter.requires_grad}
@@ -158,14 +158,16 @@ def decays_of(setup: "Setup") -> Iterator[Decay]:
     lr = float(group["lr"])
     plain = isinstance(optimizer, torch.optim.SGD) and not group["momentum"]
     for name, regularizer in setup.regularizers.on_weights().items():
-        strength = regularizer.strength.item() if hasattr(regularizer, "strength") else 0.0
+        if not isinstance(regularizer, L2 | ElasticNet | CoupledDecay | WeightDecay):
+            continue
+        strength = regularizer.strength.item()
         if isinstance(regularizer, L2):
             yield in_gradient(name, 2 * strength, lr, plain)
         elif isinstance(regularizer, ElasticNet):
             yield in_gradient(f"{name}, its Σ w²", 2 * (1 - regularizer.l1_ratio.item()) * strength, lr, plain)
         elif isinstance(regularizer, CoupledDecay):
             yield in_gradient(name, strength, lr, plain)
-        elif isinstance(regularizer, WeightDecay):
+        else:
             yield beside_gradient(name, strength, lr, plain)
     if own := group.get("weight_decay"):
         beside = isinstance(optimizer, torch.optim.AdamW) or group.get("decoupled_weight_decay")

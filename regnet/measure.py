@@ -1,7 +1,6 @@
 """Measuring a network on a set of samples, in the same way after training and from a checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,7 +80,7 @@ def load_objective(objective: Objective, checkpoint: Mapping[str, Any]) -> None:
     state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
     saved = [state[name].dtype for name, _ in objective.named_parameters() if name in state]
     # an average of weights in half precision is not in half precision itself
-    objective.to(reduce(torch.promote_types, saved, torch.float32))
+    objective.double() if torch.float64 in saved else objective.float()  # which leave complex numbers what they are
     try:
         objective.load_state_dict(state)
     except RuntimeError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from .errors import UserError
+from .errors import UserError, told
 from .metrics import direction
 
 if TYPE_CHECKING:  # sweepers do without torch
@@ -51,7 +51,7 @@ def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
     known = [f"val/{name}" for name in metrics]
     for key, monitor in [("", cfg.monitor), *((f"{key}.", node.monitor) for key, node in _watching(cfg))]:
         if monitor not in known:
-            raise UserError(f"{key}monitor={monitor} must be one of {', '.join(known)}")
+            raise UserError(f"{key}monitor={told(monitor)} must be one of {', '.join(known)}")
 
 
 def _watching(cfg: DictConfig) -> Iterator[tuple[str, DictConfig]]:

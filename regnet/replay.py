@@ -65,4 +65,6 @@ class Replay:
         with strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext():
             output = strategy.training_step(*batch)
             loss = output["loss"] if isinstance(output, Mapping) else output
+            if loss is None:  # which leaves the batch out
+                return
             strategy.backward(loss / trainer.accumulate_grad_batches, optimizer)

@@ -189,7 +189,7 @@ def tensor_statistics(tensors: Sequence[Tensor]) -> Tensor:
         magnitude = w.abs()
         small, zero = magnitude < 1e-3 * magnitude.amax(), w == 0
         # an all-zero tensor has no entry below its largest, and is as sparse as can be
-        wide = w.to(torch.promote_types(w.dtype, torch.float32))
+        wide = magnitude.to(torch.promote_types(magnitude.dtype, torch.float32))
         rows.append(torch.stack([wide.square().sum(), (small | zero).sum(), zero.sum()]))
     return torch.stack(rows)
 

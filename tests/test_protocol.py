@@ -1,6 +1,7 @@
 """What a run watches, how long it lasts, and how its end is told: from the command line to the folder."""
 
 import csv
+import json
 import re
 from contextlib import nullcontext
 from functools import partial
@@ -128,7 +129,7 @@ SENTENCES = [
     ("regularizer=early_stopping regularizer.early_stopping.monitor=f", r"^regularizer\.early_stopping\.monitor=f mu"),
     ("monitor=val/rmse", r"^monitor=val/rmse must be one of val/loss, val/accuracy, val/nll, val/ece$"),
     ("monitor=train/loss", r"^monitor=train/loss must be one of val/loss"),
-    ("monitor=null", r"^monitor=None must be one of val/loss"),
+    ("monitor=null", r"^monitor=null must be one of val/loss"),
     ("scheduler=plateau scheduler.mode=max", r"^scheduler\.mode=max contradicts monitor=val/loss"),
     ("trainer.max_epochs=null", r"^trainer\.max_epochs=null leaves training without an end: .*\+trainer\.max_steps"),
     ("trainer.max_epochs=-1", r"^trainer\.max_epochs=-1 leaves training without an end"),
@@ -252,6 +253,24 @@ def test_a_run_that_the_clock_cuts_off_goes_on_when_it_is_started_again(tmp_path
     assert kept["metrics"] == whole["metrics"]
     assert (tmp_path / "run" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
     assert "was done before" in train(*command, "+trainer.max_time=00:00:00:00", cwd=tmp_path).out
+
+
+def test_lightning_s_own_timer_is_refused(tmp_path):
+    timer = ["+callbacks.t._target_=lightning.pytorch.callbacks.Timer", "+callbacks.t.duration=00:01:00:00"]
+    done = train(*SMALL, *timer, "hydra.run.dir=run", cwd=tmp_path)
+    assert done.code == 1
+    assert "callbacks.t is Lightning's Timer, which ends a run within an epoch and counts it as completed; write " in (
+        done.out + done.err
+    )
+
+
+def test_a_validation_in_half_precision_is_not_compared_with_one_in_float32(tmp_path):
+    kept = train_into(tmp_path / "run", *SMALL, "trainer.precision=bf16-true")
+    val, test = (evaluate("run=run", f"part={part}", "save=now", cwd=tmp_path) for part in ("val", "test"))
+    told = "not compared with the record: the validation was in bf16-true, and this is in float32"
+    assert (val.code, val.out.count("equal"), val.out.splitlines()[0]) == (0, 0, told)
+    assert json.loads((tmp_path / "now").read_text()) == kept["metrics"]["test"]
+    assert (test.code, test.out.rstrip().rpartition("\n")[2]) == (0, "equal to the record")
 
 
 def test_a_run_that_stops_early_as_its_time_is_up_stays_stopped(tmp_path):

@@ -26,6 +26,7 @@ from regnet.regularizers import (
     ConfidencePenalty,
     Dropout,
     ElasticNet,
+    GradientClipping,
     GradientNoise,
     GradientPenalty,
     GroupLasso,
@@ -197,13 +198,78 @@ def test_what_is_no_penalty_update_or_transform_is_refused(wrong):
         Regularize(L2(0.1), wrong)
 
 
-def test_a_training_step_without_a_loss_is_refused(fit):
+@pytest.mark.parametrize("regularizer", [L2(0.1), SAM(0.1)])
+def test_a_module_that_optimizes_by_hand_is_refused_what_goes_into_its_loss(fit, regularizer):
     class Manual(Theirs):
-        def training_step(self, batch, batch_idx):
-            return None
+        automatic_optimization = False
 
-    with pytest.raises(ValueError, match="returns its loss"):
-        fit(Manual(), L2(0.1))
+    with pytest.raises(ValueError, match=f"^{type(regularizer).__name__} needs automatic optimization"):
+        fit(Manual(), regularizer)
+
+
+@pytest.mark.filterwarnings("ignore:.*`training_step` returned `None`")
+@pytest.mark.parametrize("more", [[], [SAM(1e-9)]])
+def test_a_batch_that_the_training_step_leaves_out_is_left_out(fit, samples, more):
+    """Of two accumulated batches the first has no loss; Lightning still divides by two."""
+
+    class Half(Theirs):
+        def training_step(self, batch, batch_idx):
+            loss = super().training_step(batch, batch_idx)
+            return loss if batch_idx else None
+
+    module = Half()
+    expected = copy.deepcopy(module)
+    optimizer = torch.optim.SGD(expected.parameters(), lr=LR)
+    x, y = (part[12:] for part in samples)
+    ((F.cross_entropy(expected(x), y) + L2(0.1)(expected)) / 2).backward()
+    optimizer.step()
+    fit(module, L2(0.1), *more, batch_size=12, accumulate_grad_batches=2)
+    assert_same_weights(module, expected)
+
+
+class Two(Theirs):
+    """As adversarial networks are trained: each part by an optimizer of its own."""
+
+    automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        loss = F.cross_entropy(self(batch[0]), batch[1])
+        optimizers = self.optimizers()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(part.parameters(), lr=LR) for part in (self.encoder, self.head)]
+
+
+def test_of_several_optimizers_only_those_of_the_part_are_followed(fit, samples):
+    x, y = samples
+    module = Two()
+    expected = copy.deepcopy(module)
+    optimizer = torch.optim.SGD(expected.parameters(), lr=LR)
+    slow = [w.detach().clone() for w in expected.encoder.parameters()]
+    for step in range(4):
+        optimizer.zero_grad()
+        F.cross_entropy(expected(x), y).backward()
+        nn.utils.clip_grad_norm_(expected.encoder.parameters(), 0.01)
+        optimizer.step()
+        if step % 2:
+            with torch.no_grad():
+                for start, w in zip(slow, expected.encoder.parameters(), strict=True):
+                    start.lerp_(w, 0.5)
+                    w.copy_(start)
+    fit(module, GradientClipping(0.01), Lookahead(0.5, period=2), network="encoder", max_epochs=4)
+    for w, v in zip(module.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(w, v, rtol=1e-4, atol=1e-5)  # torch adds 1e-6 to the norm
+
+
+@pytest.mark.parametrize("regularizer", [Lookahead(), GradientNoise(0.1)])
+def test_what_counts_steps_is_refused_several_optimizers(fit, regularizer):
+    with pytest.raises(ValueError, match=" counts the steps of one optimizer, and 2 move"):
+        fit(Two(), regularizer)
 
 
 def test_half_precision_trains_as_well(fit, samples):

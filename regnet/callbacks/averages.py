@@ -51,7 +51,7 @@ class Average(WeightAveraging):
         # what is averaged, and what it is the average of
         self.pairs = [(mean, theirs[name]) for name, mean in ours.items() if name not in own]
         for mean, now in self.pairs:
-            mean.data = mean.data.to(wide(now).dtype if now.is_floating_point() else now.dtype)
+            mean.data = mean.data.to(wide(now).dtype if _is_averaged(now) else now.dtype)
 
     def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
         """The average of `count` weights with the current one taken into it."""
@@ -62,7 +62,7 @@ class Average(WeightAveraging):
         """Takes the present weights into the average; the first ones, and what is counted in integers, as they are."""
         count = int(self._average_model.n_averaged)
         for mean, now in self.pairs:
-            mixed = count and mean.is_floating_point() and (self._use_buffers or isinstance(now, nn.Parameter))
+            mixed = count and _is_averaged(mean) and (self._use_buffers or isinstance(now, nn.Parameter))
             mean.copy_(self.mix(mean, now.to(mean.dtype), count) if mixed else now)
         self._average_model.n_averaged += 1
 
@@ -97,6 +97,10 @@ class Average(WeightAveraging):
     def _copy_average_to_current(self, pl_module: LightningModule) -> None:
         for mean, now in self.pairs:
             now.copy_(mean)
+
+
+def _is_averaged(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 class Ema(Average):

@@ -74,11 +74,9 @@ class PenalizedStep:
             activations = [stack.enter_context(penalty.recording(network)) for penalty, network in self.penalties]
             outputs = {id(net): stack.enter_context(_outputs(net)) for net in {p.network for p in self.of_logits}}
             output = self.original(batch, *args, **kwargs)
-        if not self.penalties:
+        loss = output.get("loss") if isinstance(output, dict) else output
+        if not self.penalties or loss is None:  # which tells Lightning to leave the batch out
             return output
-        loss = output["loss"] if isinstance(output, dict) else output
-        if loss is None:
-            raise ValueError("Regularize needs a training_step that returns its loss")
         logits = {id(p.penalty): _logits(p, outputs[id(p.network)]) for p in self.of_logits}
         terms = [
             penalty(network, x=x, y=y, logits=logits.get(id(penalty)), loss=loss, activations=recorded)

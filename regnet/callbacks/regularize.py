@@ -7,6 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import nn
+from torch.optim import Optimizer
 
 from ..regularizers import SAM, BatchTransform, Penalty, Update
 from ..replay import Replay
@@ -31,12 +32,12 @@ class Regularize(Callback):
     Args:
         regularizers: penalties, updates (constraints, decay) and batch transforms, in any order.
         network: the part of the module that is meant, such as ``"encoder"``: whose weights, activations and outputs
-            they act on; all of it by default.
+            they act on, and whose gradients are clipped or given noise; all of it by default.
 
     Raises:
         TypeError: something that is neither penalty, update nor batch transform.
-        ValueError: a module under manual optimization, whose training_step returns no loss; several SAMs; a penalty
-            that does not find what it needs.
+        ValueError: penalties or SAM for a module under manual optimization; several SAMs; a penalty that does not find
+            what it needs; Lookahead or GradientNoise on what several optimizers move.
     """
 
     def __init__(self, *regularizers: Penalty | Update | BatchTransform, network: str | None = None) -> None:
@@ -61,9 +62,8 @@ class Regularize(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":  # before a checkpoint is loaded, which may know what follows
-            for regularizer in self.regularizers:
-                if hasattr(regularizer, "begin"):
-                    regularizer.begin(self.part(pl_module))
+            for regularizer in [*self.of_kind(Penalty), *self.of_kind(Update)]:
+                regularizer.begin(self.part(pl_module))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.regularizers.to(pl_module.device)
@@ -71,14 +71,25 @@ class Regularize(Callback):
         if self is not every[-1]:  # the last one acts for all
             return
         sharpness = _only_sam(every)
-        if sharpness and not pl_module.automatic_optimization:
-            raise ValueError(f"{type(sharpness).__name__} needs automatic optimization, as it goes around its closure")
+        if not pl_module.automatic_optimization:
+            for one in [part for callback in every for part in callback.of_kind(Penalty)]:
+                raise ValueError(
+                    f"{type(one).__name__} needs automatic optimization: else add it to your loss yourself"
+                )
+            if sharpness:
+                raise ValueError(f"{type(sharpness).__name__} needs automatic optimization, to go around its closure")
         if sharpness:
             sharpness.check(pl_module)
         updates = [(update, one.part(pl_module)) for one in every for update in one.of_kind(Update)]
         updates.sort(key=lambda placed: placed[0].stage)
-        for optimizer in trainer.optimizers:
-            self.undo += [part.attach(optimizer, network).remove for part, network in updates if part is not sharpness]
+        for update, part in updates:
+            moving = [one for one in trainer.optimizers if _moves(one, part)] or trainer.optimizers
+            if update.counts and len(moving) > 1:
+                raise ValueError(
+                    f"{type(update).__name__} counts the steps of one optimizer, and {len(moving)} move its weights; "
+                    "name the part of the module that one of them moves, such as Regularize(..., network='generator')"
+                )
+            self.undo += [update.attach(one, part).remove for one in moving if update is not sharpness]
         transforms = sorted((t for one in every for t in one.of_kind(BatchTransform)), key=lambda t: t.stage)
         penalties = [Placed(penalty, one.part(pl_module)) for one in every for penalty in one.of_kind(Penalty)]
         replay, step = Replay(pl_module, sharpness), pl_module.optimizer_step
@@ -114,6 +125,11 @@ class Regularize(Callback):
     def _restore(self) -> None:
         while self.undo:
             self.undo.pop()()
+
+
+def _moves(optimizer: Optimizer, network: nn.Module) -> bool:
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return any(id(parameter) in own for parameter in network.parameters())
 
 
 def _only_sam(callbacks: list[Regularize]) -> SAM | None:

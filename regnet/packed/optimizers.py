@@ -224,6 +224,8 @@ def stack(optimizers: Sequence[Optimizer], params: Tensors) -> Stacked:
     first = optimizers[0]
     if type(first) not in KINDS:
         raise ValueError(f"{type(first).__name__} has no stacked form; {', '.join(k.__name__ for k in KINDS)} have")
+    if any(map(torch.is_complex, params.values())):
+        raise ValueError("complex parameters have no stacked form")
     for optimizer in optimizers:
         if len(optimizer.param_groups) > 1:
             raise ValueError("several parameter groups have no stacked form")

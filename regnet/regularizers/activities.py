@@ -42,10 +42,17 @@ class ActivityPenalty(Penalty):
 
     @contextmanager
     def recording(self, network: nn.Module) -> Iterator[list[Tensor]]:
-        """What the layers put out meanwhile, in the order of their calls; before what may be added behind them."""
+        """What the layers put out meanwhile, in the order of their calls; before what may be added behind them.
+
+        Raises:
+            ValueError: a layer puts out something else than one tensor, such as LSTM.
+        """
         activations: list[Tensor] = []
 
         def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not isinstance(output, Tensor):
+                names = type(self).__name__, type(module).__name__, type(output).__name__
+                raise ValueError("{} is for layers that put out one tensor, and {} puts out a {}".format(*names))
             activations.append(output.clone())  # what comes next may change it in place, as nn.ReLU(inplace=True)
 
         handles = [m.register_forward_hook(record, prepend=True) for m in self._recorded(network)]
@@ -56,6 +63,8 @@ class ActivityPenalty(Penalty):
                 handle.remove()
 
     def forward(self, network: nn.Module, activations: Sequence[Tensor], **_: Any) -> Tensor:
+        if not activations:
+            raise ValueError(f"{type(self).__name__} has recorded nothing: none of its layers was called in this pass")
         return self.strength * self.measure([wide(h) for h in activations])
 
     def measure(self, activations: list[Tensor]) -> Tensor:

@@ -23,6 +23,8 @@ class Constraint(Update):
         ValueError: when called on, or attached to, a network that has a weight that other parametrizations compute.
     """
 
+    on_weights = True
+
     def __init__(self, select: Select = None) -> None:
         super().__init__()
         self.select = select
@@ -106,7 +108,17 @@ class UnitNorm(Constraint):
 
 
 class NonNegative(Constraint):
-    """w >= 0: w ← max(w, 0). Keras's `NonNeg`."""
+    """w >= 0: w ← max(w, 0). Keras's `NonNeg`.
+
+    Raises:
+        ValueError: when attached to a network with complex weights.
+    """
+
+    def check(self, network: nn.Module) -> None:
+        super().check(network)
+        for weight in weights(network, self.select, frozen=True):
+            if weight.tensor.is_complex():
+                raise ValueError(f"{weight.name} is complex, and has no sign; leave it out by select")
 
     def project(self, units: Tensor) -> Tensor:
         return units.relu()

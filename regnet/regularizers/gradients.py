@@ -23,6 +23,8 @@ class GradientNoise(BeforeStep):
     """
 
     stage = Update.NOISE
+    counts = True
+    dense = True
     alone: ClassVar[str] = "it changes the gradients"
 
     def __init__(self, strength: float, exponent: float = 0.55) -> None:
@@ -34,7 +36,7 @@ class GradientNoise(BeforeStep):
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
         std = (self.strength / (1 + self.steps) ** self.exponent).sqrt()
-        for gradient in gradients(optimizer):
+        for gradient in gradients(network, optimizer):
             noise = torch.randn_like(gradient)
             if dist.is_available() and dist.is_initialized():
                 dist.broadcast(noise, 0)  # else the weights of the processes would part ways
@@ -50,6 +52,7 @@ class GradientClipping(BeforeStep):
     """
 
     stage = Update.CLIPPING
+    dense = True
     alone: ClassVar[str] = "it changes the gradients"
 
     def __init__(self, radius: float) -> None:
@@ -58,16 +61,17 @@ class GradientClipping(BeforeStep):
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        found = gradients(optimizer)
+        found = gradients(network, optimizer)
         if found:
             factor = (self.radius / global_norm(found)).clamp(max=1)
             for gradient in found:
                 gradient.mul_(factor)
 
 
-def gradients(optimizer: Optimizer) -> list[Tensor]:
-    """The gradients of all parameters of `optimizer` that have one and are not frozen."""
-    return [w.grad for w in moving(optimizer)]
+def gradients(network: nn.Module, optimizer: Optimizer) -> list[Tensor]:
+    """The gradients of all parameters of `network` that `optimizer` moves, that have one and are not frozen."""
+    own = {id(w) for w in network.parameters()}
+    return [w.grad for w in moving(optimizer) if id(w) in own]
 
 
 def moving(optimizer: Optimizer) -> list[Tensor]:

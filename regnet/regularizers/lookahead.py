@@ -27,6 +27,7 @@ class Lookahead(Update):
     """
 
     stage = Update.AVERAGE
+    counts = True
     alone: ClassVar[str] = "it keeps slow weights"
 
     def __init__(self, ratio: float = 0.5, period: int = 5) -> None:

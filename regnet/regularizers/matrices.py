@@ -62,20 +62,21 @@ def _matrices(weight: Weight) -> Tensor:
 
 
 def _gram(matrices: Tensor) -> Tensor:
-    """W Wᵀ or Wᵀ W, whichever is smaller; their eigenvalues other than zero are the same."""
-    short = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mT
+    """W Wᵀ or Wᵀ W, whichever is smaller; their eigenvalues other than zero are the same. Of complex W, Wᴴ for Wᵀ."""
+    short = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mH
     return _products(short)
 
 
 def _products(matrices: Tensor) -> Tensor:
     """Of all pairs of rows; autocast would take them in half precision (DESIGN 3.8)."""
     with torch.autocast(matrices.device.type, enabled=False):
-        return matrices @ matrices.mT
+        return matrices @ matrices.mH
 
 
 def _off_identity(matrices: Tensor) -> Tensor:
     gram = _gram(matrices)
-    return (gram - torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)).square().sum((-2, -1))
+    off = gram - torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    return (off * off.conj()).real.sum((-2, -1))
 
 
 def _cosines(matrices: Tensor) -> Tensor:

@@ -29,6 +29,12 @@ class Penalty(Exact):
 
     passes: ClassVar[int] = 1  # of the batch through the network, one behind the other: (passes B, ...)
     of_inputs: ClassVar[bool] = False  # whether it differentiates by x
+    on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
+    select: Select = None
+    scale: Mapping[str, float] | None = None
+
+    def begin(self, network: nn.Module) -> None:
+        """What is to be done before training, when the network has its initial weights; nothing by default."""
 
     def forward(self, network: nn.Module, **ingredients: Any) -> Tensor:
         raise NotImplementedError
@@ -54,6 +60,8 @@ class WeightPenalty(Penalty):
         ValueError: when called on a network in which `select` matches nothing, or with lazy modules that have seen no
             batch.
     """
+
+    on_weights = True
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
@@ -153,7 +161,9 @@ class AbsoluteSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        return _scaled(torch._foreach_sign(ctx.saved_tensors), grad)
+        tensors = ctx.saved_tensors
+        signs = [w.sgn() for w in tensors] if any(map(torch.is_complex, tensors)) else torch._foreach_sign(tensors)
+        return _scaled(signs, grad)
 
 
 class SquareSum(torch.autograd.Function):
@@ -187,7 +197,7 @@ class _RowSums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (w,) = ctx.saved_tensors
-        return w.sign() * _beside(grad, w)
+        return w.sgn() * _beside(grad, w)
 
 
 class _RowSquares(torch.autograd.Function):

@@ -32,6 +32,7 @@ class Proximal(Update):
         scale: factors on the strength by patterns of `select`.
     """
 
+    on_weights = True
     fine: ClassVar[bool] = True  # λη, of an optimizer's step η
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
@@ -53,9 +54,13 @@ class Proximal(Update):
                     weight.units.copy_(self.prox(weight.units.to(step.dtype), step))
 
     def check(self, network: nn.Module) -> None:
-        """Raises ValueError for weights in half precision, and for computed ones, whose step sizes are not known."""
+        """Raises ValueError for weights in half precision, for complex ones, which have no threshold, and for computed
+        ones, whose step sizes are not known.
+        """
         super().check(network)
         for weight in weights(network, self.select, frozen=True):
+            if weight.tensor.is_complex():
+                raise ValueError(f"{weight.name} is complex, and has no threshold; leave it out by select")
             if (how := weight.made) is not None:
                 raise ValueError(
                     f"{weight.name} is made by {how.by} of what the optimizer steps on, and a proximal update needs "

@@ -26,6 +26,7 @@ class SAM(Update):
     """
 
     stage = Update.GRADIENT
+    dense = True
     fine: ClassVar[bool] = True  # e, of which each entry is a small part of ρ
     alone: ClassVar[str] = "it takes two gradients a step"
 

@@ -31,20 +31,39 @@ class Update(Exact):
     CONSTRAINT: ClassVar[int] = 5
     stage: ClassVar[int] = CONSTRAINT
     fine: ClassVar[bool] = False  # whether it moves weights by less than half precision can tell apart
+    dense: ClassVar[bool] = False  # whether it needs all entries of a gradient, also where a sparse one leaves them out
+    counts: ClassVar[bool] = False  # whether it counts the optimizer's steps
+    on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
+    select: Select = None
+    scale: Mapping[str, float] | None = None
+
+    def begin(self, network: nn.Module) -> None:
+        """What is to be done before training, when the network has its initial weights; nothing by default."""
 
     def check(self, network: nn.Module) -> None:
-        """Raises ValueError where it cannot act on `network`, as where half precision would round its steps away."""
+        """Raises ValueError where it cannot act on `network`: half precision would round its steps away, or sparse
+        gradients lack what it needs.
+        """
         if self.fine and any(w.dtype in HALF for w in network.parameters()):
             raise ValueError(
                 f"{type(self).__name__} moves weights by less than half precision can hold: keep them in float32"
             )
+
+        for name, module in network.named_modules() if self.dense else ():
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+                raise ValueError(f"{type(self).__name__} needs dense gradients: make {name or 'it'} with sparse=False")
 
     def attach(self, optimizer: Optimizer, network: nn.Module) -> RemovableHandle:
         raise NotImplementedError
 
 
 class BeforeStep(Update):
-    """``update(network, optimizer)`` when the gradients are there, before the optimizer's own update."""
+    """``update(network, optimizer)`` when the gradients are there, before the optimizer's own update.
+
+    Some optimizers, such as LBFGS, evaluate several gradients in one step: it acts on each.
+    """
+
+    once: ClassVar[bool] = False  # whether it acts on the first of them alone
 
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
         raise NotImplementedError
@@ -59,9 +78,14 @@ class BeforeStep(Update):
                 return None
 
             # Lightning computes the gradient inside the step: it must be there, and of the weights as they were
+            acted = False
+
             def act_after() -> Any:
+                nonlocal acted
                 output = closure()
-                self(network, optimizer)
+                if not (self.once and acted):
+                    self(network, optimizer)
+                acted = True
                 return output
 
             return args[:1], {**kwargs, "closure": act_after}
@@ -80,6 +104,7 @@ class Decay(BeforeStep):
     """
 
     stage = Update.DECAY
+    on_weights = True
 
     def __init__(self, strength: float, select: Select = None, scale: Mapping[str, float] | None = None) -> None:
         super().__init__()
@@ -101,7 +126,7 @@ class WeightDecay(Decay):
     Decoupled from the gradient, for any optimizer: Adam with it is AdamW with ``weight_decay=λ`` on weights
     and 0 on biases. Note that η λ is what shrinks: the convention of `torch.optim.AdamW`. Under weight norm it is g
     that shrinks. Of weights in half precision it is refused: bfloat16 rounds (1 - η λ) w back to w where η λ < 1/512,
-    as AdamW's own decay.
+    as AdamW's own decay. It shrinks once a step, also where LBFGS evaluates several gradients in it.
 
     Raises:
         ValueError: when attached to a network whose weights are in half precision, or computed by parametrizations
@@ -109,6 +134,7 @@ class WeightDecay(Decay):
     """
 
     fine: ClassVar[bool] = True
+    once = True
 
     def check(self, network: nn.Module) -> None:
         super().check(network)
@@ -136,6 +162,7 @@ class CoupledDecay(Decay):
     section 2). The penalty `L2` of strength λ/2 has the same gradient, but is clipped with the loss's.
     """
 
+    dense = True
     alone: ClassVar[str] = "it changes the gradients"
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,8 @@ class WeightLayer(RandomLayer, OnTop):
     Args:
         select: which parameters (see `regnet.weights.weights`); None is all weights, no biases.
     """
+
+    scale: Mapping[str, float] | None = None  # none has factors on its strength
 
     def __init__(self, select: Select = None) -> None:
         super().__init__()
@@ -62,6 +65,8 @@ class WeightLayer(RandomLayer, OnTop):
 
 class WeightLayerPenalty(Penalty):
     """Σ layer.penalty(weight) over the weight layers of one class, each with the weight that it was put on."""
+
+    on_weights = True
 
     def __init__(self, kind: type[WeightLayer], select: Select = None) -> None:
         super().__init__()

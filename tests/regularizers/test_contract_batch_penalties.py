@@ -74,6 +74,20 @@ def test_activity_needs_layers(row):
 
 
 @penalties(R.ActivityPenalty)
+def test_activity_of_what_is_no_tensor_or_never_called_is_told(row):
+    penalty = row.make(1.0, layers="LSTM")
+    lstm, name = nn.Sequential(nn.LSTM(3, 2)), type(penalty).__name__
+    told = f"^{name} is for layers that put out one tensor, and LSTM puts out a tuple$"
+    with pytest.raises(ValueError, match=told), penalty.recording(lstm):
+        lstm(torch.zeros(1, 3))
+    assert not lstm[0]._forward_hooks
+    with penalty.recording(lstm) as activations:
+        pass
+    with pytest.raises(ValueError, match=f"^{name} has recorded nothing: none of its layers was called in this pass$"):
+        penalty(lstm, activations=activations)
+
+
+@penalties(R.ActivityPenalty)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_activity_of_half_precision_is_summed_in_float32(row, dtype):
     h = torch.full((2, 40_000), 2.0, dtype=dtype, requires_grad=True)

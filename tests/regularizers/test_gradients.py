@@ -11,6 +11,7 @@ from torch import nn
 from regnet.module import RegularizedModule
 from regnet.objective import Objective
 from regnet.regularizers import (
+    ASAM,
     SAM,
     CoupledDecay,
     GradientClipping,
@@ -213,3 +214,31 @@ def test_noise_is_clipped():
     trained(net, optimizer, steps=1)
     after = nn.utils.parameters_to_vector(net.parameters()).detach()
     assert (after - before).norm().item() == pytest.approx(0.01, rel=1e-6)
+
+
+@pytest.mark.parametrize("make", [GradientNoise, GradientClipping, CoupledDecay, SAM, ASAM])
+def test_sparse_gradients_are_refused(make):
+    net = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Linear(3, 2))
+    with pytest.raises(ValueError, match=f"^{make.__name__} needs dense gradients: make 0 with sparse=False$"):
+        make(0.1).attach(torch.optim.SGD(net.parameters(), lr=0.1), net)
+
+
+def test_a_decay_shrinks_once_however_many_gradients_a_step_evaluates():
+    """Where the loss is flat, LBFGS itself does not move."""
+    net = nn.Linear(3, 2)
+    start = net.weight.detach().clone()
+    optimizer = torch.optim.LBFGS(net.parameters(), lr=0.1, max_iter=4, tolerance_grad=-1, tolerance_change=-1)
+    WeightDecay(0.5).attach(optimizer, net)
+    evaluated = 0
+
+    def closure():
+        nonlocal evaluated
+        evaluated += 1
+        optimizer.zero_grad()
+        loss = 0 * net(torch.ones(1, 3)).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert evaluated > 1
+    torch.testing.assert_close(net.weight.detach(), 0.95 * start)
