@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .data import Samples
     from .objective import Objective
 
+LONGEST = 2**17  # characters of Hydra's own settings, which take some 6,000
 KINDS = {  # of the settings in conf/evaluate.yaml
     "run": str,
     "part": str,
@@ -153,7 +154,7 @@ def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tup
     import torch
 
     from .build import Statistics, build_objective, build_regularizers
-    from .measure import chosen_checkpoint, load_objective
+    from .checkpoints import chosen_checkpoint, load_objective
     from .trust import trusted
 
     trained = trusted(record.get("config") or {}, allow, f"run={folder}")
@@ -237,12 +238,22 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
 def _find_again(source: DictConfig, folder: Path) -> None:
     """Relative paths to the data of the run in `folder` begin where it was started, if they are still there."""
     try:
-        start = yaml.safe_load(read_text(folder / ".hydra" / "hydra.yaml"))["hydra"]["runtime"]["cwd"]
+        start = Path(_plain_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["cwd"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
         return
     for key in ("path", "root"):
-        if isinstance(source.get(key), str) and (path := Path(str(start), source[key]).expanduser()).exists():
+        if isinstance(source.get(key), str) and (path := Path(start, source[key]).expanduser()).exists():
             source[key] = str(path)
+
+
+def _plain_yaml(path: Path) -> Any:
+    """What Hydra wrote there. Raises ValueError for what it never writes: aliases, by which a few lines stand for more
+    than any memory holds, or a long text.
+    """
+    text = read_text(path)
+    if len(text) > LONGEST or any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        raise ValueError(f"{path} was not written by Hydra")
+    return yaml.safe_load(text)
 
 
 def _find_own_modules(cfg: DictConfig) -> None:

@@ -176,7 +176,7 @@ def resume_from(folder: Path, fingerprint: str) -> Path | None:
     checkpoints = folder / "checkpoints"
     owner = checkpoints / "fingerprint"
     last = checkpoints / "last.ckpt"
-    if last.exists() and _text_of(owner) == fingerprint:
+    if last.is_file() and _text_of(owner) == fingerprint:
         return last
     if not _is_rank_zero():  # the first process has cleared the folder, and has begun to fill it
         return None
@@ -242,7 +242,8 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
     """The epoch that validation chose: its metrics of that time, and on test, looked at only now."""
     import torch
 
-    from .measure import chosen_checkpoint, load_objective, measure
+    from .checkpoints import chosen_checkpoint, load_objective
+    from .measure import measure
 
     chosen = chosen_checkpoint(checkpoints)
     device = trainer.strategy.root_device
