@@ -116,11 +116,7 @@ def build(
         seed=cfg.seed,
         monitor=cfg.monitor,
     )
-    try:
-        module.configure_optimizers()
-    except Exception as error:
-        key = given(overrides, "optimizer", "scheduler") or "optimizer or scheduler"
-        raise UserError(f"{key}: {type(error).__name__}: {error}") from error
+    try_to(given(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
     return Setup(data, module, regularizers)
 
 

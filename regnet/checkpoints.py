@@ -60,11 +60,11 @@ def load_objective(objective: "Objective", checkpoint: Mapping[str, Any]) -> Non
         UserError: the checkpoint is one of another objective.
     """
     state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
-    saved = {name: state[name] for name, _ in objective.named_parameters() if name in state}
-    if wrong := next((name for name, tensor in saved.items() if not _is_weight(tensor)), None):
+    own = {name: parameter for name, parameter in objective.named_parameters() if name in state}
+    if wrong := next((name for name, parameter in own.items() if not _is_like(state[name], parameter)), None):
         raise UserError(f"the checkpoint is of another network than the config's: its {wrong} holds no real numbers")
     # an average of weights in half precision is not in half precision itself
-    objective.to(reduce(torch.promote_types, (tensor.dtype for tensor in saved.values()), torch.float32))
+    objective.to(reduce(torch.promote_types, (state[name].dtype for name in own), torch.float32))
     try:
         objective.load_state_dict(state)
     except RuntimeError as error:
@@ -88,13 +88,14 @@ def warm_start(network: nn.Module, folder: Path) -> None:
     own = {name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if name not in kept}
     saved = {name: state.get(f"{PREFIX}network.{name}") for name in own}
     for name, tensor in own.items():
-        found = saved[name]
-        if not isinstance(found, Tensor) or found.is_sparse or found.shape != tensor.shape:
+        if not _is_like(saved[name], tensor) or saved[name].shape != tensor.shape:
             raise UserError(f"warm_start={folder} has no {name} of shape {tuple(tensor.shape)}: another network?")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(saved[name])
 
 
-def _is_weight(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout is torch.strided and value.is_floating_point()
+def _is_like(value: Any, tensor: Tensor) -> bool:
+    """Whether it is a dense tensor of numbers of the same kind."""
+    dense = isinstance(value, Tensor) and value.layout is torch.strided
+    return dense and value.is_floating_point() == tensor.is_floating_point()

@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from .cli import config_folder, config_folders
+from .config_files import read_config
 from .errors import UserError, near, told
 from .make import try_to
 from .objective import Objective
@@ -18,7 +18,6 @@ from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONTRADICTIONS = (  # sets of which one may be chosen, and why
     ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
     ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
@@ -101,7 +100,7 @@ def _settings() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for folder in config_folders():
         for path in sorted((folder / "regularizer").glob("*.yaml")):
-            for name, node in (yaml.load(path.read_text(encoding="utf-8"), LOADER) or {}).items():
+            for name, node in read_config(path).items():
                 keys = {*node, "schedule", "rule", "after"} - {"_target_"} if isinstance(node, dict) else set()
                 found[name] = found.get(name, set()) | keys
     return found

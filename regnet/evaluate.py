@@ -85,8 +85,9 @@ def _check(cfg: DictConfig) -> None:
         raise UserError("run='' must be the folder of a run")
     if cfg.seed < 0:
         raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
-    if cfg.perturbation and "_target_" not in cfg.perturbation:
-        raise UserError(f"perturbation={cfg.perturbation} must name a class by its _target_")
+    for part in ("data", "perturbation"):
+        if cfg.get(part) and "_target_" not in cfg[part]:
+            raise UserError(f"{part}={cfg[part]} must name a class by its _target_; {part}=NAME chooses one")
 
 
 def _difference(metrics: dict[str, float], recorded: dict[str, float | None]) -> str | None:
@@ -112,10 +113,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
             was not made for.
     """
     import torch
+    from torch import nn
 
     from .compact import compact
     from .data.loader import EpochSampler, make_loader
-    from .make import make, try_to
+    from .make import make_a, try_to
     from .measure import measure
     from .monte_carlo import measure_passes
     from .seeds import derive
@@ -138,11 +140,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         samples = _samples(cfg, trained)
         sampler = EpochSampler(len(samples), 0, shuffle=False)
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
-    perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
+    perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
     with computing(record.get("threads")):  # another number adds up in another order
         if cfg.passes is None:
-            metrics = measure(objective, batches, perturb, device)
+            metrics = try_to(f"run={folder}", measure, objective, batches, perturb, device)
         else:
             metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None

@@ -145,7 +145,7 @@ def read_text(path: Path) -> str:
 
 
 def regular(path: Path) -> Path:
-    """`path`. Raises OSError: nothing is there, or something else than a file, such as a pipe, which blocks a reader."""
+    """`path` itself. Raises OSError: no file is there, but nothing or a pipe, which lets its reader wait for ever."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(f"{path.name} is not a regular file")
     return path
