@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from .arguments import suited
 from .callbacks import AtomicCheckpointIO, StepLimit
+from .checkpoints import warm_start
 from .checks import (
     check_choice,
     check_meant,
@@ -30,16 +31,13 @@ from .checks import (
 from .cli import not_chosen
 from .data import DataModule
 from .errors import UserError, told
-from .exact import settings
 from .make import class_of, given, literal, make, make_a, try_to
-from .measure import PREFIX, chosen_checkpoint
 from .models import Rescale, Standardize
 from .module import RegularizedModule
 from .objective import Objective
 from .protocol import check_length, check_monitors, check_precision, settle_modes
 from .regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
 from .regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
-from .runs import find_runs
 from .seeds import derive
 from .sites import Site
 from .structure import check_form, check_kinds
@@ -126,35 +124,8 @@ def build(
         seed=cfg.seed,
         monitor=cfg.monitor,
     )
-    try:
-        module.configure_optimizers()
-    except Exception as error:
-        key = given(overrides, "optimizer", "scheduler") or "optimizer or scheduler"
-        raise UserError(f"{key}: {type(error).__name__}: {error}") from error
+    try_to(given(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
     return Setup(data, module, regularizers)
-
-
-def warm_start(network: nn.Module, folder: Path) -> None:
-    """Gives the network the chosen weights of the run in `folder`; strengths and rates stay its own.
-
-    Raises:
-        UserError: there is no such run, or its network is another.
-    """
-    if not (folder / "checkpoints").is_dir():
-        inside = next(find_runs(folder), None) if folder.is_dir() else None
-        what = f"holds runs, such as {inside.folder}" if inside else "has no checkpoints"
-        what = what if folder.is_dir() else "is no folder"
-        raise UserError(f"warm_start={folder} {what}: give the folder of a run, such as outputs/runs/<time>")
-    state = chosen_checkpoint(folder / "checkpoints")["state_dict"]
-    kept = settings(network)
-    own = {name: tensor for name, tensor in network.state_dict(keep_vars=True).items() if name not in kept}
-    saved = {name: state.get(f"{PREFIX}network.{name}") for name in own}
-    for name, tensor in own.items():
-        if saved[name] is None or saved[name].shape != tensor.shape:
-            raise UserError(f"warm_start={folder} has no {name} of shape {tuple(tensor.shape)}: another network?")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(saved[name])
 
 
 def build_data(cfg: DictConfig) -> DataModule:

@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import torch
-import yaml
 from lightning.pytorch.callbacks import Callback, Timer
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from .callbacks import TimeLimit
 from .cli import config_folder, config_folders
+from .config_files import read_config
 from .errors import UserError, near, told
 from .make import try_to
 from .objective import Objective
@@ -20,7 +20,6 @@ from .weights import scaled, weights
 
 log = logging.getLogger(__name__)
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONTRADICTIONS = (  # sets of which one may be chosen, and why
     ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
     ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
@@ -103,7 +102,7 @@ def _settings() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for folder in config_folders():
         for path in sorted((folder / "regularizer").glob("*.yaml")):
-            for name, node in (yaml.load(path.read_text(encoding="utf-8"), LOADER) or {}).items():
+            for name, node in read_config(path).items():
                 keys = {*node, "schedule", "rule", "after"} - {"_target_"} if isinstance(node, dict) else set()
                 found[name] = found.get(name, set()) | keys
     return found

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .config_files import check_files
 from .console import printable
 from .ending import exit_codes
 from .errors import Diverged, UserError, near, told
@@ -24,6 +25,11 @@ from .quoting import as_typed
 from .report.callback import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .spelling import spelled
 
+OF_HYDRA = (  # how errors begin that are of other types, where Hydra did not expect what it was given
+    r"Config group override must be",
+    r"argument of type '.*' is not iterable",
+    r"\w+(Launcher|Sweeper)\.__init__\(\) got an unexpected keyword",
+)
 LONGEST = 200  # bytes of a study's name: 255 is the limit of file systems, and "-tuning" is added
 
 
@@ -58,7 +64,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise what it would print
     try:
-        _put_flags_first()
+        _check_arguments()
         app()
     except BrokenPipeError:
         raise  # see `exit_codes`
@@ -74,8 +80,12 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message} (--hydra-help shows the options)")
 
 
-def _put_flags_first() -> None:
-    """Hydra takes its flags before or behind all overrides, not among them. Raises UserError for an unknown flag."""
+def _check_arguments() -> None:
+    """Puts flags first, as Hydra does not take them among overrides, and looks at what Hydra would not tell well.
+
+    Raises:
+        UserError: a flag that is unknown, a config file that is none, one folder for all runs of a study.
+    """
     parser, given = get_args_parser(), sys.argv[1:]
     parser.error = _refuse
     known, unknown = parser.parse_known_intermixed_args(given)
@@ -86,6 +96,11 @@ def _put_flags_first() -> None:
     for override in left:
         given.remove(override)
     sys.argv[1:] = [*given, *left]
+    for override in left:
+        if override.startswith("hydra.sweep.subdir=") and "${" not in override:
+            raise UserError(f"{override} is one folder for all runs of a study, each of which needs its own")
+    if known.config_dir:
+        check_files(Path(known.config_dir), left)
 
 
 def stop(error: Exception, config_name: str) -> NoReturn:
@@ -106,12 +121,13 @@ def sentence(error: Exception, config_name: str) -> str:
     error = origin(error)
     if isinstance(error, UserError | Diverged):
         return str(error)
-    # Hydra takes some wrong choices of options for errors of its own
-    wrong_choice = re.match("Config group override must be|argument of type '.*' is not iterable", str(error))
-    if isinstance(error, HydraException | OmegaConfBaseException) or wrong_choice:
+    if isinstance(error, HydraException | OmegaConfBaseException) or re.match("|".join(OF_HYDRA), str(error)):
         from .explain import explain
 
         return explain(error, config_folder(), config_name, sys.argv[1:])
+    place = next((text for text in sys.argv[1:] if re.match(r"hydra\.(run|sweep)\.dir=", text)), None)
+    if isinstance(error, OSError) and place:
+        return f"{place} cannot be used ({error.strerror})"
     if "Only one of --run" in str(error):
         return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -11,9 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-AGAIN = (
-    1.0  # seconds in which further signals say the same once more: a terminal, a shell and a scheduler each send one
-)
+AGAIN = 1.0  # seconds in which further signals are the same one: a terminal, a shell and a scheduler each send it
 NO_READER = 128 + 13  # of SIGPIPE, which Python turns into an exception
 
 

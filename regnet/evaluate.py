@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .data import Samples
     from .objective import Objective
 
+LONGEST = 2**17  # characters of Hydra's own settings, which take some 6,000
 KINDS = {  # of the settings in conf/evaluate.yaml
     "run": str,
     "part": str,
@@ -85,8 +86,9 @@ def _check(cfg: DictConfig) -> None:
         raise UserError("run='' must be the folder of a run")
     if cfg.seed < 0:
         raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
-    if cfg.perturbation and "_target_" not in cfg.perturbation:
-        raise UserError(f"perturbation={cfg.perturbation} must name a class by its _target_")
+    for part in ("data", "perturbation"):
+        if cfg.get(part) and "_target_" not in cfg[part]:
+            raise UserError(f"{part}={cfg[part]} must name a class by its _target_; {part}=NAME chooses one")
 
 
 def _difference(metrics: dict[str, float], recorded: dict[str, float | None]) -> str | None:
@@ -112,10 +114,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
             was not made for.
     """
     import torch
+    from torch import nn
 
     from .compact import compact
     from .data.loader import EpochSampler, make_loader
-    from .make import make, try_to
+    from .make import make_a, try_to
     from .measure import measure
     from .monte_carlo import measure_passes
     from .seeds import derive
@@ -138,11 +141,11 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         samples = _samples(cfg, trained)
         sampler = EpochSampler(len(samples), 0, shuffle=False)
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
-    perturb = make(cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
+    perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
     torch.manual_seed(derive(cfg.seed, "perturbation"))
     with computing(record.get("threads")):  # another number adds up in another order
         if cfg.passes is None:
-            metrics = measure(objective, batches, perturb, device)
+            metrics = try_to(f"run={folder}", measure, objective, batches, perturb, device)
         else:
             metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
@@ -157,7 +160,7 @@ def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tup
     import torch
 
     from .build import Statistics, build_objective, build_regularizers
-    from .measure import chosen_checkpoint, load_objective
+    from .checkpoints import chosen_checkpoint, load_objective
     from .trust import trusted
 
     trained = trusted(record.get("config") or {}, allow, f"run={folder}")
@@ -241,12 +244,22 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
 def _find_again(source: DictConfig, folder: Path) -> None:
     """Relative paths to the data of the run in `folder` begin where it was started, if they are still there."""
     try:
-        start = yaml.safe_load(read_text(folder / ".hydra" / "hydra.yaml"))["hydra"]["runtime"]["cwd"]
+        start = Path(_plain_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["cwd"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
         return
     for key in ("path", "root"):
-        if isinstance(source.get(key), str) and (path := Path(str(start), source[key]).expanduser()).exists():
+        if isinstance(source.get(key), str) and (path := Path(start, source[key]).expanduser()).exists():
             source[key] = str(path)
+
+
+def _plain_yaml(path: Path) -> Any:
+    """What Hydra wrote there. Raises ValueError for what it never writes: aliases, by which a few lines stand for more
+    than any memory holds, or a long text.
+    """
+    text = read_text(path)
+    if len(text) > LONGEST or any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        raise ValueError(f"{path} was not written by Hydra")
+    return yaml.safe_load(text)
 
 
 def _find_own_modules(cfg: DictConfig) -> None:

@@ -141,6 +141,13 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
     return _no_such_key(typed, path, missing, node, configs)
 
 
+def _unknown_setting(match: re.Match[str], configs: Configs) -> str:
+    """Of a launcher or sweeper, which Hydra adds to its config without asking the class."""
+    path, missing = f"hydra.{match[1].lower()}", match[2]
+    typed = next((text for text in configs.overrides if text.lstrip("+").startswith(f"{path}.{missing}")), "")
+    return _no_such_key(typed, path, missing, OmegaConf.select(configs.config, path), configs)
+
+
 def _unknown_group(group: str, configs: Configs) -> str:
     found = {path.name for path in configs.folder.iterdir() if path.is_dir()} - {"base", "hydra"}
     groups = sorted(found | {"hydra/launcher", "hydra/sweeper"})
@@ -249,6 +256,7 @@ def _no_value(match: re.Match[str], _: Configs) -> str:
 
 RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not override '([^']+)'": _unknown_key,
+    r"^\w+(Launcher|Sweeper)\.__init__\(\) got an unexpected keyword argument '(\w+)'": _unknown_setting,
     r"Missing mandatory value: (\S+)(?:.*full_key: (\S+))?": _no_value,
     r"Config group override must be a string or a list. Got (\w+)": _no_option,
     r"^Ambiguous value for argument '(.*?)'\n": _several,

@@ -1,18 +1,15 @@
 """Measuring a network on a set of samples, in the same way after training and from a checkpoint."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from .errors import UserError
 from .objective import Objective
 
 Batch = tuple[Tensor, Tensor]
 Output = TypeVar("Output")
-PREFIX = "objective."
 
 
 def measure(
@@ -54,35 +51,3 @@ def widen(objective: Objective) -> torch.dtype:
         return torch.float64
     objective.float()
     return torch.float32
-
-
-def chosen_checkpoint(folder: Path) -> dict[str, Any]:
-    """The checkpoint of the epoch that validation chose: best.ckpt in `folder`, or last.ckpt where no best is kept.
-
-    Raises:
-        UserError: there is neither, or it is damaged.
-    """
-    best, last = folder / "best.ckpt", folder / "last.ckpt"
-    path = best if best.exists() else last
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{path} is absent or damaged ({reason}); train the run again") from error
-
-
-def load_objective(objective: Objective, checkpoint: Mapping[str, Any]) -> None:
-    """Puts what a loaded checkpoint of `RegularizedModule` knows of its objective into `objective`.
-
-    Raises:
-        UserError: the checkpoint is one of another objective.
-    """
-    state = {k.removeprefix(PREFIX): v for k, v in checkpoint["state_dict"].items() if k.startswith(PREFIX)}
-    saved = [state[name].dtype for name, _ in objective.named_parameters() if name in state]
-    # an average of weights in half precision is not in half precision itself
-    objective.double() if torch.float64 in saved else objective.float()  # which leave complex numbers what they are
-    try:
-        objective.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the checkpoint is of another network or regularizer than the config's: {reason}") from error

@@ -139,12 +139,16 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
 
 def read_text(path: Path) -> str:
     """What is in the file. Raises OSError or ValueError: it is no regular file, too large, or not UTF-8."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # a pipe would let its reader wait for ever
-        raise OSError(f"{path.name} is not a regular file")
-    if found.st_size > LARGEST:
+    if regular(path).stat().st_size > LARGEST:
         raise ValueError(f"{path.name} is larger than {LARGEST >> 20} MiB")
     return path.read_text(encoding="utf-8")
+
+
+def regular(path: Path) -> Path:
+    """`path` itself. Raises OSError: no file is there, but nothing or a pipe, which lets its reader wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path.name} is not a regular file")
+    return path
 
 
 def find_runs(folder: str | Path) -> Iterator[Run]:

@@ -4,17 +4,14 @@ Nothing heavy is imported until a run starts: `--help` and `--cfg job` answer at
 """
 
 import gc
-import json
 import logging
 import os
-import shutil
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -23,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from .cli import launch, not_chosen, position, sentence
+from .cli import launch, position, sentence
 from .ending import at_steps
 from .errors import Diverged
 from .quoting import as_typed
-from .runs import MEASURED, DamagedRecord, flat, read_record, read_text, write_record
+from .resuming import finished, identity, is_rank_zero, resume_from
+from .runs import MEASURED, flat, write_record
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -40,7 +38,6 @@ log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 STUDY_JOB = "REGNET_STUDY_JOB"  # in the environment: the job that DDP's further processes are started for
-FINAL = ("completed", "diverged")  # another try would end the same way
 PACKAGES = ("regnet", "torch", "torchvision", "lightning", "hydra-core")
 ADVICE = (  # of Lightning, on what is meant as it is
     ".*LeafSpec.*",
@@ -119,20 +116,11 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         log.debug("traceback", exc_info=True)  # to the run's log only
     finally:
         record |= {"config": plain(cfg), "seconds": time.monotonic() - clock}
-        if _is_rank_zero():
+        if is_rank_zero():
             write_record(folder, record)
             level = logging.INFO if record["status"] in MEASURED else logging.ERROR
             log.log(level, "  ".join(filter(None, (position(), summary(record)))))
     return record
-
-
-def identity(cfg: DictConfig) -> str:
-    """A fingerprint of all that a run's result depends on; entries of regularizers that it does not use are dropped."""
-    with open_dict(cfg):
-        for name in not_chosen(cfg.get("regularizer") or {}):
-            del cfg.regularizer[name]
-    plain = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
-    return sha256(json.dumps(plain, default=str).encode()).hexdigest()
 
 
 def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerprint: str) -> Record:
@@ -159,40 +147,6 @@ def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerp
 @cache
 def versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES} | {"python": python_version()}
-
-
-def finished(folder: Path, fingerprint: str) -> Record | None:
-    """The record of this very run, if it lies in `folder` and another try would end the same way."""
-    try:
-        record = read_record(folder)
-    except DamagedRecord:
-        return None
-    same = record is not None and record.get("fingerprint") == fingerprint
-    return record if same and record["status"] in FINAL else None
-
-
-def resume_from(folder: Path, fingerprint: str) -> Path | None:
-    """The last checkpoint of this very run, or None; what another run left in `folder` is cleared away."""
-    checkpoints = folder / "checkpoints"
-    owner = checkpoints / "fingerprint"
-    last = checkpoints / "last.ckpt"
-    if last.exists() and _text_of(owner) == fingerprint:
-        return last
-    if not _is_rank_zero():  # the first process has cleared the folder, and has begun to fill it
-        return None
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    for stale in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv", folder / "record.json"]:
-        stale.unlink(missing_ok=True)
-    checkpoints.mkdir(parents=True)
-    owner.write_text(fingerprint)
-    return None
-
-
-def _text_of(path: Path) -> str | None:
-    try:
-        return read_text(path)
-    except (OSError, ValueError):
-        return None
 
 
 def summary(record: Record) -> str:
@@ -242,7 +196,8 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
     """The epoch that validation chose: its metrics of that time, and on test, looked at only now."""
     import torch
 
-    from .measure import chosen_checkpoint, load_objective, measure
+    from .checkpoints import chosen_checkpoint, load_objective
+    from .measure import measure
 
     chosen = chosen_checkpoint(checkpoints)
     device = trainer.strategy.root_device
@@ -315,12 +270,6 @@ def _disband(launched: set[str]) -> None:
         dist.destroy_process_group()
         for name in {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE"} - launched:
             os.environ.pop(name, None)
-
-
-def _is_rank_zero() -> bool:
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
-
-    return rank_zero_only.rank == 0
 
 
 def settle() -> None:

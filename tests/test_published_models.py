@@ -112,7 +112,7 @@ def test_weights_that_do_not_fit(tmp_path):
         "shallower": r"has no conv5\.0\.weight of shape \(1024, 192, 1, 1\)",
         "narrower": r"its conv5\.0\.weight has shape \(7, 192, 1, 1\), and the network's is \(1024, 192, 1, 1\)",
         "nowhere": r"nowhere\.pth cannot be read: No such file",
-        "list": r"list\.pth holds no state dict, but a list",
+        "list": r"list\.pth holds no state dict: it holds a list",
         "pickled": r"pickled\.pth holds no state dict: Weights only load failed",
         "text": r"text\.pth holds no state dict",
     }.items():

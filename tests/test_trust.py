@@ -297,6 +297,13 @@ def test_the_yaml_of_a_folder_is_data(changed, tmp_path):
         "hydra: {runtime: {cwd: '${oc.env:HOME}'}}\n",
         "[" * 5000,
         "hydra: [1]\n",
+        "a0: &a0 [x, x]\n"
+        + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}, *a{i}, *a{i}]\n" for i in range(40))
+        + "hydra: {runtime: {cwd: *a40}}\n",
+        "a0: &a0 {b: 1}\n"
+        + "".join(f"a{i + 1}: &a{i + 1} {{<<: [*a{i}, *a{i}, *a{i}, *a{i}]}}\n" for i in range(40))
+        + "hydra: {runtime: *a40}\n",
+        "hydra: {runtime: {cwd: 3}}\n",
     ):
         (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text(text)
         assert evaluate("run=run", cwd=tmp_path).code == 0

@@ -48,9 +48,22 @@ class LastCheckpoint(Checkpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """A checkpoint is the old one or the new one, never a part: written beside its place, then moved there."""
+    """A checkpoint is the old one or the new one, never a part: written beside its place, then moved there.
+
+    Which older ones a callback removes can come from a checkpoint of somebody else: only those are removed that lie
+    in a folder where this process has saved one.
+    """
+
+    def __init__(self) -> None:
+        self.folders: set[Path] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         temporary = Path(f"{path}.part")
+        temporary.unlink(missing_ok=True)  # never through a link that lies there
         super().save_checkpoint(checkpoint, temporary, storage_options)
         temporary.replace(path)
+        self.folders.add(Path(path).resolve().parent)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        if Path(path).resolve().parent in self.folders:
+            super().remove_checkpoint(path)

@@ -43,7 +43,9 @@ def suffixes() -> dict[str, str]:
 
 
 def is_image(file: Path) -> bool:
-    """By the suffix; a file without one by its content."""
+    """By the suffix; a file without one by its content. A pipe or a device is none: its reader may wait for ever."""
+    if file.exists() and not file.is_file():
+        return False
     if file.suffix:
         return file.suffix.lower() in suffixes()
     from PIL import Image

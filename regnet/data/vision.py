@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 NAMES = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN")
 PLACES = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-python", "SVHN": "*_32x32.mat"}
-NAMES = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN")
 TIMEOUT = 30  # seconds without a byte; torchvision's own downloads wait for ever
 _offline = ContextVar("offline", default=False)
 

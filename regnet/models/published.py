@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ..checkpoints import read_checkpoint
 from ..errors import near
+from ..runs import regular
 
 log = logging.getLogger(__name__)
 
@@ -120,12 +121,12 @@ def _read(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+            return load_file(regular(file))
+        state = read_checkpoint(file)
     except ImportError:
         raise ValueError(f"weights={file} needs safetensors: pip install safetensors") from None
     except OSError as error:
-        raise ValueError(f"weights={file} cannot be read: {error.strerror}") from None
+        raise ValueError(f"weights={file} cannot be read: {error.strerror or error}") from None
     except Exception as error:
         raise ValueError(f"weights={file} holds no state dict: {str(error).partition('.')[0]}") from None
     for key in ("state_dict", "model"):  # as training scripts save it

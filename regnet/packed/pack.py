@@ -23,8 +23,9 @@ from ..errors import Diverged
 from ..make import literal
 from ..measure import measure
 from ..operations import of_training
+from ..resuming import finished, identity, resume_from
 from ..runs import flat, write_record
-from ..train import finished, hyperparameters, identity, nested, new_record, plain, resume_from, summary
+from ..train import hyperparameters, nested, new_record, plain, summary
 from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
 from .memory import free, out_of_memory, room, try_pack

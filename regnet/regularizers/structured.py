@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import values
+from ..checkpoints import read_checkpoint
 from ..parametrized import normalized
 from ..weights import Select, Weight, weights
 from . import hyperparameters
@@ -150,7 +151,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         folder = path / "checkpoints"
         path = folder / "best.ckpt" if (folder / "best.ckpt").exists() else folder / "last.ckpt"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(path)
     except Exception as error:
         raise ValueError(f"checkpoint={path} cannot be read: {(str(error) or repr(error)).splitlines()[0]}") from error
     state = state.get("state_dict", state)

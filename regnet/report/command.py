@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..console import printable
 from ..ending import exit_codes
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from .content import Content
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one sentence, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        _stop(f"{message} ({self.prog} --help shows what it takes)")
+
+
 @exit_codes()
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the report of the folders in `argv`; a user's mistake is one sentence and exit code 1."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="regnet-report",
         description="Compare the runs in FOLDER and below: each technique's score over seeds, and the best.",
     )
@@ -60,8 +67,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             print(f"\nThe page: {publish(told, arguments.out or arguments.folders[0])}")
     except UserError as error:
-        print(f"regnet-report: {printable(str(error))}", file=sys.stderr)
-        sys.exit(1)
+        _stop(str(error))
+
+
+def _stop(sentence: str) -> NoReturn:
+    print(f"regnet-report: {printable(sentence)}", file=sys.stderr)
+    sys.exit(1)
 
 
 def load(folders: Sequence[Path]) -> list[Run]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import regnet.regularizers as R
 from regnet.callbacks import Ema, Swa
-from regnet.measure import load_objective
+from regnet.checkpoints import load_objective
 from regnet.objective import Objective
 from regnet.packed.optimizers import stack
 from regnet.tasks import Classification

@@ -78,7 +78,10 @@ def test_a_wrong_folder_is_one_sentence_and_exit_code_1(tmp_path, make, sentence
 
 def test_help_and_a_missing_argument():
     assert "FOLDER" in command("--help").stdout
-    assert command().returncode == 2
+    for arguments, reason in [((), "required: FOLDER"), (("x", "--foo"), "unrecognized arguments: --foo")]:
+        done = command(*arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert reason in done.stderr
 
 
 def test_csv_has_a_row_for_each_run_and_a_column_for_each_metric(tmp_path):
