@@ -187,7 +187,7 @@ def _rows(text: str, separator: str, strict: bool = True) -> tuple[list[int], li
     reader = csv.reader(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=separator != " ", strict=strict
     )
-    found = [(reader.line_num, row) for row in reader if any(cell and not cell.isspace() for cell in row)]
+    found = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     return [line for line, _ in found], [row for _, row in found]
 
 
@@ -195,7 +195,7 @@ def _aligned(names: Sequence[str], lines: Sequence[int], rows: Sequence[list[str
     """Rows of as many cells as there are `names`; one more or less than that may only be an empty one at the end."""
     width, least = len(names), max((place + 1 for place, name in enumerate(names) if name), default=0)
     for line, row in zip(lines, rows, strict=True):
-        if len(row) < least or any(cell.strip() for cell in row[width:]):
+        if len(row) != width and (len(row) < least or any(map(str.strip, row[width:]))):
             raise UserError(
                 f"line {line} of {path} has {len(row)} fields, and the header has {width}; "
                 "mend the line, or give the separator as data.sep"

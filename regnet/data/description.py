@@ -41,7 +41,6 @@ def describe(file: Cells, columns: Mapping[str, Column], target: Target, classes
     )
     rows = []
     for name in dict.fromkeys(file.table):
-        cells = file.table[name]
         if name == target.cells.name:
             becomes, numbers = _target(classes), classes is None
         elif name in columns:
@@ -49,8 +48,10 @@ def describe(file: Cells, columns: Mapping[str, Column], target: Target, classes
         else:
             rows.append(Row(name, "left out", 0, ""))
             continue
-        absent = reader.absent(cells, numbers)
-        rows.append(Row(name, becomes, int(absent.sum()), _shortened(", ".join(cells[~absent].unique()[:FIRST]))))
+        column = reader.parsed(file.table[name])
+        absent = column.absent if numbers else column.empty
+        missing = int(absent[column.place].sum())
+        rows.append(Row(name, becomes, missing, _shortened(", ".join(column.texts[~absent][:FIRST]))))
     sentence = f"{reader.path}: {len(file.table)} rows, separator {separator}, decimal {decimal}, {file.encoding}"
     return Description(sentence, tuple(rows))
 

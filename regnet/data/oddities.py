@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .columns import ABSENT, DATE, Column, Reader, are_codes
+from .columns import ABSENT, DATE, Column, Reader, are_codes, is_missing
 from .numbers import CODE, units_of
 from .targets import Target
 
@@ -52,12 +52,13 @@ def _of_numbers(cells: pd.Series, column: Column, reader: Reader) -> Iterator[st
     values = reader.values(cells)
     for sign in units_of(reader.parsed(cells).numbers).keys() - {""}:
         yield f"has the unit {sign!r}, which is left out"
-    present = [value for value in values if value is not None]
-    if len(set(present)) == 1:
+    present, rows = values[~is_missing(values)], np.arange(len(values))
+    different = len(set(present.tolist()))
+    if different == 1:
         yield f"is {present[0]:g} in all rows that have a value"
-    elif len(values) >= SOME and values.tolist() in (list(range(len(values))), list(range(1, len(values) + 1))):
+    elif len(values) >= SOME and any(np.array_equal(values, count) for count in (rows, rows + 1)):
         yield f"counts the rows; data.drop=[{cells.name}] leaves it out"
-    elif len(present) >= SOME and len(set(present)) == len(present) and all(value == int(value) for value in present):
+    elif len(present) == different >= SOME and (present % 1 == 0).all():
         yield f"is another whole number in every row; data.drop=[{cells.name}] leaves it out if it names the rows"
 
 
@@ -99,14 +100,14 @@ def _leaks(cells: pd.Series, column: Column, target: Target, classes: Sequence[s
 
     if len(cells) < SOME:
         return False
-    values = cells if column.levels is not None else pd.Series(target.reader.values(cells), cells.index, dtype=object)
+    values = cells if column.levels is not None else target.reader.values(cells)
     if classes is not None:
         codes, different = pd.factorize(values)
         return len(different) == len(classes) and bool((codes == pd.factorize(target.labels(classes))[0]).all())
     if column.levels is not None:
         return False
-    x, y = (np.array(list(numbers), dtype=float) for numbers in (values, target.reader.values(target.cells)))
-    both = ~np.isnan(x)
+    x, y = values.astype(float), target.reader.values(target.cells).astype(float)
+    both = ~is_missing(x)
     x, y = x[both] - x[both].mean(), y[both] - y[both].mean()
     size = np.sqrt((x @ x) * (y @ y))
     return size > 0 and abs(x @ y) > (1 - 1e-9) * size

@@ -1,6 +1,7 @@
 """Which columns are numbers, which have levels, and how both are encoded: by stated rules, with the right values."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -139,14 +140,23 @@ def test_targets_with_a_large_offset(tmp_path):
     assert again.samples.y[0] == data.samples.y[3]
 
 
+def test_whole_numbers_beyond_float64_are_exact_beside_missing_values(tmp_path):
+    large = 2**60
+    cells = ["?", *(str(large + i) for i in range(9))]
+    data = load(tmp_path, "x,y\n" + "".join(f"{cell},{i % 2}\n" for i, cell in enumerate(cells)))
+    assert data.schema["columns"]["x"] == {"levels": None, "missing": True, "center": large + 4, "scale": 1}
+    assert data.samples.x[1:, 0].tolist() == [-4, -3, -2, -1, 0, 1, 2, 3, 4]
+    assert data.samples.x[:, 1].tolist() == [1] + 9 * [0]
+
+
 @pytest.mark.parametrize(
     ("numbers", "center", "scale"),
     [
-        ([30, 50, None, 40.5], 0, 1),
+        ([30, 50, math.nan, 40.5], 0, 1),
         ([2001, 2011, 1999], 0, 1),
         ([10**18, 10**18 + 1, 10**18 + 2], 10**18 + 1, 1),
         ([5, 5, 5], 5, 1),
-        ([None], 0, 1),
+        ([math.nan], 0, 1),
         ([-1e39, 1e39], 0, 1e39),
         ([-1e-40, 1e-40], 0, 1e-40),
         ([-1e-300, 1e-300], 0, 1e-300),
@@ -157,7 +167,7 @@ def test_center_and_scale(numbers, center, scale):
     assert found == (pytest.approx(center), pytest.approx(scale))
     encoded = narrow(np.array(numbers, dtype=object), *found)
     assert encoded.dtype == torch.float32
-    present = [number for number in numbers if number is not None]
+    present = [number for number in numbers if not math.isnan(number)]
     assert encoded[~encoded.isnan()].tolist() == pytest.approx([(number - center) / scale for number in present])
 
 
