@@ -42,13 +42,14 @@ ABSENT = frozenset(
             "missing",
             "unknown",
         ),
-        *("?", "??", "-", "--", ".", "*", "#value!", "#div/0!", "#null!", "#num!", "#ref!", "k.a."),
+        *("?", "??", "-", "--", ".", "*", "#value!", "#div/0!", "#null!", "#num!", "#ref!", "#name?", "#nv", "k.a."),
+        "\\n",  # \N in the exports of MySQL and PostgreSQL
         *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
     }
 )
 DATE = re.compile(
     r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4})"
-    r"(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(?::\d{2}.*)?"
+    r"(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(?::\d{2}.*)?|\d{4}-(?:0[1-9]|1[0-2])"
 )
 
 
@@ -195,10 +196,9 @@ class Reader:
                 f"{where} text where numbers are needed: {text!r} in line {_line(cells, text)}; data.missing=[{text}] "
                 "makes it a missing value"
             )
-        for row in np.flatnonzero(np.abs(column.values) > LARGEST)[:1]:
-            text = cells.iloc[row]
+        for text in [text for text, value in column.numbers.items() if abs(value) > LARGEST][:1]:
             raise UserError(
-                f"{where} an infinite value or one beyond {LARGEST:g}: {text!r} in line {cells.index[row]}; mend it, "
+                f"{where} an infinite value or one beyond {LARGEST:g}: {text!r} in line {_line(cells, text)}; mend it, "
                 f"or data.missing=[{text}] makes it a missing value"
             )
         return column.values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,18 @@ def _of_levels(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str
         yield f"has numbers with a decimal {sign}, such as {levels[0]!r}, and is taken for text"
     elif all(map(DATE.fullmatch, levels)):
         yield f"holds dates or times, such as {levels[0]!r}: each is a level"
+    elif text := _behind_numbers(levels, reader):
+        yield f"has numbers with {text!r} behind them, such as {levels[0]!r}, and is taken for text"
     yield from _of_texts(levels)
+
+
+def _behind_numbers(levels: Sequence[str], reader: Reader) -> str:
+    """The one text that follows a number in all levels, such as a unit of length; empty if there is none."""
+    parts = [re.fullmatch(r"(.*\d) ?(\D+)", level) for level in levels]
+    if not all(parts) or len(reader.numbers([part[1] for part in parts])) < len(levels):
+        return ""
+    behind = {part[2] for part in parts}
+    return behind.pop() if len(behind) == 1 else ""
 
 
 def _of_texts(levels: Iterable[str]) -> Iterator[str]:

@@ -38,11 +38,10 @@ class Target:
         """
         if self.task == "regression":
             return None
-        if self.task is None and self.reader.is_number(
-            self.cells, "mend the line, or data.task=classification makes each a class"
-        ):
-            if not alike_labels(self.reader.parsed(self.cells).numbers.values()):
-                return None
+        remedy = "mend the line, or data.task=classification makes each a class"
+        is_number = self.task is None and self.reader.is_number(self.cells, remedy)
+        if is_number and not alike_labels(self.reader.parsed(self.cells).numbers.values()):
+            return None
         classes = sorted(self.labels().unique())
         if len(classes) < 2:
             raise UserError(

@@ -140,6 +140,13 @@ def test_targets_with_a_large_offset(tmp_path):
     assert again.samples.y[0] == data.samples.y[3]
 
 
+@pytest.mark.parametrize("text", [r"\N", "#NAME?", "#NV", "#DIV/0!"])
+def test_missing_numbers_as_databases_and_sheets_write_them(tmp_path, text):
+    data = load(tmp_path, f"x,y\n1.5,u\n{text},v\n2.5,u\n")
+    assert data.samples.x[:, 0].tolist() == pytest.approx([1.5, math.nan, 2.5], nan_ok=True)
+    assert data.samples.x[:, 1].tolist() == [0, 1, 0]
+
+
 def test_whole_numbers_beyond_float64_are_exact_beside_missing_values(tmp_path):
     large = 2**60
     cells = ["?", *(str(large + i) for i in range(9))]
@@ -176,6 +183,8 @@ def test_center_and_scale(numbers, center, scale):
     [
         (["007", "012", "100"] * 3, "has numbers with leading zeros, such as '007', and is taken for text"),
         (["12%", "13%", "12%"] * 3, "has the unit '%', which is left out"),
+        (["5 kg", "7.5kg", "12 kg"] * 3, "has numbers with 'kg' behind them, such as '12 kg', and is taken for text"),
+        (["2024-01", "2024-02"] * 5, "holds dates or times, such as '2024-01': each is a level"),
         (["5"] * 9, "is 5 in all rows that have a value"),
         (["u"] * 9, "is 'u' in all rows that have a value"),
         ([*range(20)], r"counts the rows; data.drop=[x] leaves it out"),
