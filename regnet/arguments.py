@@ -16,10 +16,13 @@ WORDS = {int: "a whole number", float: "a finite number", bool: "true or false",
 SEVERAL = {int: "whole numbers", float: "finite numbers", bool: "true or false", str: "texts"}
 
 
-def suited(function: Callable[..., Any], settings: Mapping[str, Any], key: str) -> dict[str, Any]:
+def suited(
+    function: Callable[..., Any], settings: Mapping[str, Any], key: str, given_at: Callable[[str], str] = str
+) -> dict[str, Any]:
     """`settings` as `function` takes them: a whole number where text is asked is its text.
 
     Only what a config can write is judged: objects made of other nodes pass, as does what has no annotation.
+    Errors name a setting by `given_at` of its key.
 
     Raises:
         UserError: a name that `function` does not take, or a value of another kind than its annotation says.
@@ -33,14 +36,14 @@ def suited(function: Callable[..., Any], settings: Mapping[str, Any], key: str) 
             offer = near(name, parameters)
             if len(parameters) <= FEW:
                 offer += f" (it has {', '.join(parameters) or 'none'})"
-            raise UserError(f"{key}.{name}={value} is no setting of {_name(function)}{offer}")
+            raise UserError(f"{given_at(f'{key}.{name}')}={value} is no setting of {_name(function)}{offer}")
         hint, default = parameters[name]
         if _is_same(value, default):
             continue
         if fits(value, hint):
             continue
         if type(value) is not int or {hint, *get_args(hint)} - {NoneType} != {str}:
-            raise UserError(f"{key}.{name}={told(value)} must be {describe(hint)}")
+            raise UserError(f"{given_at(f'{key}.{name}')}={told(value)} must be {describe(hint)}")
         result[name] = str(value)
     return result
 

@@ -202,12 +202,14 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
     """The part that is asked for, of the run's own data or of other data that fit its network."""
     from .data.vision import offline
     from .make import make
+    from .structure import check_class
 
     node = trained.data
     if "data" not in cfg:
         _find_again(node.source, Path(cfg.run))
     else:
         node = cfg.data
+        check_class(node, "data")
         if "schema" in node and "schema" in trained.data:
             node.schema = trained.data.schema
     parts = ("test", "val", "train", "all")

@@ -134,6 +134,8 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
         value = typed.partition("=")[2]
         own = [str(name) for name in node] if isinstance(node, DictConfig) else []
         return f"{typed}: {value} has a key that {key} has not (its keys are {', '.join(own) or 'none'})"
+    if not path and (options := configs.options(missing)):
+        return f"{typed}: no {missing} is chosen; choose one as well: {missing}=NAME, one of {', '.join(options)}"
     if not isinstance(node, DictConfig):
         return f"{typed}: {path} is the value {told(node)}, and has no key {missing}"
     if _takes(node, missing) or (group == "regularizer" and path.count(".") == 1 and missing in OF_REGULARIZERS):

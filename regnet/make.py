@@ -1,5 +1,6 @@
 """Objects from config nodes, with one sentence where that fails."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pkgutil import resolve_name
@@ -7,19 +8,20 @@ from typing import Any, TypeVar
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from .arguments import suited
 from .cli import origin
 from .errors import UserError, told
 
 Result = TypeVar("Result")
+RELATIVE = re.compile(r"\$\{(\.+)([\w.]+)\}")
 OURS = ("regnet.", "torch.optim.", "lightning.")
 
 
 def make(node: Any, key: str, **extra: Any) -> Any:
     """Instantiates a config node. Raises UserError in one sentence that names `key` if that fails."""
-    node = suit(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, key)
+    node = suit(node, key)
     try:
         return _construct(node, extra)
     except Exception:
@@ -41,18 +43,37 @@ def make_a(kind: type[Result], node: Any, key: str, **extra: Any) -> Result:
 
 
 def suit(node: Any, key: str) -> Any:
-    """A plain node whose settings are of the kinds that their classes ask for (see `arguments.suited`)."""
+    """A node as plain data, whose settings are of the kinds that their classes ask for (see `arguments.suited`)."""
+    if not OmegaConf.is_config(node):
+        return _suit(node, key, str)
+    return _suit(OmegaConf.to_container(node, resolve=True), key, partial(_given_at, node))
+
+
+def _suit(node: Any, key: str, given_at: Callable[[str], str]) -> Any:
     if isinstance(node, list):
-        return [suit(item, key) for item in node]
+        return [_suit(item, key, given_at) for item in node]
     if not isinstance(node, dict):
         return node
-    settings = {name: suit(value, f"{key}.{name}") for name, value in node.items()}
+    settings = {name: _suit(value, f"{key}.{name}", given_at) for name, value in node.items()}
     if "_target_" not in node:
         return settings
     if not isinstance(node.get("_partial_", True), bool):
         raise UserError(f"{key}._partial_={told(node['_partial_'])} must be true or false")
     own = {name: value for name, value in settings.items() if not name.startswith("_")}
-    return settings | suited(class_of(node["_target_"], key), own, key)
+    return settings | suited(class_of(node["_target_"], key), own, key, given_at)
+
+
+def _given_at(node: Any, key: str) -> str:
+    """The key where a person gives the value of `key`: that of its mapping's own to which ``${..path}`` refers."""
+    parent, _, name = key.rpartition(".")
+    mapping = OmegaConf.select(node._get_root(), parent)
+    if not isinstance(mapping, DictConfig) or not OmegaConf.is_interpolation(mapping, name):
+        return key
+    reference = RELATIVE.fullmatch(OmegaConf.to_container(mapping, resolve=False)[name])
+    if reference is None:
+        return key
+    above = key.split(".")[: -len(reference[1])]
+    return _given_at(node, ".".join([*above, reference[2]]))
 
 
 def try_to(key: str, act: Callable[..., Result], *arguments: Any, **settings: Any) -> Result:

@@ -64,10 +64,10 @@ def check_form(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
             raise UserError(f"{part} is missing: a run needs it")
     study_name(cfg.get("study", "study"))
     for part in ("data", "model", "optimizer", "trainer"):
-        _check_class(cfg.get(part), part)
+        check_class(cfg.get(part), part)
     for part in ("source", "augment"):
         if part in cfg.data and (part == "source" or cfg.data[part] is not None):
-            _check_class(OmegaConf.select(cfg.data, part), f"data.{part}")
+            check_class(OmegaConf.select(cfg.data, part), f"data.{part}")
     for part in ("callbacks", "logger", "regularizer", "scheduler"):
         if not isinstance(cfg.get(part), DictConfig):
             raise UserError(f"{part}={told(cfg.get(part))} chooses nothing; {part}={_options(part)[0]} is the least")
@@ -75,11 +75,11 @@ def check_form(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
         if not isinstance(node, DictConfig | None):
             raise UserError(f"regularizer.{name}={told(node)} is no regularizer: choose one, such as regularizer=l2")
     if cfg.scheduler:
-        _check_class(cfg.scheduler, "scheduler")
+        check_class(cfg.scheduler, "scheduler")
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             if node is not None:
-                _check_class(node, f"{group}.{name}", " or be null")
+                check_class(node, f"{group}.{name}", " or be null")
     for name, setting in OWN.items():
         if name in cfg.trainer:
             raise UserError(f"trainer.{name} is given by {setting}")
@@ -94,15 +94,16 @@ def check_kinds(cfg: DictConfig) -> None:
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             with suppress(InterpolationResolutionError):  # without Hydra a run has no folder yet
-                suit(OmegaConf.to_container(node, resolve=True) if node else node, f"{group}.{name}")
+                suit(node, f"{group}.{name}")
     for part in ("trainer", "optimizer", "scheduler"):
-        suit(OmegaConf.to_container(cfg[part], resolve=True), part)
+        suit(cfg[part], part)
         for name, check in LIMITS.get(part, {}).items():
             if cfg[part].get(name) is not None:
                 try_to(part, check, cfg[part][name], name)
 
 
-def _check_class(node: Any, key: str, otherwise: str = "") -> None:
+def check_class(node: Any, key: str, otherwise: str = "") -> None:
+    """Raises UserError where the node of a part names no class."""
     if node is None and (options := _options(key)):
         raise UserError(f"{key} is missing: choose one of {', '.join(f'{key}={name}' for name in options)}")
     if not isinstance(node, DictConfig) or "_target_" not in node:

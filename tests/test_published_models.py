@@ -50,6 +50,16 @@ def test_classes_and_channels_are_the_datas(name, channels):
     assert network(torch.randn(2, channels, 32, 32)).shape == (2, 7)
 
 
+def test_a_transformer_of_one_size_is_made_for_that_of_the_data():
+    network = from_torchvision((1, 64, 64), 3, "vit_b_32").eval()
+    assert network(torch.randn(1, 1, 64, 64)).shape == (1, 3)
+
+
+def test_the_tag_of_a_name_in_timm_is_no_part_of_the_network():
+    with pytest.raises(ValueError, match=r"^name=resnet18\.a1_in1k is none of its networks; did you mean resnet18"):
+        from_torchvision((1, 64, 64), 3, "resnet18.a1_in1k")
+
+
 def test_with_three_channels_the_network_is_torchvisions_own():
     torch.manual_seed(3)
     network = from_torchvision((3, 32, 32), 5, "resnet18")

@@ -92,6 +92,12 @@ def test_another_file_is_read_as_the_one_before(tmp_path):
     found, out = metrics("new.csv")
     assert found == expected
     assert "warning: new.csv: the file is not UTF-8, and was read as cp1252" in out
+    done = evaluate("run=run", "data.path=new.csv", cwd=tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert "data.path=new.csv: no data is chosen; choose one as well: data=NAME, one of breast_cancer, " in done.err
+    done = evaluate("run=run", "+data.path=new.csv", cwd=tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert "must name a class by its _target_" in done.err
     strange = [("size", "colour", "grade"), ("?", "blau", "gut"), (1.5, "", "schlecht"), (8, "rot", "gut")]
     write(tmp_path / "strange.csv", strange)
     _, out = metrics("strange.csv")

@@ -28,6 +28,7 @@ BOMS = (  # the long ones first, as UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SAMPLE = 2**17  # characters, in which the separator is looked for
+LONG = 60  # characters of a text that are shown
 CONTROLS = [chr(code) for code in (*range(32), *range(127, 160)) if not chr(code).isspace()]
 UNSEEN = dict.fromkeys(map(ord, [*CONTROLS, *"\u200b\u200c\u200d\u2060\ufeff"]))
 UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*")  # what pandas calls a column without a name when it writes it again
@@ -91,6 +92,11 @@ def read_cells(path: str, sep: str | None, encoding: str | None) -> Cells:
     return Cells(table, separator, found, tuple(notes))
 
 
+def shortened(text: str) -> str:
+    """What a sentence or a line shows of a long text."""
+    return text if len(text) <= LONG else text[:LONG] + "…"
+
+
 def tidy(text: str) -> str:
     """Without unseen characters and outer blanks, one plain blank for any inside, accents in their composed form."""
     if not text.isprintable():
@@ -152,7 +158,7 @@ def _decode(raw: bytes, given: str | None, path: str) -> tuple[str, str]:
         text = "\0"
     if "\0" in text:
         raise UserError(f"data.path={path} is no text; save the table as a csv file")
-    return text.removeprefix("\ufeff"), encoding
+    return text.removeprefix("\ufeff").removesuffix("\x1a"), encoding  # the end of a file in DOS
 
 
 def _separator(sep: str | None) -> str | None:
@@ -187,7 +193,7 @@ def _rows(text: str, separator: str, strict: bool = True) -> tuple[list[int], li
     reader = csv.reader(
         io.StringIO(text, newline=None), delimiter=separator, skipinitialspace=separator != " ", strict=strict
     )
-    found = [(reader.line_num, row) for row in reader if any(cell and not cell.isspace() for cell in row)]
+    found = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     return [line for line, _ in found], [row for _, row in found]
 
 
@@ -195,9 +201,10 @@ def _aligned(names: Sequence[str], lines: Sequence[int], rows: Sequence[list[str
     """Rows of as many cells as there are `names`; one more or less than that may only be an empty one at the end."""
     width, least = len(names), max((place + 1 for place, name in enumerate(names) if name), default=0)
     for line, row in zip(lines, rows, strict=True):
-        if len(row) < least or any(cell.strip() for cell in row[width:]):
+        if len(row) != width and (len(row) < least or any(map(str.strip, row[width:]))):
             raise UserError(
-                f"line {line} of {path} has {len(row)} fields, and the header has {width}; "
-                "mend the line, or give the separator as data.sep"
+                f"line {line} of {path} has {len(row)} field{'s' * (len(row) != 1)}, and the header, "
+                f"{shortened(', '.join(names))!r}, has {width}; mend the line or the header, or give the separator as "
+                "data.sep"
             )
     return [row if len(row) == width else row[:width] + [""] * (width - len(row)) for row in rows]

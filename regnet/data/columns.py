@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -41,13 +42,14 @@ ABSENT = frozenset(
             "missing",
             "unknown",
         ),
-        *("?", "??", "-", "--", ".", "*", "#value!", "#div/0!", "#null!", "#num!", "#ref!", "k.a."),
+        *("?", "??", "-", "--", ".", "*", "#value!", "#div/0!", "#null!", "#num!", "#ref!", "#name?", "#nv", "k.a."),
+        "\\n",  # \N in the exports of MySQL and PostgreSQL
         *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
     }
 )
 DATE = re.compile(
     r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4})"
-    r"(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(?::\d{2}.*)?"
+    r"(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(?::\d{2}.*)?|\d{4}-(?:0[1-9]|1[0-2])"
 )
 
 
@@ -69,25 +71,41 @@ class Column:
     scale: float = 1
 
 
-class Parsed(NamedTuple):
-    """A column of cells as one of numbers.
+@dataclass(frozen=True)
+class Parsed:
+    """A column of N cells, by its D different texts.
 
     Args:
-        place: (N,), of each cell among the different `texts`.
-        present: which texts stand for no missing value.
+        place: (N,), of each cell among the texts.
+        texts: (D,), in the order of the file.
+        empty: (D,), which stand for a missing value in any column.
+        absent: (D,), which do in one of numbers.
         numbers: the texts that are numbers.
     """
 
     place: np.ndarray
     texts: np.ndarray
-    present: np.ndarray
+    empty: np.ndarray
+    absent: np.ndarray
     numbers: dict[str, int | float]
 
     def odd(self) -> list[str]:
         """The texts that are neither numbers nor missing values."""
-        if len(self.numbers) == self.present.sum():
+        if len(self.numbers) == (~self.absent).sum():
             return []
-        return [text for text in self.texts[self.present] if text not in self.numbers]
+        return [text for text in self.texts[~self.absent] if text not in self.numbers]
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """(N,) of a column that has nothing `odd`, NaN where there is no value.
+
+        Of float64, or of Python's numbers where that would round a whole one.
+        """
+        numbers = np.array([*self.numbers.values()], dtype=object)
+        rounded = any(isinstance(value, int) for value in numbers[np.abs(numbers) > 2**53])
+        values = np.full(len(self.texts), math.nan, dtype=object if rounded else float)
+        values[~self.absent] = numbers
+        return values[self.place]
 
 
 @dataclass(frozen=True)
@@ -105,14 +123,10 @@ class Reader:
     missing: tuple[str, ...] = ()
     read: dict[str, Parsed] = field(default_factory=dict, repr=False)
 
-    def absent(self, cells: pd.Series, numbers: bool = False) -> pd.Series:
+    def absent(self, cells: pd.Series, numbers: bool = False) -> np.ndarray:
         """Where there is no value, in a column of `numbers` or of texts: (N,) of booleans."""
-        told = {value for text in self.missing if (value := number(text, ".")) is not None}
-        texts = {"", *self.missing}
-        if told:
-            texts |= {text for text in cells.unique() if number(text, self.decimal) in told}
-        absent = cells.isin(texts)
-        return absent | cells.str.lower().isin(ABSENT) if numbers else absent
+        column = self.parsed(cells)
+        return (column.absent if numbers else column.empty)[column.place]
 
     def numbers(self, texts: Iterable[str]) -> dict[str, int | float]:
         """Those of the texts that are numbers, all in one unit."""
@@ -123,14 +137,22 @@ class Reader:
         return {text: value for text, value in found.items() if unit(text) == most}
 
     def parsed(self, cells: pd.Series) -> Parsed:
-        """A column as one of numbers, read once."""
+        """A column by its different texts, read once."""
         import pandas as pd
 
         if cells.name not in self.read:
-            place, texts = pd.factorize(cells)
-            present = ~self.absent(pd.Series(texts, dtype=object), numbers=True).to_numpy()
-            self.read[cells.name] = Parsed(place, texts, present, self.numbers(texts[present]))
+            place, texts = pd.factorize(cells.to_numpy())
+            empty = self._empty(texts)
+            absent = empty | [text in ABSENT for text in "\n".join(texts).lower().split("\n")]
+            self.read[cells.name] = Parsed(place, texts, empty, absent, self.numbers(texts[~absent]))
         return self.read[cells.name]
+
+    def _empty(self, texts: np.ndarray) -> np.ndarray:
+        told = {value for text in self.missing if (value := number(text, ".")) is not None}
+        empty = {"", *self.missing}
+        if told:
+            empty |= {text for text in texts if number(text, self.decimal) in told}
+        return np.array([text in empty for text in texts])
 
     def is_number(self, cells: pd.Series, remedy: str | None = None) -> bool:
         """Whether a column holds numbers.
@@ -145,7 +167,7 @@ class Reader:
         column = self.parsed(cells)
         if not column.numbers or are_codes(column.numbers):
             return False
-        texts, odd = column.texts[column.present], column.odd()
+        texts, odd = column.texts[~column.absent], column.odd()
         if not odd:
             return True
         counts = dict(zip(column.texts, np.bincount(column.place).tolist(), strict=True))
@@ -162,7 +184,7 @@ class Reader:
         raise UserError(f"{where} holds numbers, but in line {_line(cells, odd[0])} {odd[0]!r}; {remedy}")
 
     def values(self, cells: pd.Series) -> np.ndarray:
-        """(N,) of int, float, and None where there is no value.
+        """(N,) of numbers, NaN where there is no value, see `Parsed.values`.
 
         Raises:
             UserError: a cell is no number, or infinite.
@@ -179,7 +201,7 @@ class Reader:
                 f"{where} an infinite value or one beyond {LARGEST:g}: {text!r} in line {_line(cells, text)}; mend it, "
                 f"or data.missing=[{text}] makes it a missing value"
             )
-        return np.array([column.numbers.get(text) for text in column.texts], dtype=object)[column.place]
+        return column.values
 
     def other_sign(self, levels: list[str]) -> str | None:
         """The decimal sign with which all levels would be numbers; None if they would be none."""
@@ -195,9 +217,9 @@ class Reader:
         """
         if self.is_number(cells):
             values = self.values(cells)
-            return Column(None, None in values, *fit(values))
-        absent = self.absent(cells)
-        levels = sorted(cells[~absent].unique())
+            return Column(None, bool(is_missing(values).any()), *fit(values))
+        column = self.parsed(cells)
+        levels = sorted(column.texts[~column.empty])
         if all(level.lower() in ABSENT for level in levels):
             return Column([])
         where, drop = f"Column {cells.name!r} of {self.path} holds", f"leave it out by data.drop=[{cells.name}]"
@@ -215,18 +237,16 @@ class Reader:
                 f"{where} dates or times, such as {levels[0]!r}; write them as numbers, such as days since the first, "
                 f"or {drop}"
             )
-        return Column(levels, bool(absent.any()))
+        return Column(levels, bool(column.empty.any()))
 
     def encode(self, cells: pd.Series, column: Column) -> list[tuple[str, Tensor]]:
         """The features (N,) that a column becomes, and their names."""
-        name = cells.name
+        name, parsed = cells.name, self.parsed(cells)
         if column.levels is None:
-            values = self.values(cells)
-            absent = np.array([value is None for value in values])
-            features = [(name, narrow(values, column.center, column.scale))]
+            features = [(name, narrow(self.values(cells), column.center, column.scale))]
         else:
-            absent = self.absent(cells).to_numpy()
-            features = [(f"{name}={level}", _flags((cells == level).to_numpy())) for level in column.levels]
+            features = [(f"{name}={level}", _flags((parsed.texts == level)[parsed.place])) for level in column.levels]
+        absent = self.absent(cells, numbers=column.levels is None)
         return features + ([(f"{name}=missing", _flags(absent))] if column.missing else [])
 
 
@@ -244,23 +264,27 @@ def alike_labels(values: Iterable[float]) -> bool:
 
 def fit(values: np.ndarray) -> tuple[float, float]:
     """Center and scale of a column of numbers, see `Column`; whole numbers have a whole center, which is exact."""
-    present = [value for value in values if value is not None]
-    if not present:
+    present = values[~is_missing(values)]
+    if not len(present):
         return 0, 1
-    whole = all(isinstance(value, int) for value in present)
-    center = sum(present) // len(present) if whole else sum(present) / len(present)
-    apart = np.array([value - center for value in present], dtype=float)
+    total, whole = sum(present.tolist()), (present % 1 == 0).all()
+    center = total // len(present) if whole else total / len(present)
+    apart = (present - center).astype(float)
     size = np.abs(apart).max() or 1.0
     std = float(size * (apart / size).std())  # the squares of the smallest numbers are zero
     scale = 1 if std == 0 or 1e-15 < std < 1e15 else std
-    near = std < 1e-4 * max(map(abs, present)) or scale != 1
+    near = std < 1e-4 * np.abs(present).max() or scale != 1
     return (center if near else 0), scale
 
 
 def narrow(values: np.ndarray, center: float, scale: float) -> Tensor:
     """(v - center) / scale in float32, NaN where there is no value."""
-    exact = [math.nan if value is None else (value - center) / scale for value in values]
-    return torch.tensor(exact, dtype=torch.float64).float()
+    return torch.from_numpy(((values - center) / scale).astype(float)).float()
+
+
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """(N,), where there is no value: NaN alone is not equal to itself."""
+    return values != values
 
 
 def _line(cells: pd.Series, text: str) -> int:

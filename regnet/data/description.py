@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .cells import SEPARATORS, Cells
+from .cells import SEPARATORS, Cells, shortened
 from .columns import Column
 from .numbers import DECIMALS
 from .targets import Target
 
 FIRST = 3  # values shown of a column
-LONG = 60  # characters of them
 
 
 class Row(NamedTuple):
@@ -41,7 +40,6 @@ def describe(file: Cells, columns: Mapping[str, Column], target: Target, classes
     )
     rows = []
     for name in dict.fromkeys(file.table):
-        cells = file.table[name]
         if name == target.cells.name:
             becomes, numbers = _target(classes), classes is None
         elif name in columns:
@@ -49,22 +47,20 @@ def describe(file: Cells, columns: Mapping[str, Column], target: Target, classes
         else:
             rows.append(Row(name, "left out", 0, ""))
             continue
-        absent = reader.absent(cells, numbers)
-        rows.append(Row(name, becomes, int(absent.sum()), _shortened(", ".join(cells[~absent].unique()[:FIRST]))))
+        column = reader.parsed(file.table[name])
+        absent = column.absent if numbers else column.empty
+        missing = int(absent[column.place].sum())
+        rows.append(Row(name, becomes, missing, shortened(", ".join(column.texts[~absent][:FIRST]))))
     sentence = f"{reader.path}: {len(file.table)} rows, separator {separator}, decimal {decimal}, {file.encoding}"
     return Description(sentence, tuple(rows))
 
 
 def _target(classes: Sequence[str] | None) -> str:
-    return "target: number" if classes is None else f"target: {len(classes)} classes: {_shortened(', '.join(classes))}"
+    return "target: number" if classes is None else f"target: {len(classes)} classes: {shortened(', '.join(classes))}"
 
 
 def _features(column: Column) -> str:
     if column.levels is not None:
-        return f"{len(column.levels)} levels: {_shortened(', '.join(column.levels))}"
+        return f"{len(column.levels)} levels: {shortened(', '.join(column.levels))}"
     shift = f" less {column.center:.12g}" if column.center else ""
     return f"number{shift}" + (f", divided by {column.scale:.3g}" if column.scale != 1 else "")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONG else text[:LONG] + "…"

@@ -14,6 +14,7 @@ THOUSANDS = {".": ",", ",": "."}  # by the decimal sign; a blank or an apostroph
 UNITS = "%$€£¥"
 SIGN = "[+-]?"
 ODD, FRACTION = re.compile(r"[^-+.0-9eE\n]"), re.compile(r"[.eE]")
+DOUBTFUL = re.compile(r",|\.[^.\n]*\.")  # may have a decimal comma
 SAMPLE = 1000  # texts of a column
 CODE = re.compile(rf"{SIGN}0\d+")  # a number with leading zeros names something
 
@@ -83,11 +84,8 @@ def find_decimal(columns: Iterable[Iterable[str]]) -> str:
         read = {text: (number(text, "."), number(text, ",")) for text in texts[:SAMPLE]}
         if 2 * sum(both != (None, None) for both in read.values()) < len(read):
             continue
-        read |= {
-            text: (number(text, "."), number(text, ","))
-            for text in texts[SAMPLE:]
-            if "," in text or text.count(".") > 1
-        }
+        if DOUBTFUL.search("\n".join(texts[SAMPLE:])):
+            read |= {text: (number(text, "."), number(text, ",")) for text in texts[SAMPLE:] if DOUBTFUL.search(text)}
         for text, (point, comma) in read.items():
             if point is None and comma is None:
                 continue

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .columns import ABSENT, DATE, Column, Reader, are_codes
+from .columns import ABSENT, DATE, Column, Reader, are_codes, is_missing
 from .numbers import CODE, units_of
 from .targets import Target
 
@@ -52,12 +53,13 @@ def _of_numbers(cells: pd.Series, column: Column, reader: Reader) -> Iterator[st
     values = reader.values(cells)
     for sign in units_of(reader.parsed(cells).numbers).keys() - {""}:
         yield f"has the unit {sign!r}, which is left out"
-    present = [value for value in values if value is not None]
-    if len(set(present)) == 1:
+    present, rows = values[~is_missing(values)], np.arange(len(values))
+    different = len(set(present.tolist()))
+    if different == 1:
         yield f"is {present[0]:g} in all rows that have a value"
-    elif len(values) >= SOME and values.tolist() in (list(range(len(values))), list(range(1, len(values) + 1))):
+    elif len(values) >= SOME and any(np.array_equal(values, count) for count in (rows, rows + 1)):
         yield f"counts the rows; data.drop=[{cells.name}] leaves it out"
-    elif len(present) >= SOME and len(set(present)) == len(present) and all(value == int(value) for value in present):
+    elif len(present) == different >= SOME and (present % 1 == 0).all():
         yield f"is another whole number in every row; data.drop=[{cells.name}] leaves it out if it names the rows"
 
 
@@ -81,7 +83,18 @@ def _of_levels(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str
         yield f"has numbers with a decimal {sign}, such as {levels[0]!r}, and is taken for text"
     elif all(map(DATE.fullmatch, levels)):
         yield f"holds dates or times, such as {levels[0]!r}: each is a level"
+    elif text := _behind_numbers(levels, reader):
+        yield f"has numbers with {text!r} behind them, such as {levels[0]!r}, and is taken for text"
     yield from _of_texts(levels)
+
+
+def _behind_numbers(levels: Sequence[str], reader: Reader) -> str:
+    """The one text that follows a number in all levels, such as a unit of length; empty if there is none."""
+    parts = [re.fullmatch(r"(.*\d) ?(\D+)", level) for level in levels]
+    if not all(parts) or len(reader.numbers([part[1] for part in parts])) < len(levels):
+        return ""
+    behind = {part[2] for part in parts}
+    return behind.pop() if len(behind) == 1 else ""
 
 
 def _of_texts(levels: Iterable[str]) -> Iterator[str]:
@@ -99,14 +112,14 @@ def _leaks(cells: pd.Series, column: Column, target: Target, classes: Sequence[s
 
     if len(cells) < SOME:
         return False
-    values = cells if column.levels is not None else pd.Series(target.reader.values(cells), cells.index, dtype=object)
+    values = cells if column.levels is not None else target.reader.values(cells)
     if classes is not None:
         codes, different = pd.factorize(values)
         return len(different) == len(classes) and bool((codes == pd.factorize(target.labels(classes))[0]).all())
     if column.levels is not None:
         return False
-    x, y = (np.array(list(numbers), dtype=float) for numbers in (values, target.reader.values(target.cells)))
-    both = ~np.isnan(x)
+    x, y = values.astype(float), target.reader.values(target.cells).astype(float)
+    both = ~is_missing(x)
     x, y = x[both] - x[both].mean(), y[both] - y[both].mean()
     size = np.sqrt((x @ x) * (y @ y))
     return size > 0 and abs(x @ y) > (1 - 1e-9) * size

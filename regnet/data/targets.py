@@ -38,12 +38,10 @@ class Target:
         """
         if self.task == "regression":
             return None
-        if self.task is None and self.reader.is_number(
-            self.cells, "mend the line, or data.task=classification makes each a class"
-        ):
-            values = [value for value in self._values() if value is not None]
-            if not alike_labels(values):
-                return None
+        remedy = "mend the line, or data.task=classification makes each a class"
+        is_number = self.task is None and self.reader.is_number(self.cells, remedy)
+        if is_number and not alike_labels(self.reader.parsed(self.cells).numbers.values()):
+            return None
         classes = sorted(self.labels().unique())
         if len(classes) < 2:
             raise UserError(
@@ -55,12 +53,15 @@ class Target:
 
     def labels(self, classes: Sequence[str] = ()) -> pd.Series:
         """The class of each row; a number's name is the shortest, unless `classes` have the one of the file."""
-        texts = [text for text in self.cells.unique() if text not in classes]
+        column = self.reader.parsed(self.cells)
+        texts = [text for text in column.texts if text not in classes]
         numbers = self.reader.numbers(texts)
         if not classes and (len(numbers) < sum(text.lower() not in ABSENT for text in texts) or are_codes(numbers)):
             return self.cells
+        import pandas as pd
+
         names = {text: _shortest(value) for text, value in numbers.items()}
-        return self.cells.map(lambda text: names.get(text, text))
+        return pd.Series(np.array([names.get(text, text) for text in column.texts], dtype=object)[column.place])
 
     def center(self) -> float:
         """Of the numbers, see `Column`.
@@ -82,14 +83,9 @@ class Target:
         Raises:
             UserError: a row has no value, or an unknown class.
         """
-        import pandas as pd
-
         where = f"data.target={self.cells.name}"
-        absent = self.reader.absent(self.cells)
-        values = None
-        if classes is None:
-            values = self._values()
-            absent |= pd.isna(values)
+        values = self._values() if classes is None else None
+        absent = self.reader.absent(self.cells, numbers=classes is None)
         if absent.any():
             raise UserError(
                 f"{self.reader.path} has {absent.sum()} rows without a value of {where}, the first in line "
@@ -103,7 +99,7 @@ class Target:
             raise UserError(
                 f"{where} is {unknown[0]!r} in {self.reader.path}, which is none of the classes {', '.join(classes)}"
             )
-        return torch.tensor([index[label] for label in labels])
+        return torch.tensor([index[label] for label in labels.tolist()])
 
     def _values(self) -> np.ndarray:
         return self.reader.values(self.cells)

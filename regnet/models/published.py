@@ -51,6 +51,8 @@ def from_torchvision(
 
     own = _checked(shape, name, torchvision.models.list_models(torchvision.models), options)
     settings = SINGLE_OUTPUT.get(name, {}) | own
+    if name.startswith("vit_"):  # made for one size of image
+        settings = {"image_size": shape[1]} | settings
     network = torchvision.models.get_model(name, weights=None, num_classes=num_outputs, **settings)
     if shape[0] != 3:
         _widen(network, shape[0])
@@ -141,7 +143,8 @@ def _checked(
 ) -> dict[str, Any]:
     """The options, once name, sizes and options are ones that a network can be made of."""
     if name not in known:
-        raise ValueError(f"name={name} is none of its networks{near(name, known)}")
+        untagged = str(name).partition(".")[0]  # timm's names end with the weights that they mean
+        raise ValueError(f"name={name} is none of its networks{near(untagged, known)}")
     if len(shape) != 3:
         raise ValueError(f"{name} needs images of shape (C, H, W), and these samples have shape {tuple(shape)}")
     refused = next((key for key in options or {} if key in OWN), None)

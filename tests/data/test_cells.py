@@ -95,17 +95,24 @@ def test_a_comma_at_the_end_shifts_nothing(tmp_path, text):
     assert cells.notes == ()
 
 
+def test_the_sign_of_dos_for_the_end_of_a_file_is_no_row(tmp_path):
+    assert plain(read(tmp_path, "a,y\n1,u\n\x1a")) == {"a": ["1"], "y": ["u"]}
+
+
 @pytest.mark.parametrize(
     ("text", "line", "fields"),
     [
         ("a,b,y\n1,2,u\n1,2,u,9\n", 3, 4),
         ("a,b,y\n1,2,u\n1,2\n", 3, 2),
         ("a,b,y\n1,2,u\n\n\nTotal\n", 5, 1),
+        ("a, b: of the first series\n1,2,u\n", 2, 3),  # a title above the header
         ('"a","b"\n"1",2,3\n', 2, 3),  # R's write.table: row names without a name in the header
     ],
 )
 def test_a_line_with_other_fields_is_named(tmp_path, text, line, fields):
-    with pytest.raises(UserError, match=rf"^line {line} of .* has {fields} fields, and the header has [23]; "):
+    with pytest.raises(
+        UserError, match=rf"^line {line} of .* has {fields} fields?, and the header, 'a, b.*', has [23]; "
+    ):
         read(tmp_path, text)
 
 

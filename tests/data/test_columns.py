@@ -1,6 +1,7 @@
 """Which columns are numbers, which have levels, and how both are encoded: by stated rules, with the right values."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -139,14 +140,30 @@ def test_targets_with_a_large_offset(tmp_path):
     assert again.samples.y[0] == data.samples.y[3]
 
 
+@pytest.mark.parametrize("text", [r"\N", "#NAME?", "#NV", "#DIV/0!"])
+def test_missing_numbers_as_databases_and_sheets_write_them(tmp_path, text):
+    data = load(tmp_path, f"x,y\n1.5,u\n{text},v\n2.5,u\n")
+    assert data.samples.x[:, 0].tolist() == pytest.approx([1.5, math.nan, 2.5], nan_ok=True)
+    assert data.samples.x[:, 1].tolist() == [0, 1, 0]
+
+
+def test_whole_numbers_beyond_float64_are_exact_beside_missing_values(tmp_path):
+    large = 2**60
+    cells = ["?", *(str(large + i) for i in range(9))]
+    data = load(tmp_path, "x,y\n" + "".join(f"{cell},{i % 2}\n" for i, cell in enumerate(cells)))
+    assert data.schema["columns"]["x"] == {"levels": None, "missing": True, "center": large + 4, "scale": 1}
+    assert data.samples.x[1:, 0].tolist() == [-4, -3, -2, -1, 0, 1, 2, 3, 4]
+    assert data.samples.x[:, 1].tolist() == [1] + 9 * [0]
+
+
 @pytest.mark.parametrize(
     ("numbers", "center", "scale"),
     [
-        ([30, 50, None, 40.5], 0, 1),
+        ([30, 50, math.nan, 40.5], 0, 1),
         ([2001, 2011, 1999], 0, 1),
         ([10**18, 10**18 + 1, 10**18 + 2], 10**18 + 1, 1),
         ([5, 5, 5], 5, 1),
-        ([None], 0, 1),
+        ([math.nan], 0, 1),
         ([-1e39, 1e39], 0, 1e39),
         ([-1e-40, 1e-40], 0, 1e-40),
         ([-1e-300, 1e-300], 0, 1e-300),
@@ -157,7 +174,7 @@ def test_center_and_scale(numbers, center, scale):
     assert found == (pytest.approx(center), pytest.approx(scale))
     encoded = narrow(np.array(numbers, dtype=object), *found)
     assert encoded.dtype == torch.float32
-    present = [number for number in numbers if number is not None]
+    present = [number for number in numbers if not math.isnan(number)]
     assert encoded[~encoded.isnan()].tolist() == pytest.approx([(number - center) / scale for number in present])
 
 
@@ -166,6 +183,8 @@ def test_center_and_scale(numbers, center, scale):
     [
         (["007", "012", "100"] * 3, "has numbers with leading zeros, such as '007', and is taken for text"),
         (["12%", "13%", "12%"] * 3, "has the unit '%', which is left out"),
+        (["5 kg", "7.5kg", "12 kg"] * 3, "has numbers with 'kg' behind them, such as '12 kg', and is taken for text"),
+        (["2024-01", "2024-02"] * 5, "holds dates or times, such as '2024-01': each is a level"),
         (["5"] * 9, "is 5 in all rows that have a value"),
         (["u"] * 9, "is 'u' in all rows that have a value"),
         ([*range(20)], r"counts the rows; data.drop=[x] leaves it out"),

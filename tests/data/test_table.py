@@ -86,7 +86,7 @@ def test_the_task_follows_from_the_target(tmp_path, targets, task, classes):
         ("a,b\n1,2\n", {"target": "zzz"}, "^data.target=zzz .* choose from a, b$"),
         ("a,y\n", {}, "holds no rows"),
         ("", {}, "cannot be read as a csv file"),
-        ("a,y\n1,2\n1,2,3,4\n", {}, "^line 3 of .* has 4 fields, and the header has 2"),
+        ("a,y\n1,2\n1,2,3,4\n", {}, "^line 3 of .* has 4 fields, and the header, 'a, y', has 2; "),
         ("y\n1\n2\n", {}, "has no column but data.target=y"),
         ("a,y\n1,\n2,5\n3,\n", {}, "has 2 rows without a value of data.target=y, the first in line 2; delete them"),
         ("a,y\n1,2.5\n2,NA\n", {}, "has 1 rows without a value of data.target=y, the first in line 3"),
