@@ -24,8 +24,8 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(NUMBERS)}"
-        self.path = folder / name
+        place = f"{socket.gethostname()}.{os.getpid()}.{next(NUMBERS):06d}"  # TensorBoard reads in the names' order
+        self.path = folder / f"events.out.tfevents.{int(time.time()):010d}.{place}"
         self.waiting = [Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()]
         if purge_step is not None:
             start = SessionLog(status=SessionLog.START)
