@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from functools import cache
 from pkgutil import resolve_name
 
 import pytest
@@ -85,8 +86,12 @@ def composed(compose_train):
 def lacks_site(cfg):
     """Whether a layer among the regularizers has no site in the model, by the model's own signature."""
     sites = inspect.signature(resolve_name(cfg.model._target_)).parameters
-    layers = {key for name in LAYERS for key in OmegaConf.load(CONF / f"{name}.yaml")}
-    return not layers & set(cfg.regularizer) <= set(sites)
+    return not layer_keys() & set(cfg.regularizer) <= set(sites)
+
+
+@cache
+def layer_keys():
+    return {key for name in LAYERS for key in OmegaConf.load(CONF / f"{name}.yaml")}
 
 
 @pytest.mark.parametrize("name", FILES)
