@@ -123,15 +123,12 @@ def class_of(path: Any, key: str) -> Callable[..., Any]:
     if not isinstance(path, str):
         raise UserError(f"{key}._target_={told(path)} must be the path of a class, such as torch.nn.Linear")
     try:
-        found = _resolved(path)
+        found = resolve_name(path)
     except Exception as error:
         raise UserError(f"{key}._target_={path} cannot be imported: {error}") from error
     if not callable(found):
         raise UserError(f"{key}._target_={path} is a {type(found).__name__}, and must be a class or function")
     return found
-
-
-_resolved = cache(resolve_name)
 
 
 @cache

@@ -105,7 +105,7 @@ def _call(main: Callable[[], None], name: str, arguments: tuple[str, ...], cwd: 
 def _restored() -> Iterator[None]:
     """All that a program may change of its process is put back: it expects to be its only one."""
     here, argv, path, environment = Path.cwd(), sys.argv, list(sys.path), dict(os.environ)
-    modules = set(sys.modules)
+    forget_networks()
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in ("regnet", "py.warnings"))]
     before = [(logger.level, list(logger.handlers)) for logger in loggers]
     for key in [key for key in os.environ if key.startswith(("REGNET_", "HYDRA_"))]:
@@ -127,6 +127,10 @@ def _restored() -> Iterator[None]:
             sys.argv, sys.path[:] = argv, path
             os.environ.clear()
             os.environ.update(environment)
-            for name in set(sys.modules) - modules:
-                if getattr(sys.modules[name], "__name__", "").startswith("mynet"):
-                    del sys.modules[name]
+            forget_networks()
+
+
+def forget_networks() -> None:
+    """Each test writes a `mynet` of its own."""
+    for name in [name for name in sys.modules if name.startswith("mynet")]:
+        del sys.modules[name]
