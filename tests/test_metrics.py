@@ -22,5 +22,6 @@ def test_the_gap_and_the_report_have_the_same():
 
 @pytest.mark.parametrize("monitor", ["val/auc", "loss", "gap/accuracy", "train_eval/loss", "val_loss", None])
 def test_nothing_else_can_be_watched(monitor):
-    with pytest.raises(ValueError, match=rf"monitor={monitor} must be one of val/loss, val/accuracy, "):
+    shown = "null" if monitor is None else monitor
+    with pytest.raises(ValueError, match=rf"monitor={shown} must be one of val/loss, val/accuracy, "):
         direction(monitor)
