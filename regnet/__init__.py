@@ -3,4 +3,6 @@
 Nothing heavy is imported here: `regnet-train --help` must answer at once.
 """
 
+from .core import moved as _moved  # noqa: F401  (old names of modules)
+
 __version__ = "0.1.0"

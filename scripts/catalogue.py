@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Callback
 from omegaconf import OmegaConf
 
-from regnet.cli import config_folder
+from regnet.compose.config_files import config_folder
 from regnet.packed.plan import obstacle
 from regnet.regularizers import BatchTransform, Constraint, Penalty, Update, WeightLayer
 

@@ -1,6 +1,6 @@
 """The same as the console command `regnet-evaluate`."""
 
-from regnet.evaluate import main
+from regnet.commands.evaluate import main
 
 if __name__ == "__main__":
     main()

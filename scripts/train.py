@@ -1,6 +1,6 @@
 """The same as the console command `regnet-train`."""
 
-from regnet.train import main
+from regnet.commands.train import main
 
 if __name__ == "__main__":
     main()

@@ -17,10 +17,10 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-import regnet.evaluate
-import regnet.inspect
+import regnet.commands.evaluate
+import regnet.commands.inspect
+import regnet.commands.train
 import regnet.report.command
-import regnet.train
 
 PROGRAMS = Path(sys.executable).parent
 TINY = ["model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "callbacks.last.every_seconds=1000"]
@@ -40,15 +40,15 @@ def train(*arguments: str, cwd: Path) -> Done:
     if "-m" in arguments:
         place = arguments.index("-m") + 1
         arguments = (*arguments[:place], "hydra.callbacks.study_report.page=false", *arguments[place:])
-    return _call(regnet.train.main, "regnet-train", arguments, cwd)
+    return _call(regnet.commands.train.main, "regnet-train", arguments, cwd)
 
 
 def evaluate(*arguments: str, cwd: Path) -> Done:
-    return _call(regnet.evaluate.main, "regnet-evaluate", arguments, cwd)
+    return _call(regnet.commands.evaluate.main, "regnet-evaluate", arguments, cwd)
 
 
 def inspect(*arguments: str, cwd: Path) -> Done:
-    return _call(regnet.inspect.main, "regnet-inspect", arguments, cwd)
+    return _call(regnet.commands.inspect.main, "regnet-inspect", arguments, cwd)
 
 
 def report(*arguments: str, cwd: Path) -> Done:

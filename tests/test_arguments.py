@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regnet.arguments import describe, fits, suited
-from regnet.errors import UserError
+from regnet.compose.arguments import describe, fits, suited
+from regnet.core.errors import UserError
 
 
 class Colour(Enum):

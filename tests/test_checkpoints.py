@@ -6,8 +6,8 @@ import shutil
 import pytest
 import torch
 
-from regnet.callbacks import AtomicCheckpointIO
 from regnet.regularizers import L2SP
+from regnet.training.callbacks import AtomicCheckpointIO
 from tests.commands import TINY, evaluate, train, train_into
 
 EVERY_EPOCH = [*TINY[:1], TINY[2], "callbacks.last.every_seconds=0"]

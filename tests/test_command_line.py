@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regnet.cli import config_folder
+from regnet.compose.config_files import config_folder
 from tests.commands import PROGRAMS, finish, start
 
 ROOT = Path(__file__).parents[1]
@@ -39,11 +39,11 @@ def python(*arguments, cwd, **environment):
 @pytest.mark.parametrize(
     ("module", "arguments", "told"),
     [
-        ("train", ["--help"], "dropout, early_stopping"),
-        ("train", ["--cfg", "job", "regularizer=[dropout,l2]"], "rate: 0.5"),
-        ("train", ["--cfg", "job", "--package", "model", "model=cnn"], "stages:"),
-        ("evaluate", ["--help"], "pixel_noise"),
-        ("evaluate", ["--cfg", "job"], "part: test"),
+        ("commands.train", ["--help"], "dropout, early_stopping"),
+        ("commands.train", ["--cfg", "job", "regularizer=[dropout,l2]"], "rate: 0.5"),
+        ("commands.train", ["--cfg", "job", "--package", "model", "model=cnn"], "stages:"),
+        ("commands.evaluate", ["--help"], "pixel_noise"),
+        ("commands.evaluate", ["--cfg", "job"], "part: test"),
         ("report.command", ["--help"], "FOLDER"),
     ],
 )
@@ -117,11 +117,11 @@ def test_a_wheel_holds_all_that_the_commands_need(tmp_path):
     assert installed.returncode == 0, installed.stderr
 
     program = """
-import regnet, regnet.cli
-print(regnet.__file__, regnet.cli.config_folder())
+import regnet, regnet.compose.config_files
+print(regnet.__file__, regnet.compose.config_files.config_folder())
 import sys
 sys.argv = ["regnet-train", "--cfg", "job", "regularizer=[dropout,l2]"]
-from regnet.train import main
+from regnet.commands.train import main
 main()
 """
     # PYTHONPATH stands before the editable install of the checkout

@@ -9,8 +9,8 @@ from commands import evaluate, train_into
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from regnet.compact import compact
 from regnet.models import CNN, MLP, Standardize
+from regnet.models.compact import compact
 from regnet.regularizers import Dropout
 
 

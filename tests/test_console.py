@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 from rich.table import Table
 
-from regnet.callbacks import progress as alone
-from regnet.console import live_line, plain_console
+from regnet.core.console import live_line, plain_console
 from regnet.packed import progress as packed
+from regnet.training.callbacks import progress as alone
 
 TEXTS = ("run 1/4 regularizer=[dropout,l2] seed=0", "[bold]x[/bold]", "[/] layer:a: :smile: [red]", "select=re:[ab]$")
 

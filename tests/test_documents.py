@@ -20,7 +20,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from regnet.cli import config_folder
+from regnet.compose.config_files import config_folder
 from tests import commands
 from tests.data.test_vision import write_mnist_like
 from tests.documents import PAGES, PROGRAM, ROOT, Block, blocks, composed, cut, is_override, spans
@@ -40,7 +40,7 @@ COMMANDS += [(span.place, words) for span in SPANS if PROGRAM.match(span.text) f
 OVERRIDES = [(span.place, shlex.split(span.text)) for span in SPANS if is_override(span.text)]
 NOT_HERE = ("optuna-dashboard", "wandb", "mlflow")  # programs that regnet does not install
 PLUGINS = ("joblib", "submitit", "ray")  # launchers of packages that regnet does not install
-OUTPUT = ("Best by validation: ", "packed: ", "regnet/train.py ")  # how blocks begin that nobody types
+OUTPUT = ("Best by validation: ", "packed: ", "regnet/commands/train.py ")  # how blocks begin that nobody types
 NOT_OURS = {  # overrides by their looks only
     "+model.options.KEY=VALUE": "any key",
     "hydra.launcher.cpus_per_task=4": "of hydra-submitit-launcher",

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from regnet import ending
-from regnet.ending import at_steps, exit_codes, stop_here
+from regnet.core import ending
+from regnet.core.ending import at_steps, exit_codes, stop_here
 from tests.commands import PROGRAMS, TINY, finish, record, start, train
 from tests.studies import runs
 
@@ -225,7 +225,7 @@ def test_a_run_whose_reader_has_gone_is_interrupted_and_has_not_failed(tmp_path,
     def gone(*_, **__):
         raise BrokenPipeError
 
-    monkeypatch.setattr("regnet.console.print", gone, raising=False)
+    monkeypatch.setattr("regnet.core.console.print", gone, raising=False)
     done = train(*TINY, "hydra.run.dir=r", "regularizer=l2", cwd=tmp_path)
     assert done.code == 141
     assert record(tmp_path / "r")["status"] in ("completed", "interrupted")

@@ -18,8 +18,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 
-from regnet.cli import config_folder
-from regnet.train import run as train_run
+from regnet.commands.train import run as train_run
+from regnet.compose.config_files import config_folder
 from tests.commands import TINY, evaluate, record, train, train_into
 
 NETWORKS = """

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from regnet.cli import config_folder
+from regnet.compose.config_files import config_folder
 from tests.commands import train
 from tests.studies import runs, value
 

@@ -6,8 +6,8 @@ from commands import inspect, start
 from data.folders import grid, write
 from torch import nn
 
-from regnet.build import build
-from regnet.inspect import acting_on, beside_gradient, decays_of, in_gradient, warnings
+from regnet.commands.inspect import acting_on, beside_gradient, decays_of, in_gradient, warnings
+from regnet.compose.build import build
 
 
 @pytest.fixture

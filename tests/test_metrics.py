@@ -2,10 +2,10 @@
 
 import pytest
 
-from regnet.metrics import BETTER, direction
-from regnet.module import generalization_gap
+from regnet.core.metrics import BETTER, direction
+from regnet.core.tasks import Classification, Regression
 from regnet.report.study import METRICS
-from regnet.tasks import Classification, Regression
+from regnet.training.module import generalization_gap
 
 
 def test_every_metric_of_every_task_has_a_direction():

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from regnet.core.weights import weights
 from regnet.models import CNN, MLP, Rescale, Standardize
-from regnet.weights import weights
 
 
 class Marked(nn.Identity):

@@ -12,13 +12,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-from regnet.callbacks import Ema, LastCheckpoint, NoProfiler
+from regnet.core.errors import Diverged
+from regnet.core.tasks import Classification, Regression
 from regnet.data.loader import EpochSampler, TensorLoader
 from regnet.data.samples import Samples
-from regnet.errors import Diverged
 from regnet.models import MLP, Rescale
-from regnet.module import RegularizedModule, generalization_gap
-from regnet.objective import Objective
 from regnet.regularizers import (
     L1,
     L2,
@@ -32,7 +30,9 @@ from regnet.regularizers import (
     SpatialDropout,
     WeightDecay,
 )
-from regnet.tasks import Classification, Regression
+from regnet.training.callbacks import Ema, LastCheckpoint, NoProfiler
+from regnet.training.module import RegularizedModule, generalization_gap
+from regnet.training.objective import Objective
 from tests.equality import same
 
 SGD = partial(torch.optim.SGD, lr=0.1)

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.distributions import Categorical
 
-from regnet.measure import measure
-from regnet.monte_carlo import measure_passes, of_classes, of_numbers, predict, stochastic
-from regnet.objective import Objective
+from regnet.core.tasks import Classification, Regression
+from regnet.measures.monte_carlo import measure_passes, of_classes, of_numbers, predict, stochastic
+from regnet.measures.task_metrics import measure
 from regnet.regularizers import ConcreteDropout, Dropout, RandomLayer
-from regnet.tasks import Classification, Regression
+from regnet.training.objective import Objective
 from tests.commands import TINY, evaluate, train_into
 
 

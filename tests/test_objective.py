@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from regnet.core.tasks import Classification
 from regnet.models import MLP
-from regnet.objective import Objective
 from regnet.regularizers import L1, L2, Dropout, ElasticNet, Penalty
-from regnet.tasks import Classification
+from regnet.training.objective import Objective
 
 
 @pytest.fixture

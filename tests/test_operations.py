@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from regnet.module import RegularizedModule
-from regnet.objective import Objective
-from regnet.operations import Operations, step_operations
+from regnet.core.tasks import Classification
 from regnet.regularizers import L2, SAM
-from regnet.tasks import Classification
+from regnet.training.module import RegularizedModule
+from regnet.training.objective import Objective
+from regnet.training.operations import Operations, step_operations
 from tests.commands import TINY, record, train, train_into
 
 B, N, C = 32, 20, 5  # samples, inputs, classes

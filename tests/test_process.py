@@ -12,14 +12,12 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from regnet.build import build
-from regnet.callbacks import EarlyStopping, Ema, Ensemble, LastCheckpoint, Snapshots, Swa
+from regnet.compose.build import build
+from regnet.core.errors import UserError
+from regnet.core.tasks import Classification
 from regnet.data.loader import EpochSampler, TensorLoader
 from regnet.data.samples import Samples
-from regnet.errors import UserError
 from regnet.models import MLP
-from regnet.module import RegularizedModule
-from regnet.objective import Objective
 from regnet.regularizers import (
     ASAM,
     L2,
@@ -32,7 +30,9 @@ from regnet.regularizers import (
     WeightDecay,
 )
 from regnet.regularizers.schedules import Schedules, parse
-from regnet.tasks import Classification
+from regnet.training.callbacks import EarlyStopping, Ema, Ensemble, LastCheckpoint, Snapshots, Swa
+from regnet.training.module import RegularizedModule
+from regnet.training.objective import Objective
 from tests.commands import TINY, evaluate, finish, record, start, train, train_into
 from tests.equality import same
 
@@ -513,11 +513,11 @@ import torch
 from lightning import Trainer
 from torch import nn
 
-from regnet.callbacks import Swa
+from regnet.training.callbacks import Swa
 from regnet.data.loader import EpochSampler, TensorLoader
 from regnet.data.samples import Samples
-from regnet.module import RegularizedModule
-from regnet.objective import Objective
+from regnet.training.module import RegularizedModule
+from regnet.training.objective import Objective
 from regnet.regularizers import GradientNoise
 from regnet.tasks import Classification
 

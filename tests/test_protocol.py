@@ -12,9 +12,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from regnet.build import build, build_trainer
-from regnet.errors import UserError
-from regnet.runs import load_run
+from regnet.compose.build import build, build_trainer
+from regnet.core.errors import UserError
+from regnet.run.record import load_run
 from tests.commands import evaluate, record, report, train, train_into
 from tests.packed.test_equal import compare, folders
 

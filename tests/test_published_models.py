@@ -9,8 +9,8 @@ import torchvision.models
 from PIL import Image
 from torch import nn
 
+from regnet.compose.sites import Site
 from regnet.models import from_timm, from_torchvision
-from regnet.sites import Site
 from tests.commands import evaluate, train, train_into
 from tests.studies import runs, value
 

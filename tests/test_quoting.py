@@ -6,7 +6,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from regnet.quoting import as_typed, quoted, unreadable
+from regnet.compose.quoting import quoted, unreadable
+from regnet.core.overrides import as_typed
 
 TEXTS = [
     "für.csv",

@@ -12,8 +12,6 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from regnet.callbacks import LastCheckpoint, Regularize
-from regnet.objective import Objective
 from regnet.regularizers import (
     L0,
     L1,
@@ -48,6 +46,8 @@ from regnet.regularizers import (
     WeightDecay,
     WeightLayerPenalty,
 )
+from regnet.training.callbacks import LastCheckpoint, Regularize
+from regnet.training.objective import Objective
 
 LR = 0.1
 

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torchvision.models.resnet import BasicBlock
 
+from regnet.core.weights import weights
 from regnet.models import CNN, MLP, ResidualMLP, ResNet
 from regnet.models.parts import groups
 from regnet.models.residual import Pad, Residual
-from regnet.weights import weights
 
 NORMS = ["none", "batch", "layer", "group", "weight"]
 NETWORKS = {

@@ -5,8 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
+from regnet.core.weights import parameters, weights
 from regnet.regularizers import L2, DropConnect, MaxNorm, WeightDecay
-from regnet.weights import parameters, weights
 
 TORCHVISION = {  # of each family what has two axes or more, is of no normalization, and is no weight
     "alexnet": {},

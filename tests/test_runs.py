@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from regnet.runs import DamagedRecord, find_runs, flat, read_record, write_record
+from regnet.run.record import DamagedRecord, find_runs, flat, read_record, write_record
 from tests.report.records import add_damaged, add_run, add_unfinished, classification, record
 
 

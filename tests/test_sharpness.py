@@ -12,11 +12,11 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from regnet.callbacks import Regularize
-from regnet.module import RegularizedModule
-from regnet.objective import Objective
+from regnet.core.tasks import Classification
 from regnet.regularizers import ASAM, L2, SAM, Dropout, GradientClipping
-from regnet.tasks import Classification
+from regnet.training.callbacks import Regularize
+from regnet.training.module import RegularizedModule
+from regnet.training.objective import Objective
 
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
 X = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from regnet.build import build
-from regnet.errors import UserError
+from regnet.compose.build import build
+from regnet.compose.sites import Site
+from regnet.core.errors import UserError
 from regnet.models import CNN, MLP
 from regnet.regularizers import Dropout, MaxNorm
-from regnet.sites import Site
 
 SMALL = ["model.widths=[6,5,4]", "data.train_size=40"]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from regnet.spelling import short, spelled
+from regnet.core.spelling import short, spelled
 
 
 @pytest.mark.parametrize(

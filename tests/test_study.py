@@ -7,8 +7,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata as hparams
 
-import regnet.train
-from regnet.cli import config_folder
+import regnet.commands.train
+from regnet.compose.config_files import config_folder
 from tests.commands import TINY, evaluate, record, report, train, train_into
 
 TECHNIQUES = "regularizer=none,l2,[dropout,l2]"
@@ -135,7 +135,7 @@ def test_a_study_in_which_a_run_diverges_is_a_result(tmp_path):
 
 def test_a_study_that_was_stopped_tells_how_to_go_on_and_does(tmp_path, monkeypatch):
     command = ["-m", "study=s", "seed=range(3)", *TINY]
-    work = regnet.train._train_and_test
+    work = regnet.commands.train._train_and_test
 
     def stopped_at_the_second(cfg, *rest):
         if cfg.seed == 1:
@@ -143,7 +143,7 @@ def test_a_study_that_was_stopped_tells_how_to_go_on_and_does(tmp_path, monkeypa
         return work(cfg, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(regnet.train, "_train_and_test", stopped_at_the_second)
+        patch.setattr(regnet.commands.train, "_train_and_test", stopped_at_the_second)
         done = train(*command, cwd=tmp_path)
     assert done.code == 130
     assert "the same command with study=s goes on from here" in done.out

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-import regnet.train
-from regnet.errors import Diverged
+import regnet.commands.train
+from regnet.core.errors import Diverged
 from tests.commands import start, train
 from tests.studies import conclusions, own_experiment, runs, trained, value
 
@@ -90,14 +90,14 @@ def test_a_packed_search_survives_a_kill_signal(tmp_path):
 
 def failing(monkeypatch, wrong, error):
     """Runs of which `wrong(cfg)` is true end with `error`."""
-    work = regnet.train._train_and_test
+    work = regnet.commands.train._train_and_test
 
     def run(cfg, *rest):
         if wrong(cfg):
             raise error
         return work(cfg, *rest)
 
-    monkeypatch.setattr(regnet.train, "_train_and_test", run)
+    monkeypatch.setattr(regnet.commands.train, "_train_and_test", run)
 
 
 def test_a_refinement_goes_on_around_what_completed(tmp_path):

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
+from regnet.commands.inspect import main as inspect_main
+from regnet.commands.train import hyperparameters
 from regnet.data.module import _say
-from regnet.inspect import main as inspect_main
-from regnet.train import hyperparameters
 from tests.commands import _call, evaluate, record, train
 
 NET = ["model.widths=[4]", "trainer.max_epochs=1", "logger=none", "callbacks.last=null"]

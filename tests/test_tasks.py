@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
 from torchmetrics.classification import MulticlassCalibrationError
 
-from regnet.tasks import Classification, Regression
+from regnet.core.tasks import Classification, Regression
 
 
 @pytest.mark.parametrize(("n", "classes", "sharpness"), [(1000, 10, 3.0), (997, 3, 0.5), (50, 2, 8.0), (1, 4, 1.0)])

@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 
-from regnet import measure, threads
-from regnet.threads import LARGE, chosen, computing, cores, quota
+from regnet.core import threads
+from regnet.core.threads import LARGE, chosen, computing, cores, quota
+from regnet.measures import task_metrics as measure
 from tests.commands import TINY, evaluate, train_into
 
 

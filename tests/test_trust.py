@@ -12,9 +12,9 @@ import torch
 from omegaconf import OmegaConf
 from torchvision import models as architectures
 
-from regnet.errors import UserError
-from regnet.make import literal, make
-from regnet.trust import known, targets, trusted
+from regnet.compose.make import literal, make
+from regnet.compose.trust import known, targets, trusted
+from regnet.core.errors import UserError
 from tests.commands import TINY, evaluate, finish, record, start, train_into
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -76,13 +76,13 @@ CALLS = [
     {"_target_": "os.system", "command": "touch marker"},
     {"_target_": "subprocess.run", "args": ["touch", "marker"]},
     {"_target_": "pathlib.Path.touch", "_args_": ["marker"]},
-    {"_target_": "regnet.runs.write_record", "folder": ".", "record": {}},
-    {"_target_": "regnet.train.run", "cfg": {}, "folder": "marker"},
-    {"_target_": "regnet.train.os.system", "command": "touch marker"},
-    {"_target_": "regnet.cli.os.system", "command": "touch marker"},
-    {"_target_": "regnet.make.instantiate", "config": {}},
+    {"_target_": "regnet.run.record.write_record", "folder": ".", "record": {}},
+    {"_target_": "regnet.commands.train.run", "cfg": {}, "folder": "marker"},
+    {"_target_": "regnet.commands.train.os.system", "command": "touch marker"},
+    {"_target_": "regnet.commands.launch.os.system", "command": "touch marker"},
+    {"_target_": "regnet.compose.make.instantiate", "config": {}},
     {"_target_": "regnet.report.page.write", "path": "marker", "content": "x"},
-    {"_target_": "regnet.callbacks.MetricsCsv", "path": "marker"},
+    {"_target_": "regnet.training.callbacks.MetricsCsv", "path": "marker"},
     {"_target_": "lightning.pytorch.LightningModule.load_from_checkpoint", "checkpoint_path": "marker"},
     {"_target_": "lightning.fabric.utilities.cloud_io._load", "path_or_url": "marker"},
     {"_target_": "lightning.pytorch.Trainer"},

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from regnet import values
-from regnet.callbacks import EarlyStopping, Ema, LastCheckpoint, Progress, Snapshots, Swa
-from regnet.cli import study_name
-from regnet.errors import UserError
+from regnet.core import values
+from regnet.core.errors import UserError
 from regnet.models import CNN, MLP, ResidualMLP, ResNet
 from regnet.regularizers import L0, L1, DropBlock, Jacobian, Lookahead, Orthogonal, ShiftFlip, VariationalDropout
+from regnet.run.study import study_name
+from regnet.training.callbacks import EarlyStopping, Ema, LastCheckpoint, Progress, Snapshots, Swa
 
 NOT_NUMBERS = ["abc", None, True, [1], {"a": 1}, math.nan]
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad
 
+from regnet.core.weights import Weight, modules, scaled, weight_statistics, weights
 from regnet.regularizers import L2, DropConnect
-from regnet.weights import Weight, modules, scaled, weight_statistics, weights
 
 WEIGHTS = {
     "embedding.weight",

@@ -2,7 +2,7 @@
 
 import inspect
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .module import DataModule, Source
 from .samples import Dataset, Samples
 

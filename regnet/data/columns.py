@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .numbers import CODE, DECIMALS, THOUSANDS, number, numbers, unit, units_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import category, normalize
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .pixels import is_image
 
 PARTS = {

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .discovery import Part, find_parts, told
 from .duplicates import duplicates
 from .pixels import check, read

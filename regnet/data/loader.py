@@ -7,7 +7,7 @@ import torch
 from torch import LongTensor, Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from ..seeds import derive
+from ..core.seeds import derive
 from .samples import Samples
 
 

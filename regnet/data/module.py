@@ -10,9 +10,9 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..errors import UserError, told
-from ..seeds import derive
-from ..values import LONGEST
+from ..core.errors import UserError, told
+from ..core.seeds import derive
+from ..core.values import LONGEST
 from .loader import EpochSampler, TensorLoader, make_loader
 from .moments import divisor, input_moments
 from .samples import Dataset, Samples

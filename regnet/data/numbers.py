@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
-from ..errors import UserError
+from ..core.errors import UserError
 
 DECIMALS = {"point": ".", "comma": ","}
 THOUSANDS = {".": ",", ",": "."}  # by the decimal sign; a blank or an apostrophe with both

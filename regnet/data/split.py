@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import LongTensor, Tensor
 
-from ..errors import UserError
-from ..seeds import derive
+from ..core.errors import UserError
+from ..core.seeds import derive
 
 
 class Split(NamedTuple):

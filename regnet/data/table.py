@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import UserError
-from ..values import one_of
+from ..core.errors import UserError
+from ..core.values import one_of
 from .cells import read_cells, tidy
 from .columns import Column, Reader
 from .description import describe

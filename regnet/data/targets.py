@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .columns import ABSENT, Reader, alike_labels, are_codes, fit, narrow
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import values
-from ..errors import UserError
+from ..core import values
+from ..core.errors import UserError
 from .samples import Dataset, Samples
 
 log = logging.getLogger(__name__)

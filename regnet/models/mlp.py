@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from .. import values
+from ..core import values
 from .parts import activation as make_activation
 from .parts import initialize
 from .parts import norm as make_norm

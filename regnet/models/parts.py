@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .. import values
-from ..errors import near
-from ..exact import Exact
-from ..weights import weights
+from ..core import values
+from ..core.errors import near
+from ..core.exact import Exact
+from ..core.weights import weights
 
 NORMS = {
     "none": lambda *_: nn.Identity(),

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..checkpoints import read_checkpoint
-from ..errors import near
-from ..runs import regular
+from ..core.errors import near
+from ..run.checkpoints import read_checkpoint
+from ..run.record import regular
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .. import values
+from ..core import values
 from .mlp import Site
 from .parts import activation as make_activation
 from .parts import initialize

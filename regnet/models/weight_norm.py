@@ -3,8 +3,8 @@
 from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
-from ..parametrized import WeightNorm
-from ..weights import weights
+from ..core.parametrized import WeightNorm
+from ..core.weights import weights
 
 
 def normalize_weights(*networks: nn.Module) -> None:

@@ -41,7 +41,7 @@ class Helper:
         except EOFError:
             if not left:
                 return
-            from ..train import settle
+            from ..commands.train import settle
 
             settle()
             from .workers import train
@@ -93,7 +93,7 @@ class PipeReporter:
 def _serve(pipe: Connection) -> NoReturn:
     os.setpgid(0, 0)  # the terminal interrupts the parent alone, which passes it on
     try:
-        from ..train import settle
+        from ..commands.train import settle
 
         settle()
         from .pack import SharedData

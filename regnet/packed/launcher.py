@@ -9,11 +9,11 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
 
-from ..cli import place
-from ..console import printable
-from ..errors import UserError
-from ..quoting import as_typed
-from ..train import score, settle, summary, task
+from ..commands.train import score, settle, summary, task
+from ..core.console import printable
+from ..core.errors import UserError
+from ..core.overrides import as_typed
+from ..run.study import place
 from .compose import SweepLoader
 from .helper import Helper
 from .job import Job, Outcome
@@ -150,4 +150,4 @@ class PackedLauncher(BasicLauncher):
 
 
 def _is_ours(task_function: Any) -> bool:
-    return getattr(task_function, "__code__", None) == task.__code__  # `python -m regnet.train` has a copy of it
+    return getattr(task_function, "__code__", None) == task.__code__

@@ -13,15 +13,15 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..build import Setup
-from ..callbacks import AtomicCheckpointIO, LastCheckpoint, MetricsCsv
-from ..errors import Diverged
-from ..hparams import final_scalars, session_end, session_start
-from ..make import make
-from ..module import generalization_gap, learning_rates, train_terms
-from .events import EventFile
+from ..compose.build import Setup
+from ..compose.make import make
+from ..core.errors import Diverged
+from ..run.events import EventFile
+from ..run.hparams import final_scalars, session_end, session_start
+from ..run.lightning_state import epochs_of, loops
+from ..training.callbacks import AtomicCheckpointIO, LastCheckpoint, MetricsCsv
+from ..training.module import generalization_gap, learning_rates, train_terms
 from .job import Job
-from .resume import epochs_of, loops
 
 Tensors = dict[str, Tensor]
 NETWORK = "objective."

@@ -10,12 +10,12 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
+from ..core.ending import stop_here
+from ..core.errors import Diverged
+from ..core.seeds import derive
 from ..data.loader import as_float
 from ..data.samples import Samples
-from ..ending import stop_here
-from ..errors import Diverged
 from ..regularizers import Constraint, Proximal, WeightDecay
-from ..seeds import derive
 from .chunks import Chunks
 from .loader import PackedLoader, Part
 from .member import Member

@@ -54,7 +54,7 @@ class Stacked:
             self.rule(params[name], grads[name], state, n)
 
     def step_sizes(self, params: Tensors, rows: slice = slice(None)) -> Tensors:
-        """`regnet.regularizers.proximal.step_sizes` of the step that the networks of `rows` have just made."""
+        """`regnet.regularizers.updates.proximal.step_sizes` of the step that the networks of `rows` have just made."""
         return {name: self.size(params[name], state, n) for name, state, n in self._each(params, rows)}
 
     def _each(self, params: Tensors, rows: slice) -> Iterator[tuple[str, Tensors, dict[str, Number]]]:

@@ -15,17 +15,17 @@ import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
-from ..build import build, build_trainer, load_data
-from ..cli import sentence
+from ..commands.train import hyperparameters, nested, new_record, plain, summary
+from ..compose.build import build, build_trainer, load_data
+from ..compose.make import literal
+from ..compose.mistakes import sentence
+from ..core.ending import at_steps
+from ..core.errors import Diverged
 from ..data import DataModule
-from ..ending import at_steps
-from ..errors import Diverged
-from ..make import literal
-from ..measure import measure
-from ..operations import of_training
-from ..resuming import finished, identity, resume_from
-from ..runs import flat, write_record
-from ..train import hyperparameters, nested, new_record, plain, summary
+from ..measures.task_metrics import measure
+from ..run.record import flat, write_record
+from ..run.resuming import finished, identity, resume_from
+from ..training.operations import of_training
 from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
 from .memory import free, out_of_memory, room, try_pack

@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..cli import config_folder, not_chosen
+from ..compose.config_files import config_folder
+from ..run.study import not_chosen
 from .job import Job
 
 Config = dict[str, Any]
@@ -25,7 +26,7 @@ HYPERPARAMETERS = {
     *("strength", "rate", "radius", "min", "max", "smoothing", "noise", "l1_ratio", "probability", "size", "target"),
     "schedule",
 }
-EARLY_STOPPING = "regnet.callbacks.EarlyStopping"
+EARLY_STOPPING = "regnet.training.callbacks.EarlyStopping"
 OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
 OPTIMIZER_KEYS = {
     *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),
@@ -135,7 +136,7 @@ def obstacle(cfg: Config) -> str | None:
                 return f"{group}.{name}"
     for name, node in cfg["regularizer"].items():
         target = node.get("_target_") or "" if isinstance(node, dict) else ""
-        if target.startswith(("regnet.callbacks.", "lightning.")) and target != EARLY_STOPPING:
+        if target.startswith(("regnet.training.callbacks.", "lightning.")) and target != EARLY_STOPPING:
             return f"regularizer.{name} (it acts through a callback)"
     if cfg["data"].get("num_workers"):
         return f"data.num_workers={cfg['data']['num_workers']}"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from ..console import live_line, plain_console
+from ..core.console import live_line, plain_console
 
 REDRAW, REPORT = 0.1, 30.0  # seconds between two pictures of the live line, and between two lines in a log file
 

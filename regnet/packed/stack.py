@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ..exact import settings
-from ..objective import Objective
+from ..core.exact import settings
+from ..core.weights import grouped, name_statistics, note_frozen, tensor_statistics, weights
 from ..regularizers import Constraint, Proximal, Update, WeightDecay
-from ..weights import grouped, name_statistics, note_frozen, tensor_statistics, weights
+from ..training.objective import Objective
 from .forms import Forms
 from .noise import Given, Noise
 from .trace import Traced, takes_no_decisions

@@ -15,7 +15,7 @@ from pkgutil import resolve_name
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
-from ..threads import available
+from ..core.threads import available
 from .helper import ENOUGH, PipeReporter, relay
 from .job import Job, Reporter
 from .pack import Pack, SharedData

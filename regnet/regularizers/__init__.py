@@ -1,29 +1,82 @@
-"""Regularizers, one file per kind: each class is its formula and works in any training code."""
+"""Regularizers, one folder per kind: each class is its formula and works in any training code."""
 
-from .activities import ActivityL1, ActivityL2, ActivityPenalty, KLSparsity
-from .augment import ShiftFlip
-from .concrete import ConcreteDropout
-from .constraints import Constraint, MaxNorm, MinMaxNorm, NonNegative, OrthogonalProjection, SpectralClip, UnitNorm
-from .dropblock import DropBlock
-from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
-from .erasing import Cutout, RandomErasing
-from .gaussian import GaussianDropout
-from .gradients import GradientClipping, GradientNoise
-from .input_noise import FeatureNoise, InputNoise, PixelNoise
-from .inputs import GradientPenalty, InputPenalty, Jacobian
-from .lookahead import Lookahead
-from .matrices import NuclearNorm, Orthogonal, SpectralNorm
-from .mixing import CutMix, Mixup, MixupOrCutMix
-from .outputs import ConfidencePenalty, OutputPenalty, RDrop, SpectralDecoupling
-from .penalties import L1, L2, ElasticNet, LayerPenalty, Penalty, WeightPenalty
-from .policies import AugMix, AutoAugment, RandAugment, TrivialAugment
-from .proximal import Proximal, ProximalGroupLasso, ProximalL0, ProximalL1
-from .residual import DropPath, ShakeDrop, ShakeShake
-from .sharpness import ASAM, SAM
-from .structured import L2SP, GroupLasso, Hoyer, SparseGroupLasso
-from .targets import LabelSmoothing
-from .transforms import BatchTransform
-from .updates import BeforeStep, CoupledDecay, Update, WeightDecay
+from .layers import (
+    AlphaDropout,
+    ConcreteDropout,
+    DropBlock,
+    Dropout,
+    DropPath,
+    GaussianDropout,
+    RandomLayer,
+    ShakeDrop,
+    ShakeShake,
+    SpatialDropout,
+)
+from .penalties import (
+    L1,
+    L2,
+    L2SP,
+    ActivityL1,
+    ActivityL2,
+    ActivityPenalty,
+    ConfidencePenalty,
+    ElasticNet,
+    GradientPenalty,
+    GroupLasso,
+    Hoyer,
+    InputPenalty,
+    Jacobian,
+    KLSparsity,
+    LayerPenalty,
+    NuclearNorm,
+    Orthogonal,
+    OutputPenalty,
+    Penalty,
+    RDrop,
+    SparseGroupLasso,
+    SpectralDecoupling,
+    SpectralNorm,
+    WeightPenalty,
+)
+from .transforms import (
+    AugMix,
+    AutoAugment,
+    BatchTransform,
+    CutMix,
+    Cutout,
+    FeatureNoise,
+    InputNoise,
+    LabelSmoothing,
+    Mixup,
+    MixupOrCutMix,
+    PixelNoise,
+    RandAugment,
+    RandomErasing,
+    ShiftFlip,
+    TrivialAugment,
+)
+from .updates import (
+    ASAM,
+    SAM,
+    BeforeStep,
+    Constraint,
+    CoupledDecay,
+    GradientClipping,
+    GradientNoise,
+    Lookahead,
+    MaxNorm,
+    MinMaxNorm,
+    NonNegative,
+    OrthogonalProjection,
+    Proximal,
+    ProximalGroupLasso,
+    ProximalL0,
+    ProximalL1,
+    SpectralClip,
+    UnitNorm,
+    Update,
+    WeightDecay,
+)
 from .weight_layers import L0, DropConnect, VariationalDropout, WeightLayer, WeightLayerPenalty
 
 __all__ = [

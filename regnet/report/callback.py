@@ -17,16 +17,13 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from ..console import printable
-from ..ending import NO_READER
-from ..errors import UserError, told
-from ..quoting import as_typed
+from ..core.console import printable
+from ..core.ending import NO_READER
+from ..core.errors import UserError, told
+from ..core.overrides import as_typed
+from ..run.study import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .command import load, show
 
-# In the environment, as it reaches the processes of other launchers and of DDP too.
-STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
-STUDY_RUNS = "REGNET_STUDY_RUNS"  # how many runs the study has
-STUDY_SWEPT = "REGNET_STUDY_SWEPT"  # the keys that differ between them, by commas
 WITHOUT_RESULT = ("failed", "interrupted", "damaged")  # to diverge is one; an unfinished run may still run elsewhere
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 

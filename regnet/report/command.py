@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ..console import printable
-from ..ending import exit_codes
-from ..errors import UserError
-from ..runs import Run, find_runs
+from ..core.console import printable
+from ..core.ending import exit_codes
+from ..core.errors import UserError
+from ..run.record import Run, find_runs
 
 if TYPE_CHECKING:
     from .content import Content
@@ -98,7 +98,7 @@ def show(told: "Content", picture: Path | None = None) -> None:
     Raises:
         UserError: the picture cannot be written.
     """
-    from ..console import plain_console
+    from ..core.console import plain_console
     from .table import print_report
 
     console = plain_console(width=None if sys.stdout.isatty() else 100, record=picture is not None)

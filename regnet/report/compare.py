@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..errors import UserError, near
-from ..spelling import spelled
+from ..core.errors import UserError, near
+from ..core.spelling import spelled
 from .statistics import LEAST, hedges_g, holm, mean_interval, paired_p, probability_of_improvement
 from .study import METRICS, Arm, Pairing, Study, independent, span, technique, unit
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..runs import Run
+from ..run.record import Run
 from .answer import Answer, answer
 from .compare import check_baseline, find_baseline
 from .ranking import Ranking, rank

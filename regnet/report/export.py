@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..console import printable
-from ..errors import UserError
-from ..runs import Run, flat
+from ..core.console import printable
+from ..core.errors import UserError
+from ..run.record import Run, flat
 from .study import pairing, settings
 
 FORMULA = ("=", "+", "-", "@")

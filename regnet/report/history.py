@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..console import printable
-from ..runs import MOST, read_text
+from ..core.console import printable
+from ..run.record import MOST, read_text
 from .study import Arm
 
 METRICS_CSV = "metrics.csv"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .columns import Cell, columns
 from .content import Content
 from .study import METRICS, Arm, Study

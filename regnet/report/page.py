@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from textwrap import shorten
 
-from ..console import printable
-from ..runs import Run
+from ..core.console import printable
+from ..run.record import Run
 from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
 from .content import Content, Section
 from .effects import interactions, main_effects

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ..runs import Run
+from ..run.record import Run
 from .selection import namer
 from .study import Study
 from .sweep import as_error

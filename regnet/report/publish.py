@@ -4,8 +4,8 @@ import gc
 import re
 from pathlib import Path
 
-from ..errors import UserError
-from ..runs import read_text
+from ..core.errors import UserError
+from ..run.record import read_text
 from .content import Content
 from .page import Picture, html, write
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from math import inf, isclose
 from typing import Any
 
-from ..metrics import BETTER, SIGNS
-from ..runs import Run
-from ..spelling import spelled
+from ..core.metrics import BETTER, SIGNS
+from ..core.spelling import spelled
+from ..run.record import Run
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
 SPANS = {"accuracy": 1.0}  # between the least and the greatest value that a metric can have

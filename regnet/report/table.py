@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..console import printable
-from ..runs import Run
+from ..core.console import printable
+from ..run.record import Run
 from .columns import BEST, columns, marks
 from .content import Content
 from .statistics import LEAST

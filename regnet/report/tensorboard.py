@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UserError
-from ..runs import Run
+from ..core.errors import UserError
+from ..run.record import Run
 from .study import Arm, pairing, studies
 
 

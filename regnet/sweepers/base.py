@@ -12,10 +12,10 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from ..errors import UserError, told
-from ..metrics import direction
-from ..protocol import settle_modes
-from ..runs import Run, load_run
+from ..compose.protocol import settle_modes
+from ..core.errors import UserError, told
+from ..core.metrics import direction
+from ..run.record import Run, load_run
 
 
 class StudySweeper(Sweeper):

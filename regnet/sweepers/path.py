@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from ..errors import UserError
-from ..runs import Run
+from ..core.errors import UserError
+from ..run.record import Run
 from .base import StudySweeper, flag, key_of, say, whole
 
 SUFFIX = "-probes"

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from hydra.core.override_parser.types import Override
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .base import StudySweeper, key_of, say, whole
 
 DECADE = 10

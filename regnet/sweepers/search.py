@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
 
-from ..errors import UserError
-from ..metrics import direction
+from ..core.errors import UserError
+from ..core.metrics import direction
 from .base import StudySweeper, flag, knobs_of, say, suggest, whole
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from hydra.core.override_parser.types import Override
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .base import StudySweeper, knobs_of, say, suggest, whole
 
 SUFFIX = "-tuning"

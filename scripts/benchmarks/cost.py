@@ -23,10 +23,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from regnet.build import build, build_trainer, load_data
-from regnet.cli import config_folder
+from regnet.compose.build import build, build_trainer, load_data
+from regnet.compose.config_files import config_folder
+from regnet.core.errors import UserError
 from regnet.data import DataModule
-from regnet.errors import UserError
 
 from .step import Stopwatch
 

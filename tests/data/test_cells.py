@@ -5,8 +5,8 @@ import gzip
 
 import pytest
 
+from regnet.core.errors import UserError
 from regnet.data.cells import read_cells, tidy
-from regnet.errors import UserError
 
 
 def read(tmp_path, content, name="table.csv", **settings):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from regnet.core.errors import UserError
 from regnet.data.columns import fit, narrow
 from regnet.data.moments import input_moments
 from regnet.data.table import Csv
-from regnet.errors import UserError
 from regnet.models import Standardize
 
 

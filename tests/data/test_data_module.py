@@ -5,8 +5,8 @@ import lightning
 import pytest
 import torch
 
+from regnet.core.errors import UserError
 from regnet.data import DataModule, Dataset, Samples, data_module
-from regnet.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import shutil
 import pytest
 from data.folders import grid, write
 
+from regnet.core.errors import UserError
 from regnet.data import DataModule
 from regnet.data.discovery import find_parts
 from regnet.data.folder import ImageFolder
-from regnet.errors import UserError
 
 
 def sizes(root):

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
+from regnet.core.errors import UserError
 from regnet.data import folder
 from regnet.data.folder import ImageFolder
-from regnet.errors import UserError
 
 
 def picture(path, colour=(200, 100, 50), size=(12, 8)):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from regnet.core.errors import UserError
 from regnet.data import DataModule
 from regnet.data.folder import ImageFolder
 from regnet.data.pixels import check, read, suffixes
-from regnet.errors import UserError
 
 SIZE = 4
 

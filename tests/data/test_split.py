@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from regnet.core.errors import UserError
 from regnet.data.split import corrupt_labels, split, stratified_order
-from regnet.errors import UserError
 
 
 def generator(seed):

@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
+from regnet.core.errors import UserError
 from regnet.data.table import Csv, Sklearn
-from regnet.errors import UserError
 
 PEOPLE = """age,colour,member,grade
 30,red,true,good

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torchvision import datasets
 
+from regnet.core.errors import UserError
 from regnet.data import DataModule
 from regnet.data.vision import TorchvisionImages
-from regnet.errors import UserError
 
 
 def write_idx(path, array):

@@ -8,11 +8,11 @@ import torch
 from commands import train
 from torch import nn
 
-from regnet.objective import Objective
+from regnet.core.tasks import Classification
 from regnet.packed.noise import Noise
 from regnet.packed.stack import Stack
 from regnet.regularizers import L1, L2, L2SP, GroupLasso, MaxNorm, ProximalL1, UnitNorm, WeightDecay
-from regnet.tasks import Classification
+from regnet.training.objective import Objective
 
 NETWORK = """
 from torch import nn

@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import regnet.packed.module
 import regnet.packed.pack
-from regnet.callbacks import EarlyStopping
-from regnet.cli import config_folder
+from regnet.compose.config_files import config_folder
 from regnet.packed.stack import Stack
+from regnet.training.callbacks import EarlyStopping
 from tests.commands import TINY, evaluate, finish, record, start, train
 from tests.packed.test_equal import compare, folders
 
@@ -199,7 +199,7 @@ def test_a_run_alone_that_was_interrupted_goes_on_in_a_pack(tmp_path, monkeypatc
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
     assert train(*command, cwd=tmp_path / "whole").code == 0
-    ended = regnet.module.RegularizedModule.on_train_epoch_start
+    ended = regnet.training.module.RegularizedModule.on_train_epoch_start
 
     def interrupted(self):
         ended(self)
@@ -207,7 +207,7 @@ def test_a_run_alone_that_was_interrupted_goes_on_in_a_pack(tmp_path, monkeypatc
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(regnet.module.RegularizedModule, "on_train_epoch_start", interrupted)
+        patch.setattr(regnet.training.module.RegularizedModule, "on_train_epoch_start", interrupted)
         assert train(*command, cwd=tmp_path / "cut").code in (1, 130)
     done = train(*command, PACKED, cwd=tmp_path / "cut")
     assert done.code == 0

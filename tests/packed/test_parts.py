@@ -15,18 +15,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.func import vmap
 
-from regnet.cli import config_folder
+from regnet.compose.config_files import config_folder
+from regnet.core.tasks import Classification
 from regnet.models import CNN, MLP
-from regnet.objective import Objective
 from regnet.packed.chunks import Chunks
 from regnet.packed.compose import SweepLoader
-from regnet.packed.events import EventFile
 from regnet.packed.forms import Forms
 from regnet.packed.noise import Noise
 from regnet.packed.stack import Stack
 from regnet.packed.trace import Traced, takes_no_decisions
 from regnet.regularizers import L1, L2, DropConnect, Dropout
-from regnet.tasks import Classification
+from regnet.run.events import EventFile
+from regnet.training.objective import Objective
 
 CPU = torch.device("cpu")
 

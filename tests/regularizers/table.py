@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from scipy.special import expit
 
 from regnet import regularizers as R
-from regnet.callbacks import EarlyStopping, Ema, Snapshots, Swa
+from regnet.training.callbacks import EarlyStopping, Ema, Snapshots, Swa
 
 CONF = Path(__file__).parents[2] / "conf" / "regularizer"
 FILES = sorted(path.stem for path in CONF.glob("*.yaml"))

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 import regnet.regularizers as R
-from regnet.callbacks import Ema, Swa
-from regnet.checkpoints import load_objective
-from regnet.objective import Objective
+from regnet.core.tasks import Classification
+from regnet.core.weights import weight_statistics
 from regnet.packed.optimizers import stack
-from regnet.tasks import Classification
-from regnet.weights import weight_statistics
+from regnet.run.checkpoints import load_objective
+from regnet.training.callbacks import Ema, Swa
+from regnet.training.objective import Objective
 from tests.test_regularize import Theirs, fit, samples  # noqa: F401  (fixtures)
 
 

@@ -6,8 +6,8 @@ import scipy.linalg
 import torch
 from torch import nn
 
+from regnet.core.weights import weights
 from regnet.regularizers import MinMaxNorm, NonNegative, OrthogonalProjection, SpectralClip, UnitNorm
-from regnet.weights import weights
 
 EPSILON = 1e-7  # Keras's
 

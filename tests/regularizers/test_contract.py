@@ -12,9 +12,9 @@ from omegaconf import OmegaConf, open_dict
 from table import CONF, FILES, LAYERS, TABLE, made_by
 
 from regnet import regularizers as R
-from regnet.build import build
-from regnet.checks import CONTRADICTIONS, SAME_WEIGHT
-from regnet.errors import UserError
+from regnet.compose.build import build
+from regnet.compose.checks import CONTRADICTIONS, SAME_WEIGHT
+from regnet.core.errors import UserError
 
 
 def test_one_row_for_each_file():

@@ -8,7 +8,7 @@ from table import each
 from torch import nn
 
 from regnet import regularizers as R
-from regnet.weights import weights
+from regnet.core.weights import weights
 
 modules = pytest.mark.parametrize(
     "module",

@@ -12,9 +12,9 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from regnet import regularizers as R
-from regnet.objective import Objective
-from regnet.tasks import Classification
-from regnet.weights import weights
+from regnet.core.tasks import Classification
+from regnet.core.weights import weights
+from regnet.training.objective import Objective
 
 STACKED = (R.WeightPenalty, R.ActivityPenalty, R.OutputPenalty)  # the others differentiate within
 

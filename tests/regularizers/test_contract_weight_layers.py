@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call, vmap
 
 from regnet import regularizers as R
-from regnet.weights import weight_statistics, weights
+from regnet.core.weights import weight_statistics, weights
 
 N = 20_000  # draws
 

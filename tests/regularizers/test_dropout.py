@@ -6,7 +6,7 @@ from scipy.stats import chi2
 from torch import nn
 
 from regnet.regularizers import Dropout, SpatialDropout
-from regnet.regularizers.dropout import inverted_bernoulli
+from regnet.regularizers.layers.dropout import inverted_bernoulli
 
 
 @pytest.mark.parametrize("bad", ["0.5", None, True, float("nan"), float("inf"), -0.1, 1, 1.0, 1.5], ids=repr)

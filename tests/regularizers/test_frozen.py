@@ -9,10 +9,10 @@ from table import UPDATES, WEIGHT_LAYERS, each, penalties
 from torch import nn
 
 from regnet import regularizers as R
-from regnet.build import build
-from regnet.errors import UserError
-from regnet.inspect import acting_on, roles
-from regnet.weights import weight_statistics, weights
+from regnet.commands.inspect import acting_on, roles
+from regnet.compose.build import build
+from regnet.core.errors import UserError
+from regnet.core.weights import weight_statistics, weights
 
 
 class Network(nn.Module):

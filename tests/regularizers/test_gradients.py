@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from regnet.module import RegularizedModule
-from regnet.objective import Objective
+from regnet.core.tasks import Classification
 from regnet.regularizers import (
     ASAM,
     SAM,
@@ -20,7 +19,8 @@ from regnet.regularizers import (
     MaxNorm,
     WeightDecay,
 )
-from regnet.tasks import Classification
+from regnet.training.module import RegularizedModule
+from regnet.training.objective import Objective
 
 OPTIMIZERS = {
     "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9),

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from regnet.monte_carlo import predict
-from regnet.objective import Objective
+from regnet.compose.sites import Site
+from regnet.core.tasks import Classification
+from regnet.measures.monte_carlo import predict
 from regnet.regularizers import ActivityL1, ActivityL2, Dropout, GradientPenalty, Jacobian, KLSparsity
-from regnet.sites import Site
-from regnet.tasks import Classification
+from regnet.training.objective import Objective
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2])

@@ -13,8 +13,8 @@ from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.parametrize import register_parametrization
 
 from regnet import regularizers as R
+from regnet.core.weights import weights
 from regnet.models.weight_norm import normalize_weights
-from regnet.weights import weights
 
 
 def legacy(make, *arguments):

@@ -16,10 +16,10 @@ from torch.func import vmap as each_sample
 from torch.nn.utils import parametrizations
 
 from regnet import regularizers as R
+from regnet.core.tasks import Classification
+from regnet.core.weights import weights
 from regnet.models import MLP
-from regnet.objective import Objective
-from regnet.tasks import Classification
-from regnet.weights import weights
+from regnet.training.objective import Objective
 
 
 def least(objective, x, y, corners=False):

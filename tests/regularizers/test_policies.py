@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import v2
 
 from regnet.regularizers import AugMix, AutoAugment, RandAugment, TrivialAugment
-from regnet.regularizers.policies import Policy
+from regnet.regularizers.transforms.policies import Policy
 
 PAIRS = [
     (RandAugment(1, 20), v2.RandAugment(1, 20)),

@@ -13,9 +13,9 @@ from sklearn.linear_model import Lasso, LogisticRegression
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
+from regnet.core.weights import weight_statistics
 from regnet.regularizers import ProximalGroupLasso, ProximalL0, ProximalL1
-from regnet.regularizers.proximal import group_soft_threshold, step_sizes
-from regnet.weights import weight_statistics
+from regnet.regularizers.updates.proximal import group_soft_threshold, step_sizes
 
 OPTIMIZERS = {
     "sgd": partial(SGD, lr=0.1),

@@ -11,9 +11,9 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.ops import stochastic_depth
 
 from regnet import regularizers as R
-from regnet.build import build
-from regnet.regularizers.residual import shaken
-from regnet.sites import Site
+from regnet.compose.build import build
+from regnet.compose.sites import Site
+from regnet.regularizers.layers.residual import shaken
 
 SAMPLES = 20_000
 RATES = [0.1, 0.5, 0.9]

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-import regnet.module
-from regnet.build import build
-from regnet.errors import UserError
+import regnet.training.module
+from regnet.compose.build import build
+from regnet.core.errors import UserError
 from regnet.regularizers import L1, L2, Dropout, Mixup, ShiftFlip
 from regnet.regularizers.schedules import Schedules, parse, scheduled_buffer
 from tests.commands import record, train, train_into
@@ -174,7 +174,7 @@ def test_checkpoints_keep_the_values_of_their_step(whole):
 
 
 def test_a_resumed_run_goes_on_where_its_schedules_were(whole, tmp_path, monkeypatch):
-    begun = regnet.module.RegularizedModule.on_train_epoch_start
+    begun = regnet.training.module.RegularizedModule.on_train_epoch_start
 
     def interrupted(self):
         begun(self)
@@ -183,7 +183,7 @@ def test_a_resumed_run_goes_on_where_its_schedules_were(whole, tmp_path, monkeyp
 
     command = [*SCHEDULED, "logger=none", "hydra.run.dir=run"]
     with monkeypatch.context() as patch:
-        patch.setattr(regnet.module.RegularizedModule, "on_train_epoch_start", interrupted)
+        patch.setattr(regnet.training.module.RegularizedModule, "on_train_epoch_start", interrupted)
         assert train(*command, cwd=tmp_path).code in (1, 130)
     assert len(table(tmp_path / "run")) == 2
     assert train(*command, cwd=tmp_path).code == 0

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from scipy import integrate, stats
 from torch import nn
 
+from regnet.core.weights import weights
 from regnet.regularizers import L0, DropConnect, VariationalDropout, WeightLayerPenalty
-from regnet.regularizers.draws import normal, uniform
-from regnet.weights import weights
+from regnet.regularizers.weight_layers.draws import normal, uniform
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # Louizos et al. 2018, section 4
 LOG_ALPHAS = [-3.0, -1.0, 0.0, 0.5, 2.0]

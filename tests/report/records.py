@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from regnet.runs import write_record
+from regnet.run.record import write_record
 
 CONFIG = "data: {}\nmodel: {}\nregularizer: {}\nseed: 0\n"
 

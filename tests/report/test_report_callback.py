@@ -33,7 +33,7 @@ import os
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from regnet.runs import write_record
+from regnet.run.record import write_record
 from tests.report.records import classification, record
 
 

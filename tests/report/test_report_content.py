@@ -2,9 +2,9 @@
 
 import pytest
 
-from regnet.errors import UserError
+from regnet.core.errors import UserError
 from regnet.report.content import content
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification
 from tests.report.test_report_known import KNOWN
 

@@ -10,10 +10,10 @@ import re
 
 import pytest
 
-from regnet.console import printable
+from regnet.core.console import printable
 from regnet.report.command import main
 from regnet.report.history import read
-from regnet.runs import find_runs, read_record
+from regnet.run.record import find_runs, read_record
 from tests.commands import report
 from tests.report.records import add_run, classification, record
 

@@ -4,7 +4,7 @@ import pytest
 
 from regnet.report.effects import interactions, main_effects
 from regnet.report.study import studies
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification
 
 

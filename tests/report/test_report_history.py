@@ -2,7 +2,7 @@ import pytest
 
 from regnet.report.history import learning, ledger, mean, read
 from regnet.report.study import studies
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from regnet.report.importance import SEEDS, eta_squared, importance
 from regnet.report.study import studies
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification
 from tests.report.test_report_effects import study
 

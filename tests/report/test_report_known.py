@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from regnet.errors import UserError
+from regnet.core.errors import UserError
 from regnet.report.answer import Edge, answer
 from regnet.report.compare import check_baseline, compare, find_baseline
 from regnet.report.sentences import sentences
 from regnet.report.statistics import seeds_needed
 from regnet.report.study import cost, studies
 from regnet.report.table import left_out
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification, regression
 
 KNOWN = Path(__file__).parent / "known"

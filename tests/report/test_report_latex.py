@@ -1,9 +1,9 @@
 import pytest
 
-from regnet.errors import UserError
+from regnet.core.errors import UserError
 from regnet.report.content import content
 from regnet.report.latex import escape, write_latex
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.test_report_known import KNOWN
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from regnet.errors import UserError
+from regnet.core.errors import UserError
 from regnet.report.content import content
 from regnet.report.page import html
 from regnet.report.publish import publish
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification, regression
 from tests.report.test_report_known import KNOWN
 

@@ -1,7 +1,7 @@
 import pytest
 
 from regnet.report.study import settings, short_keys, studies, technique
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_damaged, add_run, add_unfinished, classification, config, regression
 
 

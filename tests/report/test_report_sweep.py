@@ -6,7 +6,7 @@ from regnet.report.points import gap, pareto, sparsity
 from regnet.report.selection import first, namer, part
 from regnet.report.study import studies
 from regnet.report.sweep import along_data, geometric, grids, lines, swept
-from regnet.runs import find_runs
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification, regression
 
 

@@ -1,10 +1,10 @@
 import pytest
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
-from regnet.errors import UserError
-from regnet.packed.events import EventFile
+from regnet.core.errors import UserError
 from regnet.report.tensorboard import link, named
-from regnet.runs import find_runs
+from regnet.run.events import EventFile
+from regnet.run.record import find_runs
 from tests.report.records import add_run, classification
 
 

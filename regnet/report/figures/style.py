@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import NullLocator
 
-from ...spelling import short
+from ...core.spelling import short
 
 # Okabe and Ito (2008), "Color Universal Design": told apart with every kind of colour vision. Its yellow is too pale.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

@@ -1,0 +1,275 @@
+"""`regnet-evaluate`: the chosen checkpoint of a run, measured again, on any data and any perturbation."""
+
+import json
+import math
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ..compose.arguments import describe, fits
+from ..compose.mistakes import sentence
+from ..compose.protocol import HALF
+from ..core.errors import UserError, near, told
+from ..run.record import MEASURED, DamagedRecord, find_runs, read_record, read_text
+from .launch import launch, stop
+
+if TYPE_CHECKING:
+    from ..data import Samples
+    from ..training.objective import Objective
+
+LONGEST = 2**17  # characters of Hydra's own settings, which take some 6,000
+KINDS = {  # of the settings in conf/evaluate.yaml
+    "run": str,
+    "part": str,
+    "check_classes": bool,
+    "passes": int | None,
+    "compact": bool,
+    "seed": int,
+    "allow": list[str],
+    "save": str | None,
+}
+
+
+def main() -> None:
+    sys.argv[1:] = map(_quoted, sys.argv[1:])
+    launch(task, config_name="evaluate", own_modules=False)
+
+
+def _quoted(argument: str) -> str:
+    """A run's folder is named by its overrides, which Hydra would read as more of them."""
+    key, _, path = argument.partition("=")
+    if key != "run":
+        return argument
+    is_folder = Path(path).is_dir() or ("=" in path and path[:1] not in "'\"")
+    return f"run='{path}'" if is_folder else argument
+
+
+def task(cfg: DictConfig) -> None:
+    """One job of Hydra: measures, prints, and saves where asked to. Exit code 1 if it is not what was recorded."""
+    try:
+        metrics, recorded = evaluate(cfg)
+    except (UserError, OmegaConfBaseException) as error:  # here, as Hydra would print more than the sentence
+        stop(error, "evaluate")
+    passes = "" if cfg.passes is None else f", mean of {cfg.passes} stochastic passes"
+    print(f"{cfg.part} part of {'the same' if 'data' not in cfg else 'other'} data, {cfg.run}{passes}")
+    width = max(9, *map(len, metrics))
+    for name, value in metrics.items():
+        before = "" if recorded is None or recorded.get(name) is None else f"   recorded {recorded[name]:.6g}"
+        print(f"  {name:<{width}} {value:.6g}{before}")
+    difference = None if recorded is None else _difference(metrics, recorded)
+    if recorded is not None:
+        print(difference or ("equal to the record" + " to rounding" * (metrics != recorded)))
+    if cfg.save:
+        try:
+            Path(cfg.save).write_text(json.dumps(metrics, indent=2) + "\n")
+        except OSError as error:
+            stop(UserError(f"save={cfg.save} cannot be written ({error.strerror})"), "evaluate")
+    if difference:
+        sys.exit(1)
+
+
+def _check(cfg: DictConfig) -> None:
+    """Raises UserError for a setting of the wrong kind, or one that nothing reads."""
+    known = (*KINDS, "data", "perturbation")
+    for key, value in OmegaConf.to_container(cfg, resolve=True).items():
+        if key not in known:
+            raise UserError(f"+{key}={told(value)}: nothing reads {key}{near(key, known)}")
+        if key in KINDS and not fits(value, KINDS[key]):
+            raise UserError(f"{key}={told(value)} must be {describe(KINDS[key])}")
+    if not cfg.run:
+        raise UserError("run='' must be the folder of a run")
+    if cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
+    for part in ("data", "perturbation"):
+        if cfg.get(part) and "_target_" not in cfg[part]:
+            raise UserError(f"{part}={cfg[part]} must name a class by its _target_; {part}=NAME chooses one")
+
+
+def _difference(metrics: dict[str, float], recorded: dict[str, float | None]) -> str | None:
+    """What to say if the metrics are not the recorded ones, to the rounding of runs that were trained together."""
+
+    def close(value: float, before: float | None) -> bool:
+        if before is None:  # JSON has no NaN
+            return not math.isfinite(value)
+        return math.isclose(value, before, rel_tol=1e-5, abs_tol=1e-6)
+
+    if not recorded:
+        return "NOT equal to the record, which holds no such metrics"
+    if all(name in metrics and close(metrics[name], before) for name, before in recorded.items()):
+        return None
+    return "NOT equal to the record: another device, precision, thread count or version?"
+
+
+def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None] | None]:
+    """The metrics that `cfg` (conf/evaluate.yaml) asks for, and those of the record where they must be equal.
+
+    Raises:
+        UserError: a folder without a finished run, one that names code which is not allowed, or data that the network
+            was not made for.
+    """
+    import torch
+    from torch import nn
+
+    from ..compose.make import make_a, try_to
+    from ..core.seeds import derive
+    from ..core.threads import computing
+    from ..data.loader import EpochSampler, make_loader
+    from ..measures.monte_carlo import measure_passes
+    from ..measures.task_metrics import measure
+    from ..models.compact import compact
+
+    _check(cfg)
+    torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
+    folder = Path(cfg.run)
+    record = _read(folder)
+    _find_own_modules(cfg)
+    with _of_the_record(folder):
+        trained, objective = _restored(folder, record, cfg.allow)
+        device = torch.device("cpu" if record.get("device") == "cpu" or not torch.cuda.is_available() else "cuda")
+    if cfg.compact:
+        whole, objective.network = objective.network, try_to("compact=true", compact, objective.network)
+        before, after = (sum(p.numel() for p in net.parameters()) for net in (whole, objective.network))
+        print(f"{before:,} parameters → {after:,}")
+
+    with _of_the_record(folder):
+        samples = _samples(cfg, trained)
+        sampler = EpochSampler(len(samples), 0, shuffle=False)
+        batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
+    perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
+    torch.manual_seed(derive(cfg.seed, "perturbation"))
+    with computing(record.get("threads")):  # another number adds up in another order
+        if cfg.passes is None:
+            metrics = try_to(f"run={folder}", measure, objective, batches, perturb, device)
+        else:
+            metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
+    as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
+    if as_recorded and cfg.part == "val" and (precision := str(trained.trainer.precision)) in HALF:
+        print(f"not compared with the record: the validation was in {precision}, and this is in float32")
+        as_recorded = False
+    return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
+
+
+def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tuple[DictConfig, "Objective"]:
+    """The config of a recorded run and its objective at the chosen epoch."""
+    import torch
+
+    from ..compose.build import Statistics, build_objective, build_regularizers
+    from ..compose.trust import trusted
+    from ..run.checkpoints import chosen_checkpoint, load_objective
+
+    trained = trusted(record.get("config") or {}, allow, f"run={folder}")
+    if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
+        trained.model.weights = None  # a file that training began at; the checkpoint has all of them
+    axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
+    statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
+    objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
+    load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
+    return trained, objective
+
+
+@contextmanager
+def _of_the_record(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong with what a record says is told in one sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"run={folder} cannot be built again from its record: {sentence(error, 'evaluate')}") from error
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        record = read_record(folder)
+    except DamagedRecord as error:
+        raise UserError(str(error)) from error
+    if record is None:
+        inside = next(find_runs(folder), None) if folder.is_dir() else None
+        hint = f"; it holds runs, such as run={shlex.quote(str(inside.folder))}" if inside else ""
+        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json{hint}")
+    if record["status"] not in MEASURED:
+        raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
+    return record
+
+
+def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
+    """The part that is asked for, of the run's own data or of other data that fit its network."""
+    from ..compose.make import make
+    from ..compose.structure import check_class
+    from ..data.vision import offline
+
+    node = trained.data
+    if "data" not in cfg:
+        _find_again(node.source, Path(cfg.run))
+    else:
+        node = cfg.data
+        check_class(node, "data")
+        if "schema" in node and "schema" in trained.data:
+            node.schema = trained.data.schema
+    parts = ("test", "val", "train", "all")
+    if cfg.part not in parts:
+        raise UserError(f"part={cfg.part} must be one of {', '.join(parts)}")
+    data = make(node, "data")
+    with offline() if "data" not in cfg else nullcontext():
+        if cfg.part == "all":
+            loaded = data.source.load()
+            samples, classes, notes = loaded.all(), loaded.classes, loaded.notes
+        else:
+            data.setup()
+            samples, classes, notes = getattr(data, cfg.part), data.classes, data.notes
+    for note in notes if "data" in cfg else ():
+        print(f"warning: {note}")
+    found = list(samples.x[0].shape), classes and len(classes)
+    fits = list(trained.data.shape), trained.data.num_classes
+    if found != fits:
+        raise UserError(
+            f"the data have samples of shape {found[0]} and {found[1]} classes, "
+            f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
+        )
+    known = OmegaConf.to_container(trained.data, resolve=True).get("classes")
+    names = zip(classes or (), known or (), strict=False)
+    other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
+    if other and cfg.check_classes:
+        raise UserError(
+            f"the data have a class {other[0]!r} where run={cfg.run} was trained on {other[1]!r}; "
+            "check_classes=false measures nevertheless"
+        )
+    return samples
+
+
+def _find_again(source: DictConfig, folder: Path) -> None:
+    """Relative paths to the data of the run in `folder` begin where it was started, if they are still there."""
+    try:
+        start = Path(_plain_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["cwd"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
+        return
+    for key in ("path", "root"):
+        if isinstance(source.get(key), str) and (path := Path(start, source[key]).expanduser()).exists():
+            source[key] = str(path)
+
+
+def _plain_yaml(path: Path) -> Any:
+    """What Hydra wrote there. Raises ValueError for what it never writes: aliases, by which a few lines stand for more
+    than any memory holds, or a long text.
+    """
+    text = read_text(path)
+    if len(text) > LONGEST or any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        raise ValueError(f"{path} was not written by Hydra")
+    return yaml.safe_load(text)
+
+
+def _find_own_modules(cfg: DictConfig) -> None:
+    """A person's own modules lie in the current folder, which may also be a stranger's: it is looked through last, and
+    only where the command line names such a module."""
+    from ..compose.trust import known, targets
+
+    mine = targets(OmegaConf.to_container(OmegaConf.masked_copy(cfg, cfg.keys() & {"data", "perturbation"})))
+    if cfg.allow or any(node["_target_"] not in known()["data"] for _, node in mine):
+        sys.path.append(str(Path.cwd()))

@@ -1,0 +1,347 @@
+"""From a composed config to the objects of a run: with `train` and `evaluate`, all that knows configs."""
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..core.errors import UserError, told
+from ..core.seeds import derive
+from ..core.tasks import Classification, Regression
+from ..data import DataModule
+from ..models import Rescale, Standardize
+from ..regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
+from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
+from ..run.checkpoints import warm_start
+from ..run.study import not_chosen
+from ..training.callbacks import AtomicCheckpointIO, StepLimit
+from ..training.module import RegularizedModule
+from ..training.objective import Objective
+from .arguments import suited
+from .checks import (
+    check_choice,
+    check_meant,
+    check_objective,
+    check_pairs,
+    check_settings,
+    check_timers,
+    try_network,
+    try_transforms,
+)
+from .make import class_of, given, literal, make, make_a, try_to
+from .protocol import check_length, check_monitors, check_precision, settle_modes
+from .sites import Site
+from .structure import check_form, check_kinds
+
+
+@dataclass(frozen=True)
+class Regularizers:
+    """The chosen regularizers by kind, under the names they have in the config."""
+
+    penalties: dict[str, Penalty]
+    updates: dict[str, Update]
+    transforms: dict[str, BatchTransform]
+    callbacks: dict[str, Callback]
+    weight_layers: dict[str, WeightLayer]
+    layers: dict[str, Site]  # for the network's sites of the same name
+    schedules: dict[str, Factor]
+
+    def on_weights(self) -> dict[str, nn.Module]:
+        """Those that act on weights of their choice."""
+        every = {**self.penalties, **self.updates}
+        return {name: regularizer for name, regularizer in every.items() if regularizer.on_weights} | self.weight_layers
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the training data: what the network standardizes its inputs by, and regression its outputs."""
+
+    mean: Tensor  # (C, 1, 1) of images, (F,) of tables
+    std: Tensor
+    target_mean: float = 0.0
+    target_std: float = 1.0
+
+    @classmethod
+    def of(cls, data: DataModule) -> "Statistics":
+        axes = (-1, *(1 for _ in data.shape[1:]))
+        mean, std = (moment.reshape(axes) for moment in data.statistics())
+        return cls(mean, std, *(data.target_statistics() if data.task == "regression" else ()))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one run is made of."""
+
+    data: DataModule
+    module: RegularizedModule
+    regularizers: Regularizers
+
+
+def build(
+    cfg: DictConfig, overrides: Sequence[str] = (), load: Callable[[DictConfig], DataModule] | None = None
+) -> Setup:
+    """Data, network, regularizers and objective as `cfg` says; fills the sizes found in the data into `cfg`.
+
+    `load` gives the data of a config, where runs share them; by default they are read.
+
+    Raises:
+        UserError: a value out of range, or parts that do not fit together.
+    """
+    check_form(cfg, overrides)
+    settle_modes(cfg)
+    check_settings(cfg)
+    check_kinds(cfg)
+    data = (load or load_data)(cfg)
+    describe_data(cfg, data)
+    check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
+    regularizers = build_regularizers(cfg, overrides)
+    objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
+    check_objective(cfg, objective, regularizers.updates)
+    check_monitors(cfg, objective.loss.names)
+    check_precision(cfg, regularizers.updates)
+    if cfg.warm_start is not None:
+        warm_start(objective.network, Path(cfg.warm_start))
+    try_transforms(regularizers.transforms, cfg)
+    for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
+        try_to(f"regularizer.{name}", regularizer.begin, objective.network)
+    module = RegularizedModule(
+        objective,
+        make(cfg.optimizer, "optimizer"),
+        make(cfg.scheduler, "scheduler") if cfg.scheduler else None,
+        updates=list(regularizers.updates.values()),
+        transforms=list(regularizers.transforms.values()),
+        schedules=build_schedules(objective.network, regularizers),
+        seed=cfg.seed,
+        monitor=cfg.monitor,
+    )
+    try_to(given(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
+    return Setup(data, module, regularizers)
+
+
+def build_data(cfg: DictConfig) -> DataModule:
+    """The data module, set up; what was found in the data goes into ``cfg.data`` for others to refer to."""
+    data = load_data(cfg)
+    describe_data(cfg, data)
+    return data
+
+
+def load_data(cfg: DictConfig) -> DataModule:
+    data = make(cfg.data, "data")
+    data.setup()
+    return data
+
+
+def describe_data(cfg: DictConfig, data: DataModule) -> None:
+    found = {
+        "shape": list(data.shape),
+        "num_outputs": data.num_outputs,
+        "num_classes": data.num_classes,
+        "num_samples": len(data.train),
+        "classes": None if data.classes is None else [str(name) for name in data.classes],
+    }
+    with open_dict(cfg):
+        for name, value in found.items():
+            if cfg.data.get(name) not in (None, value):
+                raise UserError(f"data.{name}={cfg.data[name]} is {value} in the data, which fill it in; leave it out")
+            cfg.data[name] = literal(value)
+        if data.schema:
+            cfg.data.schema = literal(data.schema)
+
+
+def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:
+    """The chosen regularizers.
+
+    An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
+    or ``++regularizer.l2.strength=...`` may give it for the runs of a study that do choose it.
+    """
+    idle = not_chosen(cfg.regularizer)
+    chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
+    check_choice(overrides, chosen)
+    check_meant(overrides, chosen)
+    check_pairs(list(chosen))
+    kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
+    sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
+    schedules = {}
+    for name, node in chosen.items():
+        key, (settings, common) = f"regularizer.{name}", _common(node)
+        for filled in ("num_classes", "num_samples"):
+            if settings.get(filled, known := cfg.data.get(filled)) != known:
+                raise UserError(f"{key}.{filled}={told(settings[filled])} is {told(known)} in the data; leave it out")
+        regularizer = make(settings, key)
+        kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
+        if kind is None:
+            raise UserError(f"{key}: {type(regularizer).__name__} is no regularizer of any kind")
+        if (text := common.pop("schedule", None)) is not None:
+            schedules[name] = _schedule(text, key, regularizer, cfg.trainer.max_epochs)
+        if kind == len(kinds) - 1:
+            regularizer = try_to(key, Site, regularizer, **suited(Site, common, key))
+        elif any(common.values()):
+            setting = next(setting for setting, value in common.items() if value)
+            raise UserError(f"{key}.{setting} is for layers, and {type(regularizer).__name__} is none")
+        sorted_out[kind][name] = regularizer
+    return Regularizers(*sorted_out, schedules)
+
+
+def _common(node: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a regularizer's class, and those that all have: ``schedule``; of layers where and how much."""
+    settings = OmegaConf.to_container(node, resolve=True)
+    common = {key: settings.pop(key) for key in ("schedule", "rule", "after") if key in settings}
+    if isinstance(settings.get("rate"), list) and settings["rate"]:
+        common["rates"] = settings["rate"]
+        settings["rate"] = settings["rate"][0]
+    return settings, {key: value for key, value in common.items() if value is not None}
+
+
+def _schedule(text: str, key: str, regularizer: Any, epochs: int | None) -> Factor:
+    factor = try_to(f"{key}.schedule", parse, text, epochs if epochs and epochs > 0 else None)
+    if not isinstance(regularizer, nn.Module):
+        raise UserError(f"{key}.schedule={text}: {type(regularizer).__name__} has no strength that could follow it")
+    buffer = try_to(f"{key}.schedule", scheduled_buffer, regularizer)
+    most = max(factor(i / 100) for i in range(101)) * regularizer.get_buffer(buffer).item()
+    if buffer in ("rate", "smoothing") and most >= 1:
+        raise UserError(f"{key}.schedule={text} takes the {buffer} to {most:g}, and it must stay below 1")
+    return factor
+
+
+def build_schedules(network: nn.Module, regularizers: Regularizers) -> Schedules:
+    """What follows a schedule, as ``strength/l2`` or ``rate/dropout`` in the log."""
+    scheduled = []
+    for name, factor in regularizers.schedules.items():
+        if name in regularizers.layers:
+            modules = regularizers.layers[name].made
+        elif name in regularizers.weight_layers:
+            kind = type(regularizers.weight_layers[name])
+            modules = [module for module in network.modules() if type(module) is kind]
+        else:
+            kinds = (regularizers.penalties, regularizers.updates, regularizers.transforms)
+            modules = [next(kind[name] for kind in kinds if name in kind)]
+        buffer = scheduled_buffer(modules[0])
+        scheduled.append((f"{buffer}/{name}", modules, buffer, factor))
+    return Schedules(scheduled)
+
+
+def build_objective(
+    cfg: DictConfig, statistics: Statistics, regularizers: Regularizers, overrides: Sequence[str] = ()
+) -> Objective:
+    """Network, task and penalties for data of the sizes in ``cfg.data``."""
+    network = build_network(cfg, statistics, regularizers, overrides)
+    task = Regression(statistics.target_std) if cfg.data.num_classes is None else Classification()
+    learned: dict[str, Penalty] = {}
+    for name, site in regularizers.layers.items():
+        if hasattr(site.layer, "penalty"):
+            learned[name] = LayerPenalty(type(site.layer))
+    for name, layer in regularizers.weight_layers.items():
+        if hasattr(layer, "penalty"):
+            learned[name] = WeightLayerPenalty(type(layer), layer.select)
+    return Objective(network, task, regularizers.penalties | learned)
+
+
+def build_network(
+    cfg: DictConfig, statistics: Statistics, regularizers: Regularizers, overrides: Sequence[str] = ()
+) -> nn.Module:
+    """Standardized inputs; the model, with layers at its sites of the same name; outputs in the target's unit."""
+    sites = {name: site for name, site in regularizers.layers.items() if site.after is None}
+    arguments = _model_arguments(cfg, sites, overrides)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(cfg.seed, "init"))
+        model = make({"_target_": cfg.model._target_, **arguments}, "model", **sites)
+        if not isinstance(model, nn.Module):
+            raise UserError(
+                f"model={cfg.model._target_} makes a {type(model).__name__}, and must make a torch.nn.Module"
+            )
+        parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
+        if cfg.data.num_classes is None:
+            parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
+        network = nn.Sequential(OrderedDict(parts))
+        for name, site in regularizers.layers.items():
+            if site.after is not None:
+                try_to(f"regularizer.{name}.after", site.insert, network, name)
+            try_to(f"regularizer.{name}", site.finish)
+        if any(map(is_lazy, network.parameters())):
+            try_network(network, cfg)  # so that there are weights to put layers on
+        for name, layer in regularizers.weight_layers.items():
+            try_to(f"regularizer.{name}", layer.put_on, network)
+        for callback in regularizers.callbacks.values():
+            if hasattr(callback, "wrap"):
+                network = callback.wrap(network)
+        try_network(network, cfg)  # within the stream of the initialization, as lazy layers are initialized by it
+    return network
+
+
+def build_trainer(
+    cfg: DictConfig, callbacks: Mapping[str, Callback], folder: str, resumed_step: int | None = None
+) -> Trainer:
+    """Lightning's Trainer with the configured loggers, and the callbacks of config and regularizers.
+
+    TensorBoard is told to forget what a run that goes on at `resumed_step` had logged beyond it.
+    """
+    purge = {} if resumed_step is None else {"purge_step": resumed_step + 1}
+    loggers = [
+        make_a(Logger, node, f"logger.{name}", **(purge if node._target_.endswith("TensorBoardLogger") else {}))
+        for name, node in cfg.logger.items()
+        if node
+    ]
+    configured = {name: make_a(Callback, node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node}
+    check_timers(configured)
+    limits = list(_limits(cfg.trainer))
+    trainer = make_a(
+        Trainer,
+        cfg.trainer,
+        "trainer",
+        callbacks=[*limits, *callbacks.values(), *configured.values()],
+        logger=loggers or False,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder,
+        max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,
+        max_steps=-1,
+    )
+    if trainer.overfit_batches:  # Lightning would overfit validation as well
+        trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
+    return trainer
+
+
+def _limits(trainer: DictConfig) -> Iterator[Callback]:
+    """Of steps and of time, both in place of Lightning's."""
+    if trainer.get("max_steps", -1) != -1:
+        yield StepLimit(trainer.max_steps)
+    if trainer.get("max_time") is not None:
+        yield make(
+            {"_target_": "regnet.training.callbacks.TimeLimit", "duration": trainer.max_time}, "trainer.max_time"
+        )
+
+
+def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:
+    """What the config gives to the model's class, which must offer a site for each of `layers`."""
+    target = cfg.model._target_
+    model = class_of(target, "model")
+    parameters = try_to("model", inspect.signature, model).parameters
+    arguments = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
+    del arguments["_target_"]
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if takes_all and inspect.isclass(model):  # which hands them to its base class
+        return arguments
+    for name in layers:
+        if name not in parameters:
+            sites = [
+                key for key, p in parameters.items() if inspect.isclass(p.default) and issubclass(p.default, nn.Module)
+            ]
+            offer = f"whose sites are {', '.join(sites)}" if sites else "which has none"
+            raise UserError(
+                f"regularizer.{name} needs a site `{name}` in model={target}, {offer}; "
+                f"regularizer.{name}.after=ReLU puts it behind modules instead"
+            )
+    if any(override.startswith("model._target_=") for override in overrides):
+        # the other keys are those of the model that this one takes the place of
+        named = {override.partition("=")[0].lstrip("+") for override in overrides}
+        arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in named}
+    return arguments

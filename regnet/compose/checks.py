@@ -1,0 +1,223 @@
+"""What a person got wrong is found here, before training starts."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+
+import torch
+from lightning.pytorch.callbacks import Callback, Timer
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from ..core.errors import UserError, near, told
+from ..core.weights import scaled, weights
+from ..regularizers import BatchTransform, Update
+from ..training.callbacks import TimeLimit
+from ..training.objective import Objective
+from .config_files import config_folder, config_folders, read_config
+from .make import try_to
+
+log = logging.getLogger(__name__)
+
+CONTRADICTIONS = (  # sets of which one may be chosen, and why
+    ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
+    ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
+)
+PROXIMAL = ("proximal_l1", "proximal_l0", "proximal_group_lasso")
+SAME_WEIGHT = (  # the same, where they act on the same weight
+    ({"unit_norm", "max_norm", "min_max_norm"}, "each sets the norms of the units, and undoes the other's"),
+    *(
+        ({"orthogonal_projection", other}, "an orthogonal matrix has its norms fixed, and neither signs nor zeros")
+        for other in ("unit_norm", "max_norm", "min_max_norm", "non_negative", "spectral_clip", *PROXIMAL)
+    ),
+    ({"proximal_l1", "proximal_l0"}, "one after the other solves neither problem"),
+)
+
+
+def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
+    """What Hydra would do without a word: merge two variants of one thing, or lose one that an override replaced.
+
+    Raises:
+        UserError: two options fill the same key, or an option's key is not among those that are `chosen`.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].removeprefix("regularizer.")
+        if override.startswith("regularizer.") and "." not in key and key not in chosen and _keys(key):
+            raise UserError(f"{override} takes the place of all settings of {key}; give those that you mean")
+    choice = next((text for text in reversed(overrides) if text.startswith("regularizer=")), "")
+    owners: dict[str, str] = {}
+    for option in filter(None, choice.partition("=")[2].strip("[]").split(",")):
+        for key in _keys(option.strip()):
+            if (other := owners.setdefault(key, option)) is not option:
+                raise UserError(f"{choice}: {other} and {option} both fill regularizer.{key}; choose one of them")
+            if key not in chosen:
+                raise UserError(
+                    f"{choice}: an override below regularizer.{key} has replaced it; give it below data.{key}"
+                )
+
+
+def check_meant(overrides: Sequence[str], chosen: Collection[str]) -> None:
+    """Settings of regularizers that are not chosen: with ++ they mean other runs of a study, without it is a mistake.
+
+    Raises:
+        UserError: no regularizer is chosen, or none exists, that has the setting.
+    """
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if not key.startswith("regularizer.") or (name := key.split(".")[1]) in chosen:
+            continue
+        if not override.startswith("++"):
+            raise UserError(
+                f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
+                f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
+            )
+        known = _settings()
+        if name not in known:
+            raise UserError(f"{override}: {name} is no regularizer that a run could choose{near(name, known)}")
+        setting = key.split(".")[2] if key.count(".") > 1 else ""
+        if known[name] and setting not in known[name]:
+            told = ", ".join(sorted(known[name]))
+            raise UserError(
+                f"{override}: {name} has no key {setting}{near(setting, known[name])} (its keys are {told})"
+            )
+
+
+def check_pairs(names: Sequence[str]) -> None:
+    """Regularizers that contradict each other. Raises UserError."""
+    for rivals, why in CONTRADICTIONS:
+        if len(both := [name for name in names if name in rivals]) > 1:
+            raise UserError(f"regularizer={','.join(both)} contradict each other: {why}; choose one of them")
+
+
+@cache
+def _keys(option: str) -> list[str]:
+    path = config_folder() / "regularizer" / f"{option}.yaml"
+    return list(OmegaConf.load(path)) if path.exists() else []
+
+
+@cache
+def _settings() -> dict[str, set[str]]:
+    """The settings of every regularizer that can be chosen, by its key; none of those that are kept elsewhere."""
+    found: dict[str, set[str]] = {}
+    for folder in config_folders():
+        for path in sorted((folder / "regularizer").glob("*.yaml")):
+            for name, node in read_config(path).items():
+                keys = {*node, "schedule", "rule", "after"} - {"_target_"} if isinstance(node, dict) else set()
+                found[name] = found.get(name, set()) | keys
+    return found
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """What the config alone tells. Raises UserError."""
+    if type(cfg.seed) is not int or cfg.seed < 0:
+        raise UserError(f"seed={told(cfg.seed)} must be a whole number >= 0")
+    if not isinstance(cfg.warm_start, str | None) or cfg.warm_start == "":
+        raise UserError(f"warm_start={told(cfg.warm_start)} must be the folder of a run, or null")
+    if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
+        raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
+    precision = str(cfg.trainer.precision)
+    if precision == "16-mixed" and cfg.optimizer.get("fused"):
+        raise UserError(
+            "trainer.precision=16-mixed needs optimizer.fused=false: a fused optimizer skips steps unseen, which "
+            "gradient clipping and the regularizers around a step must see"
+        )
+    if any(value is None for value in cfg.scheduler.values()):
+        key = next(key for key, value in cfg.scheduler.items() if value is None)
+        raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={cfg.trainer.max_epochs}); give one")
+    epochs = cfg.trainer.max_epochs
+    for name, node in cfg.regularizer.items():
+        if node and node.get("schedule") and epochs in (None, -1) and cfg.trainer.get("max_steps", -1) == -1:
+            raise UserError(
+                f"regularizer.{name}.schedule={node.schedule} needs the end of training: set trainer.max_epochs"
+            )
+    if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
+        raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
+
+
+def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str, Update]) -> None:
+    """What can only be told once the parts are there. Raises UserError."""
+    if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
+        raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
+    both = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
+    if both and cfg.optimizer.get("weight_decay"):
+        log.warning(
+            "optimizer.weight_decay=%s and %s both shrink the weights", cfg.optimizer.weight_decay, " and ".join(both)
+        )
+    acting: dict[str, list[str]] = {}  # by weight
+    for name, regularizer in {**objective.penalties, **updates}.items():
+        if not regularizer.on_weights:
+            continue
+        found = try_to(f"regularizer.{name}", weights, objective.network, regularizer.select, frozen=True)
+        try_to(f"regularizer.{name}", scaled, found, regularizer.scale)
+        if not found:
+            raise UserError(f"regularizer.{name} has nothing to act on: model={cfg.model._target_} has no weights")
+        if not (trained := [weight for weight in found if weight.trained]):
+            frozen = ", ".join(weight.name for weight in found)
+            raise UserError(f"regularizer.{name} has nothing to act on: {frozen} are frozen (requires_grad=False)")
+        for weight in trained:
+            acting.setdefault(weight.name, []).append(name)
+    for name, update in updates.items():
+        try_to(f"regularizer.{name}", update.check, objective.network)
+    for weight, names in acting.items():
+        for rivals, why in SAME_WEIGHT:
+            if len(both := [name for name in names if name in rivals]) > 1:
+                raise UserError(
+                    f"regularizer={','.join(both)} contradict each other on {weight}: {why}; choose one of them, or "
+                    "give them different weights by select"
+                )
+
+
+def check_timers(callbacks: Mapping[str, Callback]) -> None:
+    """Raises UserError for Lightning's own timer, which ends training where no run can go on bitwise."""
+    for name, callback in callbacks.items():
+        if isinstance(callback, Timer) and not isinstance(callback, TimeLimit):
+            raise UserError(
+                f"callbacks.{name} is Lightning's {type(callback).__name__}, which ends a run within an epoch and "
+                "counts it as completed; write +trainer.max_time=00:01:00:00, which ends it with the epoch"
+            )
+
+
+def try_network(network: nn.Module, cfg: DictConfig) -> None:
+    """One forward pass of two empty samples: the model takes such inputs and gives such outputs. Raises UserError."""
+    x, right = torch.zeros(2, *cfg.data.shape), (2, cfg.data.num_outputs)
+    model = " model.name=".join(filter(None, (f"model={cfg.model._target_}", cfg.model.get("name"))))
+    package = cfg.model._target_.partition(".")[0]
+    hint = f"; model={package} model.name=... fits it to the data" if package in ("torchvision", "timm") else ""
+    inside = network.model.register_forward_hook(
+        lambda module, inputs, output: _check_output(output, model, right, hint)
+    )
+    try:
+        outputs = network.eval()(x)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {reason}{hint}") from error
+    finally:
+        inside.remove()
+        network.train()
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UserError(f"{model} has no parameters to train")
+    if not outputs.requires_grad:
+        raise UserError(f"{model} gives outputs without a gradient: nothing behind a detach or no_grad can be trained")
+    if not outputs.isfinite().all():
+        raise UserError(f"{model} gives values that are not finite for inputs of zeros")
+
+
+def _check_output(output: object, model: str, right: tuple[int, int], hint: str) -> None:
+    if not isinstance(output, torch.Tensor):
+        raise UserError(f"{model} gives a {type(output).__name__}, and must give one Tensor of shape {right}")
+    if tuple(output.shape) != right:
+        shape = tuple(output.shape)
+        raise UserError(f"{model} gives outputs of shape {shape} for 2 samples, and must give {right}{hint}")
+    if not output.is_floating_point():
+        raise UserError(f"{model} gives outputs of type {output.dtype}, and must give floating-point numbers")
+
+
+def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig) -> None:
+    """Each on two empty samples: it takes such inputs and targets. Raises UserError."""
+    x = torch.zeros(2, *cfg.data.shape)
+    y = torch.zeros(2, dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
+    with torch.random.fork_rng(devices=[]):
+        for name, transform in transforms.items():
+            try_to(f"regularizer.{name}", transform, x, y)

@@ -1,0 +1,59 @@
+"""Where configs come from; a person's own are read here first, as Hydra does not say in a sentence what is wrong."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+
+from ..core.errors import UserError
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def config_folder() -> Path:
+    """conf/ beside the package (an installed wheel) or beside the package's folder (a checkout)."""
+    package = Path(__file__).resolve().parents[1]
+    return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
+
+
+def config_folders() -> list[Path]:
+    """Where a run's configs come from: regnet's own folder, and those that a person added (--config-dir)."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    own = [Path(source.path) for source in sources if source.schema == "file"]
+    return list(dict.fromkeys([config_folder(), *own]))
+
+
+def check_files(folder: Path, overrides: Sequence[str]) -> None:
+    """Reads each file in `folder` that an override chooses, as ``regularizer=mine`` does. Raises UserError."""
+    for file in _chosen(folder, overrides):
+        read_config(file)
+
+
+def read_config(file: Path) -> dict[Any, Any]:
+    """The keys and values of a config file, nothing of them resolved.
+
+    Raises:
+        UserError: it is not UTF-8, no YAML, or something else than keys and values.
+    """
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), LOADER)
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{file} cannot be read ({error}); a config file is text in UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark else ""
+        raise UserError(f"{file} is no YAML{place}: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(content, dict | None):
+        raise UserError(f"{file} must hold lines such as KEY: VALUE, and holds something else")
+    return content or {}
+
+
+def _chosen(folder: Path, overrides: Sequence[str]) -> Iterator[Path]:
+    for override in overrides:
+        group, _, names = override.lstrip("+").partition("=")
+        for name in re.findall(r"[\w-]+", names) if re.fullmatch(r"[\w/]+", group) else ():
+            if (file := folder / group / f"{name}.yaml").is_file():
+                yield file

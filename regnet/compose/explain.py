@@ -1,0 +1,283 @@
+"""What Hydra and OmegaConf complain about, in one sentence that names the key, the value and what is right."""
+
+import re
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+
+from ..core.errors import near, told
+from .arguments import signature
+from .quoting import quoted, unreadable
+
+MISSING = object()
+PLUGINS = {  # of Hydra, by the options that they bring
+    "hydra/launcher=joblib": "hydra-joblib-launcher",
+    "hydra/launcher=ray": "hydra-ray-launcher",
+    "hydra/launcher=ray_aws": "hydra-ray-launcher",
+    "hydra/launcher=rq": "hydra-rq-launcher",
+    "hydra/launcher=submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher=submitit_slurm": "hydra-submitit-launcher",
+    "hydra/sweeper=ax": "hydra-ax-sweeper",
+    "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
+    "hydra/sweeper=optuna": "hydra-optuna-sweeper --pre",
+}
+OF_REGULARIZERS = ("schedule", "rule", "after")  # what all of them or all layers may be given
+
+
+class Configs:
+    """The folders of configs that a command line asks for, and what can be composed of them."""
+
+    def __init__(self, folder: Path, config_name: str, arguments: Sequence[str]) -> None:
+        flags, _ = get_args_parser().parse_known_intermixed_args(list(arguments))
+        self.overrides: list[str] = flags.overrides
+        self.own = [Path(flags.config_dir).absolute()] if flags.config_dir else []
+        self.folder, self.name, self.command = folder, config_name, flags
+
+    def options(self, group: str) -> dict[str, Path]:
+        """The files of a group by their names, a person's own before those of regnet."""
+        found = (path for folder in (self.folder, *self.own) for path in (folder / group).glob("*.yaml"))
+        return dict(sorted((path.stem, path) for path in found))
+
+    @cached_property
+    def choices(self) -> list[str]:
+        """The overrides that choose an option that there is."""
+        plain = (text for text in self.overrides if re.fullmatch(r"[\w/]+=(\w+|\[[\w,]*\])", text))
+        pairs = ((text, *text.split("=")) for text in plain)
+        known = ((text, group, {*re.findall(r"\w+", names)}) for text, group, names in pairs)
+        return [text for text, group, names in known if group.startswith("hydra/") or names <= {*self.options(group)}]
+
+    @cached_property
+    def config(self) -> DictConfig | None:
+        """The config under the chosen options, without the overrides of single values."""
+        return self.compose(self.choices) or self.compose([])
+
+    def compose(self, choices: Sequence[str]) -> DictConfig | None:
+        GlobalHydra.instance().clear()
+        own = [f'hydra.searchpath=["file://{self.own[0]}"]'] if self.own else []
+        try:
+            with initialize_config_dir(str(self.folder), version_base="1.3"):
+                return compose(self.name, [*choices, *own], return_hydra_config=True)
+        except Exception:
+            return None
+
+    def typed(self, key: str) -> str:
+        """The override of `key` as a person typed it."""
+        return next((text for text in self.overrides if text.lstrip("+~").partition("=")[0] == key), key)
+
+
+def explain(error: Exception, folder: Path, config_name: str, arguments: Sequence[str] = ()) -> str:
+    """The sentence for an error that `arguments` raised with the configs in `folder`."""
+    text = str(error)
+    configs = Configs(folder, config_name, arguments)
+    if isinstance(error, MissingConfigException) and (match := re.search(r"Could not (?:load|find) '([^']*)'", text)):
+        group, _, name = match[1].rpartition("/")
+        return _unknown_option(group, name, error.options or list(configs.options(group)))
+    for pattern, tell in RULES.items():
+        if match := re.search(pattern, text, re.DOTALL):
+            return tell(match, configs)
+    if (sentence := unreadable(configs.overrides)) is not None:
+        return sentence
+    if isinstance(error, TypeError) and (match := re.match(r"argument of type '(\w+)' is not iterable", text)):
+        return _no_option(match, configs)  # a list of what is no text
+    return " ".join(text.split("full_key:")[0].split())
+
+
+def _unknown_option(group: str, name: str, options: Sequence[str]) -> str:
+    choice = f"{group}={name}"
+    if package := PLUGINS.get(choice):
+        return f"{choice} is a plugin of Hydra that is not installed: pip install {package}"
+    options = [option for option in options if not option.endswith("/")]
+    return f"{choice}: {name or 'an empty text'} is not one of {', '.join(options)}{near(name, options)}"
+
+
+def _no_option(match: re.Match[str], configs: Configs) -> str:
+    kinds: Mapping[str, Callable[[str], bool]] = {
+        "NoneType": lambda value: value.lower() == "null",
+        "int": lambda value: value.lstrip("+-").isdigit() or value.startswith("["),
+        "float": lambda value: re.fullmatch(r"[+-]?(inf|nan|[\d.]+(e[+-]?\d+)?)", value, re.IGNORECASE) is not None,
+        "bool": lambda value: value.lower() in ("true", "false"),
+    }
+    fits = kinds.get(match[1], lambda value: True)
+    pairs = ((text, *text.lstrip("+").partition("=")[::2]) for text in configs.overrides)
+    wrong = next(((text, key) for text, key, value in pairs if key and fits(value) and configs.options(key)), None)
+    if wrong is None:
+        null = "a group such as regularizer=... takes the name of an option, and null is none"
+        return unreadable(configs.overrides) or null
+    text, group = wrong
+    options = ", ".join(configs.options(group))
+    return f"{text}: {group} takes the name of an option, and null is none; choose from {options}"
+
+
+def _unknown_key(match: re.Match[str], configs: Configs) -> str:
+    key = match[1]
+    if "/" in key or "@" in key:
+        return _unknown_group(key, configs)
+    typed, node = configs.typed(key), configs.config
+    group, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    if group == "regularizer" and name and node is not None and name not in node.regularizer:
+        with_it = _with_regularizer(name, configs)
+        if with_it is not None and OmegaConf.select(with_it, key, default=MISSING) is not MISSING:
+            return _not_chosen(typed, name, configs)
+        node = with_it or node
+    path, missing, node = _walk(key, node)
+    if missing is None:  # the mapping that is given has a key that is not there
+        value = typed.partition("=")[2]
+        own = [str(name) for name in node] if isinstance(node, DictConfig) else []
+        return f"{typed}: {value} has a key that {key} has not (its keys are {', '.join(own) or 'none'})"
+    if not path and (options := configs.options(missing)):
+        return f"{typed}: no {missing} is chosen; choose one as well: {missing}=NAME, one of {', '.join(options)}"
+    if not isinstance(node, DictConfig):
+        return f"{typed}: {path} is the value {told(node)}, and has no key {missing}"
+    if _takes(node, missing) or (group == "regularizer" and path.count(".") == 1 and missing in OF_REGULARIZERS):
+        return f"{typed}: {path} takes {missing}, which is not in its config yet; write +{typed}"
+    return _no_such_key(typed, path, missing, node, configs)
+
+
+def _unknown_setting(match: re.Match[str], configs: Configs) -> str:
+    """Of a launcher or sweeper, which Hydra adds to its config without asking the class."""
+    path, missing = f"hydra.{match[1].lower()}", match[2]
+    typed = next((text for text in configs.overrides if text.lstrip("+").startswith(f"{path}.{missing}")), "")
+    return _no_such_key(typed, path, missing, OmegaConf.select(configs.config, path), configs)
+
+
+def _unknown_group(group: str, configs: Configs) -> str:
+    found = {path.name for path in configs.folder.iterdir() if path.is_dir()} - {"base", "hydra"}
+    groups = sorted(found | {"hydra/launcher", "hydra/sweeper"})
+    return (
+        f"{configs.typed(group)}: there is no group {group}{near(group, groups)} (the groups are {', '.join(groups)})"
+    )
+
+
+def _with_regularizer(name: str, configs: Configs) -> DictConfig | None:
+    """The config in which the regularizer of this name is chosen alone; None where there is none."""
+    option = next((option for option, path in configs.options("regularizer").items() if name in _loaded(path)), None)
+    if option is None:
+        return None
+    others = [text for text in configs.choices if not text.startswith("regularizer")]
+    return configs.compose([*others, f"regularizer={option}"])
+
+
+def _loaded(path: Path) -> Collection[str]:
+    """The keys of a config file; none of one that is no config."""
+    try:
+        return OmegaConf.load(path)
+    except Exception:
+        return ()
+
+
+def _walk(key: str, node: Any) -> tuple[str, str | None, Any]:
+    """How far `key` leads: the path, the part that is missing (None if none is), and the node of the path."""
+    path: list[str] = []
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            return ".".join(path), part, node
+        path.append(part)
+        node = node[part] if not OmegaConf.is_missing(node, part) else None
+    return key, None, node
+
+
+def _takes(node: DictConfig, name: str) -> bool:
+    """Whether the class of a node has a parameter of this name."""
+    try:
+        return name in signature(resolve_name(node._target_))[0]
+    except Exception:
+        return False
+
+
+def _no_such_key(typed: str, path: str, missing: str, node: DictConfig, configs: Configs) -> str:
+    keys = [str(key) for key in node if key != "hydra"]
+    group = path.replace(".", "/")
+    elsewhere = [
+        f"{group}={option}"
+        for option, file in configs.options(group).items()
+        if path and path != "regularizer" and missing in _loaded(file)
+    ]
+    hint = f"; {' and '.join(elsewhere)} {'have' if len(elsewhere) > 1 else 'has'} it" if elsewhere else ""
+    if not hint:
+        hint = near(missing, keys)
+    keys_told = f"its keys are {', '.join(keys)}" if keys else "it has none"
+    return f"{typed}: {path or 'the config'} has no key {missing}{hint} ({keys_told})"
+
+
+def _not_chosen(typed: str, name: str, configs: Configs) -> str:
+    config = configs.config
+    default = f"regularizer=[{','.join(config.regularizer)}]" if config else "regularizer=none"
+    chosen = next((text for text in configs.overrides if text.startswith("regularizer=")), default)
+    if name in re.findall(r"\w+", chosen):  # a sweep
+        return f"{typed}: not every run of {chosen} has {name}; write ++{typed} to mean those that do"
+    return (
+        f"{typed}: {name} is not among the chosen regularizers ({chosen}); choose it as well, "
+        f"or write ++{typed} to mean those runs of a study that do"
+    )
+
+
+def _several(match: re.Match[str], configs: Configs) -> str:
+    typed = match[1]
+    key, _, value = typed.partition("=")
+    ways = [f"-m trains one run for each: regnet-train -m {shlex.quote(typed)}"] if configs.name == "train" else []
+    if "," in value and "(" not in value:
+        ways += [f"{shlex.quote(f'{key}=[{value}]')} is a list for one run", f"{quoted(typed)} is one text"]
+    else:
+        ways += [f"{quoted(typed)} is text"]
+    return f"{typed} is several values: {'; '.join(ways)}"
+
+
+def _already_there(match: re.Match[str], configs: Configs) -> str:
+    key = match[1]
+    typed = configs.typed(key)
+    return f"{typed}: {key} is there already; write {typed.lstrip('+')}"
+
+
+def _wrong_kind(match: re.Match[str], configs: Configs) -> str:
+    key = match[1].partition("=")[0].lstrip("+")
+    now = OmegaConf.select(configs.config, key, default=None) if configs.config is not None else None
+    if isinstance(now, DictConfig):
+        example = next((name for name in now if not name.startswith("_")), "key")
+        return f"{match[1]}: {key} has settings of its own; write one of them, such as {key}.{example}=VALUE"
+    return f"{match[1]}: the value is not of the kind of {key}, which is {told(now)} by default"
+
+
+def _interpolation(match: re.Match[str], _: Configs) -> str:
+    return f"{match[2]}: ${{{match[1]}}} refers to {match[1]}, which is not there"
+
+
+def _no_value(match: re.Match[str], _: Configs) -> str:
+    key = match[1] if "." in match[1] else match[2] or match[1]  # that of what an interpolation refers to
+    return f"{key} has no value; give it as {key}=VALUE"
+
+
+RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
+    r"^Could not override '([^']+)'": _unknown_key,
+    r"^\w+(Launcher|Sweeper)\.__init__\(\) got an unexpected keyword argument '(\w+)'": _unknown_setting,
+    r"Missing mandatory value: (\S+)(?:.*full_key: (\S+))?": _no_value,
+    r"Config group override must be a string or a list. Got (\w+)": _no_option,
+    r"^Ambiguous value for argument '(.*?)'\n": _several,
+    r"^Sweep parameters '(.*)' requires --multirun": _several,
+    r"^Could not append to config. An item is already at '([^']+)'": _already_there,
+    r"^Multiple values for ([\w/]+)\.": _already_there,
+    r"force-add of config groups is not supported: '\+\+([^=]*)=": _already_there,
+    r"^Could not delete from config. '(.*)' does not exist": lambda m, _: f"~{m[1]}: there is no {m[1]} to take away",
+    r"^Error merging override (.*)": _wrong_kind,
+    r"Interpolation key '([^']+)' not found\s+full_key: (\S+)": _interpolation,
+    r"^Key '\w+' is not in struct\s+full_key: (\S+)": lambda m, _: f"{m[1]} is missing: a run needs it",
+    r"Additional config directory '(.*)' not found": lambda m, _: f"--config-dir: {m[1]} is no folder",
+    r"Cannot find primary config '(.*?)'": lambda m, c: (
+        f"--config-name {m[1]}: there is no {m[1]}.yaml in {' or '.join(map(str, (c.folder, *c.own)))}"
+    ),
+    r"Primary config (?:module|directory) '?(.*?)'? not found": lambda m, c: (
+        f"--config-path {c.command.config_path} is no folder of configs; --config-dir FOLDER adds one of your own"
+    ),
+    r"\w+ raised while resolving interpolation: [\"']?(.*?)[\"']?\n\s*full_key: (\S+)": lambda m, _: (
+        m[1] if m[1].startswith("study=") else f"{m[2]}: {m[1]}"
+    ),
+}

@@ -1,0 +1,40 @@
+"""How errors are told: a mistake in one sentence, anything else with its type."""
+
+import re
+import sys
+
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import OmegaConfBaseException
+
+from ..core.errors import Diverged, UserError
+from .config_files import config_folder
+
+OF_HYDRA = (  # how errors begin that are of other types, where Hydra did not expect what it was given
+    r"Config group override must be",
+    r"argument of type '.*' is not iterable",
+    r"\w+(Launcher|Sweeper)\.__init__\(\) got an unexpected keyword",
+)
+
+
+def origin(error: Exception) -> Exception:
+    """What a class raised that Hydra could not make."""
+    while isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
+def sentence(error: Exception, config_name: str) -> str:
+    """One sentence for any error: a mistake as it is told, anything else with its type."""
+    error = origin(error)
+    if isinstance(error, UserError | Diverged):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException) or re.match("|".join(OF_HYDRA), str(error)):
+        from ..compose.explain import explain
+
+        return explain(error, config_folder(), config_name, sys.argv[1:])
+    place = next((text for text in sys.argv[1:] if re.match(r"hydra\.(run|sweep)\.dir=", text)), None)
+    if isinstance(error, OSError) and place:
+        return f"{place} cannot be used ({error.strerror})"
+    if "Only one of --run" in str(error):
+        return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

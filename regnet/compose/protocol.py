@@ -1,0 +1,157 @@
+"""What a run watches and how long it lasts: what contradicts itself there is told before training."""
+
+import inspect
+from collections.abc import Collection, Iterator, Mapping
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ..core.errors import UserError, told
+from ..core.metrics import direction
+
+if TYPE_CHECKING:  # sweepers do without torch
+    from ..regularizers import Update
+
+OURS = ("regnet.", "lightning.", "pytorch_lightning.")  # callbacks of which it is known what `monitor` means
+MODES = ("min", "max")
+HALF = ("bf16-true", "16-true")
+PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
+
+
+def settle_modes(cfg: DictConfig) -> None:
+    """Fills in every `mode` that is not given: which way is better belongs to the metric that is watched.
+
+    That of the run, and those of the callbacks and schedules that watch a metric, each of its own monitor.
+
+    Raises:
+        UserError: a `mode` that contradicts its monitor, or a monitor that nothing is known of.
+    """
+    with open_dict(cfg):
+        _settle(cfg, "", cfg.monitor)
+        for key, node in _watching(cfg):
+            if _takes_mode(node):
+                _settle(node, f"{key}.", node.monitor)
+        if cfg.scheduler.get("_target_") == PLATEAU:
+            _settle(cfg.scheduler, "scheduler.", cfg.monitor)
+
+
+def check_precision(cfg: DictConfig, updates: Mapping[str, "Update"]) -> None:
+    """Raises UserError where the weights' precision would round a regularizer's small steps to nothing."""
+    for name, update in updates.items():
+        if update.fine and str(cfg.trainer.precision) in HALF:
+            raise UserError(
+                f"regularizer.{name} moves weights by less than trainer.precision={cfg.trainer.precision} can hold; "
+                "use bf16-mixed, which keeps them in float32"
+            )
+
+
+def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
+    """Raises UserError where something watches what the task does not measure; `metrics` are the task's."""
+    known = [f"val/{name}" for name in metrics]
+    for key, monitor in [("", cfg.monitor), *((f"{key}.", node.monitor) for key, node in _watching(cfg))]:
+        if monitor not in known:
+            raise UserError(f"{key}monitor={told(monitor)} must be one of {', '.join(known)}")
+
+
+def _watching(cfg: DictConfig) -> Iterator[tuple[str, DictConfig]]:
+    """The callbacks that watch a metric, those among the regularizers too, with their keys."""
+    for group in ("callbacks", "regularizer"):
+        for name, node in cfg[group].items():
+            if OmegaConf.is_dict(node) and str(node.get("_target_")).startswith(OURS) and node.get("monitor"):
+                yield f"{group}.{name}", node
+
+
+def _takes_mode(node: DictConfig) -> bool:
+    try:
+        return "mode" in node or "mode" in inspect.signature(resolve_name(node._target_)).parameters
+    except (ImportError, AttributeError, ValueError):  # there is no such class, which is told when it is made
+        return False
+
+
+def _settle(node: DictConfig, key: str, monitor: str) -> None:
+    try:
+        better = direction(monitor)
+    except ValueError as error:
+        raise UserError(f"{key}{error}") from error
+    mode = node.get("mode")
+    if mode is not None and mode not in MODES:
+        raise UserError(f"{key}mode={mode} must be min or max")
+    if mode not in (None, better):
+        words = {"min": "less", "max": "more"}
+        raise UserError(
+            f"{key}mode={mode} contradicts monitor={monitor}, of which {words[better]} is better; leave mode out"
+        )
+    node.mode = better
+
+
+def check_length(cfg: DictConfig, train_batches: int, val_batches: int) -> None:
+    """Raises UserError where training would have no end, no batch, or nothing by which an epoch could be chosen.
+
+    Args:
+        train_batches: of an epoch, as the data have them.
+        val_batches: of a validation.
+    """
+    trainer = cfg.trainer
+    if trainer.get("fast_dev_run"):  # which sets all of these itself
+        return
+    _check_end(cfg)
+    limited = {
+        "limit_train_batches": (train_batches, "leaves no batch to train on"),
+        "overfit_batches": (train_batches, "leaves no batch to train on"),
+        "limit_val_batches": (val_batches, "leaves no validation, by which an epoch is chosen"),
+    }
+    for name, (batches, lack) in limited.items():
+        limit = trainer.get(name)
+        if limit is None or (name == "overfit_batches" and limit == 0):
+            continue
+        if _counted(limit, batches) < 1:
+            raise UserError(f"trainer.{name}={limit} {lack}; give a number >= 1, or a share of {batches} that is one")
+    overfit = trainer.get("overfit_batches") or trainer.get("limit_train_batches")
+    _check_validations(trainer, train_batches if overfit is None else _counted(overfit, train_batches))
+
+
+def _check_end(cfg: DictConfig) -> None:
+    epochs, steps = cfg.trainer.max_epochs, cfg.trainer.get("max_steps", -1)
+    if not _whole(steps) or (steps < 1 and steps != -1):
+        raise UserError(f"trainer.max_steps={steps} must be a whole number >= 1, or -1 for no limit")
+    ends = steps != -1 or cfg.trainer.get("max_time") is not None
+    if (epochs is None and not ends) or (epochs == -1 and not ends and "early_stopping" not in cfg.regularizer):
+        shown = "null" if epochs is None else epochs
+        raise UserError(
+            f"trainer.max_epochs={shown} leaves training without an end: give a number of epochs, "
+            "+trainer.max_steps or +trainer.max_time"
+        )
+
+
+def _check_validations(trainer: DictConfig, batches: int) -> None:
+    every, interval = trainer.get("check_val_every_n_epoch", 1), trainer.get("val_check_interval", 1.0)
+    interval = 1.0 if interval is None else interval
+    if not isinstance(interval, int | float) or isinstance(interval, bool):
+        raise UserError(
+            f"trainer.val_check_interval={interval} must be a share of an epoch or a number of batches: by the clock "
+            "no run could be repeated"
+        )
+    if not (0 < interval <= 1 or (interval >= 1 and interval == int(interval))):
+        raise UserError(f"trainer.val_check_interval={interval} must be in (0, 1], or a number of batches >= 1")
+    if every is None and isinstance(interval, float) and interval <= 1:
+        raise UserError(
+            f"trainer.check_val_every_n_epoch=null counts batches, and trainer.val_check_interval={interval} is a "
+            "share of an epoch; give a whole number"
+        )
+    if every is not None and interval > batches:
+        raise UserError(
+            f"trainer.val_check_interval={interval} is more than the {batches} batches of an epoch; "
+            "trainer.check_val_every_n_epoch=null counts on over epochs"
+        )
+
+
+def _counted(limit: object, batches: int) -> int:
+    """How many of the batches Lightning takes, to which 1 is one and 1.0 all of them."""
+    if isinstance(limit, int) or limit > 1:
+        return min(int(limit), batches)
+    return int(limit * batches)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,266 @@
+"""Which parameters count as weights: one definition for penalties, constraints, decay and sparsity."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+
+from .parametrized import Made, computed, is_trained, made, note_frozen
+from .patterns import Select, modules, scaled, selected
+from .roles import WEIGHT, excluded_by, own_class, role
+
+__all__ = [
+    "Select",
+    "Weight",
+    "grouped",
+    "modules",
+    "name_statistics",
+    "note_frozen",
+    "parameters",
+    "scaled",
+    "tensor_statistics",
+    "weight_statistics",
+    "weights",
+]
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+EXCLUDED, PART = "no_weight_decay", "part"  # roles: the network itself takes it out; a weight is computed from it
+
+
+class Weight(NamedTuple):
+    """A parameter, its dotted name, the layer that owns it, its name among the network's parameters, and its `role`.
+
+    Under a parametrization (DropConnect, weight norm, ...) `tensor` is what is trained, and `name` and `module` are
+    still those of the layer: ``head.weight``, whose `key` is ``head.parametrizations.weight.original``.
+    """
+
+    name: str
+    tensor: Tensor
+    module: nn.Module
+    key: str
+    role: str = WEIGHT  # see `regnet.core.roles.role`
+
+    @property
+    def attribute(self) -> str:
+        return self.name.rpartition(".")[2]
+
+    @property
+    def used(self) -> Tensor:
+        """The weight as the layer's forward pass sees it."""
+        if self.layers or self.made is None:
+            return getattr(self.module, self.attribute)
+        return self.effective.tensor  # a hook computes it only when the layer is called
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The parametrizations that make what is `used` out of `tensor`, in their order."""
+        parametrized = is_parametrized(self.module, self.attribute)
+        return list(self.module.parametrizations[self.attribute]) if parametrized else []
+
+    @property
+    def made(self) -> Made | None:
+        """How the weight is computed from parameters, as under weight norm; None where it is one itself."""
+        return None if self.key == self.name else made(self.module, self.attribute)
+
+    @property
+    def parts(self) -> Sequence[Tensor]:
+        """The parameters that the weight is computed from, or itself."""
+        how = self.made
+        return [self.tensor] if how is None else how.parts
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is not frozen now; of one that is computed, whether one of its parts is not."""
+        how = self.made
+        return is_trained(self.module, self.attribute, self.tensor) if how is None else how.trained
+
+    @property
+    def has_gradient(self) -> bool:
+        return self.trained and any(part.grad is not None for part in self.parts)
+
+    @property
+    def effective(self) -> "Weight":
+        """With the weight itself as `tensor`: computed, where it is made of others; before layers that act on it."""
+        how = self.made
+        return self if how is None else self._replace(tensor=how.compute())
+
+    def chain(self, gradient: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The parameters that are trained, each with its gradient, from that of the weight: the chain rule."""
+        how = self.made
+        if how is None:
+            return [(self.tensor, gradient)]
+        parts = [part for part in how.parts if part.requires_grad]
+        with torch.enable_grad():
+            weight = how.compute()
+        return list(zip(parts, torch.autograd.grad(weight, parts, gradient), strict=True))
+
+    def write(self, tensor: Tensor) -> None:
+        """Makes `tensor` the weight, in place.
+
+        Raises:
+            ValueError: it is computed from parameters in a way that cannot be inverted.
+        """
+        how = self.made
+        if how is not None:
+            self.check_writable()
+            how.write(tensor)
+        elif tensor is not self.tensor:
+            self.tensor.copy_(tensor)
+
+    def check_writable(self) -> None:
+        """Raises ValueError where `write` would."""
+        how = self.made
+        if how is not None and not how.is_weight_norm:
+            raise ValueError(f"{self.name} is made by {how.by}, so its value cannot be set; leave it out by select")
+
+    @property
+    def units(self) -> Tensor:
+        """A view (groups, units, fan-in...): one slice per output unit of a Linear, Conv or ConvTranspose."""
+        if self.tensor.ndim < 2:  # a bias or scale: one number for each unit
+            return self.tensor.view(1, -1, 1)
+        if isinstance(self.module, TRANSPOSED):  # (in, out/groups, k...)
+            return self.tensor.unflatten(0, (self.module.groups, -1)).transpose(1, 2)
+        return self.tensor.unsqueeze(0)  # (1, out, in, k...)
+
+    @property
+    def blocks(self) -> Tensor:
+        """(groups, out, in, k): what connects inputs and outputs, one block for each group of a convolution."""
+        blocks = self.units
+        if self.tensor.ndim >= 2 and isinstance(self.module, CONVOLUTIONS):
+            blocks = self.tensor.unflatten(0, (self.module.groups, -1))
+        return blocks.reshape(*blocks.shape[:3], -1)
+
+
+def weights(network: nn.Module, select: Select = None, frozen: bool = False) -> list[Weight]:
+    """The weights of `network`: parameters of ndim >= 2 that multiply inputs, each once.
+
+    What multiplies is told by the layer's class, else by shape and name: see `regnet.core.roles.role`. What the network
+    itself takes out by ``no_weight_decay()``, as timm's transformers do, is none. A weight that is computed, as under
+    weight norm, is one weight: the result.
+
+    `select` asks for others, by one or several patterns:
+      ``"head.*"``, ``"*.bias"``  globs of parameter names, which take whatever they match
+      ``"re:conv[12]"``           a regular expression that is found in the name, as well
+      ``"layer:0"``, ``"layer:-1"``, ``"layer:1:3"``  by position among the layers with weights: those weights
+      ``"Conv2d"``                a class: the weights of such modules, or scale and shift of a normalization
+
+    Args:
+        frozen: whether those that have ``requires_grad=False`` now are among them.
+
+    Raises:
+        ValueError: a pattern of `select` matches no parameter of `network`, or a lazy module has no parameters yet.
+    """
+    every = [parameter for parameter in parameters(network) if parameter.role != PART]
+    found = [weight for weight in every if weight.role == WEIGHT] if select is None else selected(every, select)
+    return found if frozen else [weight for weight in found if weight.trained]
+
+
+def grouped(
+    network: nn.Module, select: Select = None, scale: Mapping[str, float] | None = None
+) -> list[tuple[float, list[Weight]]]:
+    """The weights that are trained, in groups of one factor each, see `scaled`. Places count the frozen ones, too."""
+    groups = scaled(weights(network, select, frozen=True), scale)
+    trained = [(factor, [weight for weight in found if weight.trained]) for factor, found in groups]
+    return [(factor, found) for factor, found in trained if found]
+
+
+def weight_statistics(network: nn.Module) -> dict[str, float]:
+    """Norm and sparsity of each weight tensor and of all of them together.
+
+    ``norm``: ||w||_2. ``sparsity``: the share of entries with |w| < 1e-3 max|w| of their own tensor.
+    ``zeros``: the share of exact zeros. Keys are ``norm/<name>`` for each tensor and ``norm`` for all.
+    Of the weights as the layers use them: in evaluation mode those that a gate has closed are zeros. Frozen ones
+    count, as they are part of the network.
+    """
+    found = weights(network, frozen=True)
+    return name_statistics(found, tensor_statistics([w.used.detach() for w in found]).cpu()) if found else {}
+
+
+def tensor_statistics(tensors: Sequence[Tensor]) -> Tensor:
+    """Of each tensor its squared norm, number of near-zero entries and number of exact zeros, (tensors, 3)."""
+    rows = []
+    for w in tensors:
+        magnitude = w.abs()
+        small, zero = magnitude < 1e-3 * magnitude.amax(), w == 0
+        # an all-zero tensor has no entry below its largest, and is as sparse as can be
+        wide = magnitude.to(torch.promote_types(magnitude.dtype, torch.float32))
+        rows.append(torch.stack([wide.square().sum(), (small | zero).sum(), zero.sum()]))
+    return torch.stack(rows)
+
+
+def name_statistics(found: Sequence[Weight], rows: Tensor) -> dict[str, float]:
+    """The statistics of `weight_statistics` from those of the tensors, (tensors, 3) on the CPU."""
+    rows = rows.double()
+    sizes = torch.tensor([weight.effective.tensor.numel() for weight in found], dtype=torch.float64)
+    names = [f"/{weight.name}" for weight in found] + [""]
+    rows = torch.cat([rows, rows.sum(0, keepdim=True)])
+    sizes = torch.cat([sizes, sizes.sum(0, keepdim=True)])
+    columns = {"norm": rows[:, 0].sqrt(), "sparsity": rows[:, 1] / sizes, "zeros": rows[:, 2] / sizes}
+    return {
+        f"{key}{name}": value
+        for key, column in columns.items()
+        for name, value in zip(names, column.tolist(), strict=True)
+    }
+
+
+def parameters(network: nn.Module) -> list[Weight]:
+    """All parameters of `network`, each once, with their roles.
+
+    One that several layers share is known by its first name, or the first under which it is a weight.
+
+    Raises:
+        ValueError: a lazy module has no parameters yet.
+    """
+    found: dict[int, Weight] = {}
+    excluded = []
+    for prefix, module in network.named_modules():
+        path = f"{prefix}." if prefix else ""
+        if (excludes := excluded_by(module)) is not None:
+            excluded.append((path, excludes))
+        for name, key, tensor, told in _own(prefix, module):
+            new = Weight(path + name, tensor, module, path + key, told)
+            if excluded and _is_excluded(new, excluded):
+                new = new._replace(role=EXCLUDED)
+            known = found.setdefault(id(tensor), new)
+            if known.role != new.role and (new.role == EXCLUDED or (new.role == WEIGHT and known.role != EXCLUDED)):
+                found[id(tensor)] = new
+    return list(found.values())
+
+
+def _is_excluded(weight: Weight, excluded: Sequence[tuple[str, Callable[[str], bool]]]) -> bool:
+    names = {weight.name, weight.key}
+    return any(name.startswith(path) and excludes(name[len(path) :]) for path, excludes in excluded for name in names)
+
+
+def _own(prefix: str, module: nn.Module) -> Iterator[tuple[str, str, Tensor, str]]:
+    """Name, key, tensor and role of a module's own parameters; those under parametrizations belong to the layer above.
+
+    Of those that a weight is computed from, the last has its name: under weight norm the direction.
+    """
+    if isinstance(module, ParametrizationList) or not (module._parameters or "parametrizations" in module._modules):
+        return
+    inside = ".parametrizations." in f".{prefix}."  # what a parametrization learns for itself
+    listed = prefix.rpartition(".")[2] + "_" if isinstance(module, nn.ParameterList | nn.ParameterDict) else ""
+    made_of, kind = computed(module), own_class(module)
+    parts = {key for keys in made_of.values() for key in keys}
+    for name, tensor in module._parameters.items():
+        if tensor is not None and name not in parts:
+            if is_lazy(tensor):
+                raise ValueError(
+                    f"{prefix}.{name}".lstrip(".") + " has no shape yet: call the network on a batch first"
+                )
+            yield name, name, tensor, "parametrization" if inside else role(listed + name, tensor.shape, kind)
+    for name, keys in made_of.items():
+        for key in keys:
+            tensor, how = attrgetter(key)(module), made(module, name)
+            if key == keys[-1]:
+                shape = tensor.shape if how is None or tensor.ndim > 1 else how.compute().shape
+                yield name, key, tensor, role(name, shape, kind)
+            else:
+                yield key, key, tensor, PART

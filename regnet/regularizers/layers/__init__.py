@@ -1,0 +1,20 @@
+"""Layers: of activations, in training only, at sites that the network offers."""
+
+from .concrete import ConcreteDropout
+from .dropblock import DropBlock
+from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
+from .gaussian import GaussianDropout
+from .residual import DropPath, ShakeDrop, ShakeShake
+
+__all__ = [
+    "AlphaDropout",
+    "ConcreteDropout",
+    "DropBlock",
+    "DropPath",
+    "Dropout",
+    "GaussianDropout",
+    "RandomLayer",
+    "ShakeDrop",
+    "ShakeShake",
+    "SpatialDropout",
+]

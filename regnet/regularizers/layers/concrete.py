@@ -1,0 +1,59 @@
+"""Dropout that learns its rate."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...core import hyperparameters
+from .dropout import RandomLayer
+
+
+class ConcreteDropout(RandomLayer):
+    """y = x b̃ / (1 - p), b̃ = sigmoid((logit u - logit p) / t), u ~ U(0, 1), learned p (Gal, Hron, Kendall 2017).
+
+    b̃ is the concrete relaxation of Bernoulli(1 - p) (section 3, t = 0.1 as there; inverted), through which the logit
+    of p is trained with the weights, one at each site. `penalty` is the part of the paper's KL term that is the
+    layer's own, the entropy (equation 4): -λ K H(p) / N, H(p) = -p log p - (1 - p) log(1 - p), for K units and N
+    training samples. It draws p to 0.5, and the data loss draws it back. λ = 1 is the paper's for a data loss in
+    nats per sample.
+
+    The KL's other part is l² Σ w² / (2 (1 - p)) over the weights behind the layer. It is left to `L2`, which such a
+    layer cannot know of and which has no 1 / (1 - p): so p is a little higher than in the paper.
+
+    Args:
+        rate: p at the start, in (0, 1).
+        strength: λ >= 0.
+        num_samples: N, the size of the training set.
+    """
+
+    TEMPERATURE = 0.1
+
+    def __init__(self, rate: float = 0.1, strength: float = 1.0, num_samples: int = 1) -> None:
+        super().__init__()
+        self.logit = nn.Parameter(torch.logit(hyperparameters.fraction(rate, "rate")))
+        self.register_buffer("strength", hyperparameters.strength(strength))
+        self.register_buffer("num_samples", hyperparameters.count(num_samples, "num_samples"))
+        self.units = 0  # of one sample, K: no state, as each forward pass finds it in the shape
+
+    @property
+    def rate(self) -> Tensor:
+        """p, as learned so far."""
+        return torch.sigmoid(self.logit.float())
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, ...)
+        self.units = x.shape[1:].numel()
+        if not self.training:
+            return x
+        wide = torch.promote_types(x.dtype, torch.float32)
+        logit, noise = self.logit.to(wide), torch.rand(x.shape, device=x.device, dtype=wide).logit()
+        keep = torch.sigmoid((noise - logit) / self.TEMPERATURE)
+        return x * (keep / torch.sigmoid(-logit)).to(x.dtype)
+
+    def penalty(self) -> Tensor:
+        logit = self.logit.to(torch.promote_types(self.logit.dtype, torch.float32))
+        p = torch.sigmoid(logit)
+        entropy = -p * F.logsigmoid(logit) - (1 - p) * F.logsigmoid(-logit)
+        return -self.strength * self.units / self.num_samples * entropy
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate.item():g}"

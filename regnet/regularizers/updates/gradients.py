@@ -1,0 +1,85 @@
+"""What is done to the gradients of all parameters before the optimizer uses them."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ...core import hyperparameters
+from .decay import BeforeStep, Update
+
+
+class GradientNoise(BeforeStep):
+    """g ← g + N(0, η / (1 + t)^γ) at step t = 0, 1, ... (Neelakantan et al. 2015, section 3), η = `strength`.
+
+    η is a variance: the paper takes 0.01, 0.3 or 1. The processes of a distributed run add the same noise.
+
+    Args:
+        strength: η >= 0.
+        exponent: γ >= 0, how fast the noise dies out; 0 is noise that stays.
+    """
+
+    stage = Update.NOISE
+    counts = True
+    dense = True
+    alone: ClassVar[str] = "it changes the gradients"
+
+    def __init__(self, strength: float, exponent: float = 0.55) -> None:
+        super().__init__()
+        self.register_buffer("strength", hyperparameters.strength(strength))
+        self.register_buffer("exponent", hyperparameters.strength(exponent, "exponent"))
+        self.register_buffer("steps", torch.tensor(0))
+
+    @torch.no_grad()
+    def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
+        std = (self.strength / (1 + self.steps) ** self.exponent).sqrt()
+        for gradient in gradients(network, optimizer):
+            noise = torch.randn_like(gradient)
+            if dist.is_available() and dist.is_initialized():
+                dist.broadcast(noise, 0)  # else the weights of the processes would part ways
+            gradient.add_(std * noise)
+        self.steps.add_(1)
+
+
+class GradientClipping(BeforeStep):
+    """g ← g min(1, c / ||g||_2), the norm over all parameters together (Pascanu et al. 2013), c = `radius` > 0.
+
+    `torch.nn.utils.clip_grad_norm_`, with accumulated, averaged and unscaled gradients under any Trainer. Where
+    the loss is scaled by hand, the gradients have to be unscaled before the optimizer's step.
+    """
+
+    stage = Update.CLIPPING
+    dense = True
+    alone: ClassVar[str] = "it changes the gradients"
+
+    def __init__(self, radius: float) -> None:
+        super().__init__()
+        self.register_buffer("radius", hyperparameters.radius(radius))
+
+    @torch.no_grad()
+    def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
+        found = gradients(network, optimizer)
+        if found:
+            factor = (self.radius / global_norm(found)).clamp(max=1)
+            for gradient in found:
+                gradient.mul_(factor)
+
+
+def gradients(network: nn.Module, optimizer: Optimizer) -> list[Tensor]:
+    """The gradients of all parameters of `network` that `optimizer` moves, that have one and are not frozen."""
+    own = {id(w) for w in network.parameters()}
+    return [w.grad for w in moving(optimizer) if id(w) in own]
+
+
+def moving(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters of `optimizer` that have a gradient and are not frozen."""
+    return [w for group in optimizer.param_groups for w in group["params"] if w.grad is not None and w.requires_grad]
+
+
+def global_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """||.||_2 of all entries together, in float32 at least."""
+    norms = [torch.linalg.vector_norm(t, dtype=torch.promote_types(t.dtype, torch.float32)) for t in tensors]
+    return torch.linalg.vector_norm(torch.stack(norms))

@@ -1,0 +1,300 @@
+"""The run record: the only contract between training and reporting. Standard library only.
+
+A record may come from a stranger: what is not as `SCHEMA` says is damaged, and the texts of a `Run` can be printed.
+
+A run folder holds `record.json`, written once, when the run ends:
+
+    {"status": "completed" | "cut" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
+     "overrides": ["regularizer=[dropout,l2]", ...], "config": {...}, "seed": 0,
+     "epochs": 30, "best_epoch": 17, "seconds": 4.1,
+     "steps": 330, "step_operations": null | 9300000,
+     "metrics": null | {"train": {"loss": ..., "accuracy": ..., "nll": ..., "ece": ...},
+                        "val": {...}, "test": {...}, "gap": {"loss": ..., "accuracy": ...},
+                        "sparsity": ..., "zeros": ..., "weight_norm": ...},
+     "device": "...", "threads": 1, "launcher": "basic", "versions": {...}, "started": "ISO 8601"}
+
+Regression has "rmse" and "r2" in place of "accuracy", "nll" and "ece". A gap says by how much validation
+is worse than train, so more is more overfitting: val − train for loss and rmse, train − val for accuracy
+and r2. A number that is not finite is null.
+
+What a run cost is told twice. `seconds` are those of the clock, which counts what else the machine did. `steps` of the
+optimizer times `step_operations` is what had to be computed: the arithmetic of one step on a full batch, counted by
+`regnet.training.operations`, null where that could not be counted. Records of earlier versions have neither.
+
+A run is "cut" that ended before its protocol did, by trainer.max_time or trainer.fast_dev_run. It has metrics, but
+cannot be compared with completed runs, and goes on when it is started again.
+"""
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.console import printable, printable_data
+
+RECORD = "record.json"
+LARGEST = 2**26  # bytes of a file that is read whole
+DEEPEST = 40  # levels of a record
+MOST = 1e100  # of a number: what is measured stays far below, and its square can be computed
+SPLITS = ("train", "val", "test", "gap")  # of the metrics; the others are of the whole network
+MEASURED = ("completed", "cut")  # runs that have metrics
+STATUSES = (*MEASURED, "failed", "diverged", "interrupted")
+
+
+class DamagedRecord(ValueError):
+    """A `record.json` that cannot be read or is not a run record; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its folder tells it.
+
+    `status` is one of `STATUSES`, or "unfinished" (started, no record) or "damaged" (a record that
+    cannot be read). `seconds` is wall-clock time; `started` is ISO 8601.
+    """
+
+    folder: Path
+    status: str
+    reason: str | None = None
+    overrides: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    best_epoch: int | None = None
+    seconds: float | None = None
+    started: str = ""
+    steps: int | None = None
+    step_operations: int | None = None
+
+    @property
+    def operations(self) -> int | None:
+        """The arithmetic of the whole training; None where that is not known."""
+        return None if self.steps is None or self.step_operations is None else self.steps * self.step_operations
+
+    def metric(self, split: str, name: str | None = None) -> float | None:
+        """`metric("val", "accuracy")` or `metric("sparsity")`; None where the run has no such number."""
+        value = self.metrics.get(split)
+        return (value or {}).get(name) if name else value
+
+
+def flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested metrics under one name each: `{"val": {"loss": 0.1}}` as `{"val/loss": 0.1}`."""
+    named: dict[str, Any] = {}
+    for name, value in metrics.items():
+        named |= flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
+    return named
+
+
+def write_record(folder: str | Path, record: Mapping[str, Any]) -> None:
+    """Write `folder/record.json` atomically: a reader sees the old record or the new one, never a part."""
+    path = Path(folder) / RECORD
+    text = json.dumps(_finite(record), indent=2, allow_nan=False, ensure_ascii=False)
+    temporary = path.with_name(f".{RECORD}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        with temporary.open("x", encoding="utf-8") as file:  # never through a link that lies there
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_record(folder: str | Path) -> dict[str, Any] | None:
+    """The record of `folder`; None where there is none.
+
+    Raises:
+        DamagedRecord: the file cannot be read, is not JSON, or is not what `SCHEMA` says.
+    """
+    path = Path(folder) / RECORD
+    try:
+        record = json.loads(
+            read_text(path),
+            parse_constant=lambda _: None,  # NaN, of other writers
+            parse_int=_whole,
+            object_pairs_hook=_unique,
+        )
+    except FileNotFoundError:
+        return None
+    except RecursionError:
+        raise DamagedRecord(f"{path} cannot be read: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise DamagedRecord(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict):
+        raise DamagedRecord(f"{path} is not a run record: it holds no names and values")
+    if _is_deeper(record, DEEPEST):
+        raise DamagedRecord(f"{path} cannot be read: it is nested too deeply")
+    for name, (fits, rule) in SCHEMA.items():
+        if not fits(record.get(name)):
+            raise DamagedRecord(f"{path} is not a run record: its {name} must be {rule}")
+    return record
+
+
+def read_text(path: Path) -> str:
+    """What is in the file. Raises OSError or ValueError: it is no regular file, too large, or not UTF-8."""
+    if regular(path).stat().st_size > LARGEST:
+        raise ValueError(f"{path.name} is larger than {LARGEST >> 20} MiB")
+    return path.read_text(encoding="utf-8")
+
+
+def regular(path: Path) -> Path:
+    """`path` itself. Raises OSError: no file is there, but nothing or a pipe, which lets its reader wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path.name} is not a regular file")
+    return path
+
+
+def find_runs(folder: str | Path) -> Iterator[Run]:
+    """Every run in `folder` and below it, in natural order (2_a before 10_a).
+
+    A folder is a run's if it has a record, or regnet's `.hydra/config.yaml` and none yet; what lies
+    below a run folder is that run's own.
+    """
+    found = []
+    for path, below, files in os.walk(folder):
+        here = Path(path)
+        if RECORD in files or (".hydra" in below and _is_regnet_config(here / ".hydra" / "config.yaml")):
+            found.append(here)
+            below.clear()
+    yield from map(load_run, sorted(found, key=_natural))
+
+
+def load_run(folder: Path) -> Run:
+    """The run of `folder`, whatever became of it."""
+    try:
+        record = read_record(folder)
+    except DamagedRecord as error:
+        return Run(folder, "damaged", printable(str(error)))
+    if record is None:
+        overrides = printable_data(_hydra_overrides(folder))
+        seeds = [text for text in overrides if re.fullmatch(r"\+*seed=[0-9]{1,18}", text)]
+        seed = int(seeds[-1].partition("=")[2]) if seeds else None
+        return Run(folder, "unfinished", "still running, or killed", tuple(overrides), seed=seed)
+    record = printable_data(record)
+    return Run(
+        folder=folder,
+        status=record["status"],
+        reason=record.get("reason"),
+        overrides=tuple(record["overrides"]),
+        config=record.get("config") or {},
+        seed=record.get("seed"),
+        metrics=record.get("metrics") or {},
+        epochs=record.get("epochs"),
+        best_epoch=record.get("best_epoch"),
+        seconds=record.get("seconds"),
+        started=record.get("started") or "",
+        steps=record.get("steps"),
+        step_operations=record.get("step_operations"),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MOST <= value <= MOST
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_config(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), dict | None) for name in ("data", "regularizer"))
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(number is None or _is_number(number) for number in value.values())
+
+
+def _are_metrics(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    splits = [value[name] for name in SPLITS if value.get(name) is not None]
+    whole = {name: number for name, number in value.items() if name not in SPLITS}
+    return _are_numbers(whole) and all(map(_are_numbers, splits))
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; other names are those of newer versions
+    "status": (STATUSES.__contains__, f"one of {', '.join(STATUSES)}"),
+    "overrides": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of texts"),
+    "config": (_or_null(_is_config), "names and values, its data and its regularizer too"),
+    "metrics": (
+        _or_null(_are_metrics),
+        f"names and numbers, each null or from -{MOST:g} to {MOST:g}, in {', '.join(SPLITS)} or beside them",
+    ),
+    "seconds": (_or_null(_is_number), "a number"),
+    **{
+        name: (_or_null(_is_whole), "a whole number")
+        for name in ("seed", "epochs", "best_epoch", "steps", "step_operations", "threads")
+    },
+    **{name: (_or_null(_is_text), "a text") for name in ("reason", "started", "device", "launcher", "fingerprint")},
+}
+
+
+def _whole(text: str) -> int:
+    if len(text) > 19:  # more than 64 bits
+        raise ValueError(f"it holds a number of {len(text)} digits")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("it says something twice")
+    return found
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [
+            item
+            for node in level
+            if isinstance(node, dict | list)
+            for item in (node.values() if isinstance(node, dict) else node)
+        ]
+    return bool(level)
+
+
+def _finite(value: Any) -> Any:
+    # Standard JSON has no NaN, and other readers of the record refuse Python's.
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_regnet_config(path: Path) -> bool:
+    # Other Hydra programs leave the same file behind; these three keys are at the top of every regnet config.
+    try:
+        text = read_text(path)
+    except (OSError, ValueError):
+        return False
+    return {"seed", "data", "model"} <= set(re.findall(r"^(\w+):", text, re.MULTILINE))
+
+
+def _hydra_overrides(folder: Path) -> tuple[str, ...]:
+    # Hydra writes one "- override" a line; this saves importing a YAML reader.
+    try:
+        lines = read_text(folder / ".hydra" / "overrides.yaml").splitlines()
+    except (OSError, ValueError):
+        return ()
+    return tuple(line[2:].strip("'\"") for line in lines if line.startswith("- "))
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -1,0 +1,28 @@
+"""What happens around training: when, never maths."""
+
+from ...run.metrics_csv import MetricsCsv
+from .averages import Ema, Swa
+from .early_stopping import EarlyStopping
+from .last_checkpoint import AtomicCheckpointIO, LastCheckpoint
+from .no_profiler import NoProfiler
+from .progress import Progress
+from .regularize import Regularize
+from .snapshots import Ensemble, Snapshots
+from .step_limit import StepLimit
+from .time_limit import TimeLimit
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "EarlyStopping",
+    "Ema",
+    "Ensemble",
+    "LastCheckpoint",
+    "MetricsCsv",
+    "NoProfiler",
+    "Progress",
+    "Regularize",
+    "Snapshots",
+    "StepLimit",
+    "Swa",
+    "TimeLimit",
+]

@@ -1,0 +1,69 @@
+"""Checkpoints to go on from after an interruption."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from ...core import values
+from .time_limit import TimeLimit
+
+
+class LastCheckpoint(Checkpoint):
+    """Saves the whole state of training at the end of an epoch, at most every so many seconds.
+
+    Always at an epoch's end, where a resumed run goes on bitwise; by the clock, as an epoch of a small run
+    takes less time than its checkpoint.
+
+    Raises:
+        ValueError: `every_seconds` is no number >= 0.
+    """
+
+    def __init__(self, path: str, every_seconds: float = 10.0) -> None:
+        self.path, self.every_seconds = path, values.nonnegative(every_seconds, "every_seconds")
+        self.stopped = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"stopped": self.stopped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.stopped = state_dict["stopped"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.saved = time.monotonic()
+        # Lightning forgets that training had been stopped early
+        trainer.should_stop = trainer.should_stop or self.stopped
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds
+        # every process must come to the same answer, as saving is a collective of some strategies
+        if trainer.strategy.broadcast(due):
+            cut = any(isinstance(one, TimeLimit) and one.cut for one in trainer.callbacks)  # and is to go on
+            self.stopped = trainer.should_stop and not cut
+            trainer.save_checkpoint(self.path)
+            self.saved = time.monotonic()
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """A checkpoint is the old one or the new one, never a part: written beside its place, then moved there.
+
+    Which older ones a callback removes can come from a checkpoint of somebody else: only those are removed that lie
+    in a folder where this process has saved one.
+    """
+
+    def __init__(self) -> None:
+        self.folders: set[Path] = set()
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        temporary = Path(f"{path}.part")
+        temporary.unlink(missing_ok=True)  # never through a link that lies there
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        temporary.replace(path)
+        self.folders.add(Path(path).resolve().parent)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        if Path(path).resolve().parent in self.folders:
+            super().remove_checkpoint(path)

@@ -1,0 +1,140 @@
+"""regnet's regularizers in a LightningModule of somebody else, which stays as it is."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+from torch.optim import Optimizer
+
+from ...regularizers import SAM, BatchTransform, Penalty, Update
+from ..replay import Replay
+from .penalized import PenalizedStep, Placed
+
+
+class Regularize(Callback):
+    """Adds penalties to the loss of any LightningModule, transforms its batches, attaches updates to its optimizers.
+
+    ``Trainer(callbacks=[Regularize(L2(1e-4), MaxNorm(3.0), Mixup(0.2, num_classes=10))])`` around a module
+    whose ``training_step`` returns a loss, or a dict with one. Each penalty is logged as ``train/penalty/<class>``
+    where Lightning logs. Layers belong into the network and callbacks to the Trainer.
+
+    Transforms, and penalties of x, y, logits or two passes, take batches (x, y) of two tensors; penalties of logits
+    take the output of the one call of the network in the training_step: ``self(x)``, or that of the part named
+    `network`. Under R-Drop the training_step sees each batch twice, one behind the other. Penalties of the loss take it
+    for a mean over the batch. SAM evaluates all accumulated batches again, in any precision; what the training_step
+    counts or logs by other ways than `log` is counted twice then.
+
+    Several of them act as one, each on its own part of the module.
+
+    Args:
+        regularizers: penalties, updates (constraints, decay) and batch transforms, in any order.
+        network: the part of the module that is meant, such as ``"encoder"``: whose weights, activations and outputs
+            they act on, and whose gradients are clipped or given noise; all of it by default.
+
+    Raises:
+        TypeError: something that is neither penalty, update nor batch transform.
+        ValueError: penalties or SAM for a module under manual optimization; several SAMs; a penalty that does not find
+            what it needs; Lookahead or GradientNoise on what several optimizers move.
+    """
+
+    def __init__(self, *regularizers: Penalty | Update | BatchTransform, network: str | None = None) -> None:
+        for regularizer in regularizers:
+            if not isinstance(regularizer, Penalty | Update | BatchTransform):
+                raise TypeError(f"{type(regularizer).__name__} is neither penalty, update nor batch transform")
+        self.regularizers = nn.ModuleList(regularizers)
+        _only_sam([self])
+        self.network = network
+        self.undo: list[Callable[[], None]] = []
+
+    @property
+    def state_key(self) -> str:
+        kinds = [type(regularizer).__name__ for regularizer in self.regularizers]
+        return self._generate_state_key(network=self.network, regularizers=kinds)
+
+    def of_kind(self, kind: type) -> list[Any]:
+        return [regularizer for regularizer in self.regularizers if isinstance(regularizer, kind)]
+
+    def part(self, pl_module: LightningModule) -> nn.Module:
+        return pl_module.get_submodule(self.network or "")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":  # before a checkpoint is loaded, which may know what follows
+            for regularizer in [*self.of_kind(Penalty), *self.of_kind(Update)]:
+                regularizer.begin(self.part(pl_module))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.regularizers.to(pl_module.device)
+        every = [callback for callback in trainer.callbacks if isinstance(callback, Regularize)]
+        if self is not every[-1]:  # the last one acts for all
+            return
+        sharpness = _only_sam(every)
+        if not pl_module.automatic_optimization:
+            for one in [part for callback in every for part in callback.of_kind(Penalty)]:
+                raise ValueError(
+                    f"{type(one).__name__} needs automatic optimization: else add it to your loss yourself"
+                )
+            if sharpness:
+                raise ValueError(f"{type(sharpness).__name__} needs automatic optimization, to go around its closure")
+        if sharpness:
+            sharpness.check(pl_module)
+        updates = [(update, one.part(pl_module)) for one in every for update in one.of_kind(Update)]
+        updates.sort(key=lambda placed: placed[0].stage)
+        for update, part in updates:
+            moving = [one for one in trainer.optimizers if _moves(one, part)] or trainer.optimizers
+            if update.counts and len(moving) > 1:
+                raise ValueError(
+                    f"{type(update).__name__} counts the steps of one optimizer, and {len(moving)} move its weights; "
+                    "name the part of the module that one of them moves, such as Regularize(..., network='generator')"
+                )
+            self.undo += [update.attach(one, part).remove for one in moving if update is not sharpness]
+        transforms = sorted((t for one in every for t in one.of_kind(BatchTransform)), key=lambda t: t.stage)
+        penalties = [Placed(penalty, one.part(pl_module)) for one in every for penalty in one.of_kind(Penalty)]
+        replay, step = Replay(pl_module, sharpness), pl_module.optimizer_step
+
+        @functools.wraps(step)
+        def optimizer_step(epoch: int, batch_idx: int, optimizer: Any, closure: Any = None) -> None:
+            step(epoch, batch_idx, optimizer, replay.around(closure, optimizer))
+
+        training_step = PenalizedStep(pl_module, pl_module.training_step, penalties, transforms, replay)
+        for name, method in {"training_step": training_step, "optimizer_step": optimizer_step}.items():
+            setattr(pl_module, name, method)
+            self.undo.append(functools.partial(delattr, pl_module, name))
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.regularizers.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Counters, slow weights and starting points; strengths and other numbers stay those given now."""
+        given = {
+            f"{i}.{name}": value.clone()
+            for i, regularizer in enumerate(self.regularizers)
+            for name, value in regularizer.named_buffers(recurse=False)
+            if value.ndim == 0 and value.is_floating_point()
+        }
+        self.regularizers.load_state_dict(state_dict | given)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        while self.undo:
+            self.undo.pop()()
+
+
+def _moves(optimizer: Optimizer, network: nn.Module) -> bool:
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return any(id(parameter) in own for parameter in network.parameters())
+
+
+def _only_sam(callbacks: list[Regularize]) -> SAM | None:
+    """Raises ValueError for more than one."""
+    found = [sharpness for callback in callbacks for sharpness in callback.of_kind(SAM)]
+    if len(found) > 1:
+        raise ValueError("SAM and ASAM are two ways of taking a second gradient: choose one")
+    return found[0] if found else None

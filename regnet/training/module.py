@@ -1,0 +1,234 @@
+"""The LightningModule: an objective, its optimizer, and what is measured each epoch."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from ..core.ending import stop_here
+from ..core.errors import Diverged
+from ..core.metrics import BETTER, SIGNS
+from ..core.seeds import derive
+from ..core.weights import weight_statistics
+from ..measures.task_metrics import Batch
+from ..regularizers import SAM, BatchTransform, Update
+from ..regularizers.schedules import Schedules
+from .objective import Objective
+from .replay import Replay
+
+
+class RegularizedModule(lightning.LightningModule):
+    """Trains an `Objective`: the sum of its named terms, every term logged apart.
+
+    Measured at the end of every epoch, and kept in `measured` under the names of the log:
+      ``train/<term>``       mean over the epoch's samples as they were trained on (noise and all);
+                             ``train/objective`` their sum, ``train/share/<penalty>`` the part of each in it
+      ``val/<metric>``       on the validation set, free of penalties
+      ``train_eval/<metric>``  the same in evaluation mode on a fixed part of the training set
+      ``gap/<metric>``       the generalization gap between the two, positive when training looks better
+      ``weights/...``        norm and sparsity, see `regnet.core.weights.weight_statistics`
+      ``lr``, ``lr/1``, ...  the learning rate of the last step, of each of the optimizer's parameter groups
+      ``strength/<name>``, ``rate/<name>``  of what follows a schedule, at the last step
+
+    All of this at every validation, of which an epoch has one by default. The end of training is always validated,
+    wherever it comes: `max_steps` in the middle of an epoch, or an epoch that `check_val_every_n_epoch` passes over.
+
+    Args:
+        objective: its `loss` is a task of `regnet.core.tasks` (it also defines the metrics).
+        optimizer: makes the optimizer from parameters, such as ``partial(torch.optim.Adam, lr=1e-3)``.
+        scheduler: makes the learning-rate schedule from the optimizer; stepped once an epoch, `ReduceLROnPlateau` with
+            what `monitor` was last.
+        updates: attached to the optimizer by their stage (clipping, decay, constraints); SAM around the closure.
+        transforms: of the training batch, run by their stage.
+        schedules: of strengths and rates, which move with every step.
+        seed: of the noise stream, which starts anew every epoch, so that a resumed run needs no state.
+        monitor: the metric by which epochs are judged.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        updates: Sequence[Update] = (),
+        transforms: Sequence[BatchTransform] = (),
+        schedules: Schedules | None = None,
+        seed: int = 0,
+        monitor: str = "val/loss",
+    ) -> None:
+        super().__init__()
+        self.objective = objective
+        self.updates = nn.ModuleList(sorted(updates, key=lambda update: update.stage))
+        self.transforms = nn.ModuleList(sorted(transforms, key=lambda transform: transform.stage))
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.schedules = schedules or Schedules()
+        self.seed, self.monitor = seed, monitor
+        self.replay = Replay(self, next((update for update in self.updates if isinstance(update, SAM)), None))
+        self.measured: dict[str, float] = {}
+        self._rates: list[float | Tensor] = []  # of learning, in the last step
+        self._logged_step = -1
+        self._names: list[str] = []
+        self._sums: Tensor | None = None  # (terms + 1,): Σ of each term over the epoch's samples, and their number
+        self._outputs: tuple[list[Batch], list[Batch]] = ([], [])  # logits and targets of val and probe
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of the running hook 40 times a step: not a matter for nn.Module's bookkeeping
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.objective.network(x)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.objective.parameters())
+        for update in self.updates:
+            if not isinstance(update, SAM):
+                update.attach(optimizer, self.objective.network)
+        if self.make_scheduler is None:
+            return optimizer
+        schedule: Any = self.make_scheduler(optimizer)
+        if isinstance(schedule, ReduceLROnPlateau):  # which Lightning would step only after the epoch's checkpoint
+            schedule = {"scheduler": schedule, "monitor": self.monitor, "reduce_on_plateau": False}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau) and self.monitor in self.trainer.callback_metrics:
+            scheduler.step(self.trainer.callback_metrics[self.monitor])
+
+    def on_train_start(self) -> None:
+        self._steps = self.trainer.estimated_stepping_batches if self.schedules.scheduled else 0
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(derive(self.seed, "noise", self.current_epoch, self.global_rank))
+        self._sums = None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        stop_here()
+        if self.schedules.scheduled:
+            self.schedules.set(self.global_step / self._steps)
+        self.replay.keep(batch, batch_idx)
+        x, y = batch
+        for transform in self.transforms:
+            x, y = transform(x, y)
+        terms = self.objective(x, y)
+        values = torch.stack(list(terms.values()))
+        if self.replay.running:
+            return values.sum()
+        self._accumulate(terms, values.detach(), len(x))
+        every = self.trainer.log_every_n_steps  # 0 is never
+        if every and self.global_step % every == 0 and self.global_step != self._logged_step:
+            self._log_step(terms, values)
+        return values.sum()
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        super().optimizer_step(epoch, batch_idx, optimizer, self.replay.around(optimizer_closure, optimizer))
+        rates = (group["lr"] for group in optimizer.param_groups)  # kept, as schedules move on before the validation
+        self._rates = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        trainer = self.trainer
+        last_epoch = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        last_step = trainer.max_steps != -1 and trainer.global_step == trainer.max_steps
+        if last_epoch or last_step or trainer.should_stop:
+            trainer.check_val_every_n_epoch, trainer.val_check_batch = 1, batch_idx + 1  # now
+
+    def on_validation_epoch_start(self) -> None:
+        self.measured = self._train_terms()
+        # here, as callbacks that average weights swap them in for the validation alone
+        statistics = weight_statistics(self.objective.network)
+        self.measured |= {f"weights/{name}": value for name, value in statistics.items()}
+        self.measured |= learning_rates(self._rates) | self.schedules.values()
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        stop_here()
+        x, y = batch
+        with torch.autocast(self.device.type, enabled=False):  # measured in float32, as the test is
+            self._outputs[dataloader_idx].append((self.objective.network(x), y))
+
+    def on_validation_epoch_end(self) -> None:
+        task = self.objective.loss
+        parts = {}
+        for name, outputs in zip(("val", "train_eval"), self._outputs, strict=True):
+            if outputs:
+                logits, y = (torch.cat(column) for column in zip(*outputs, strict=True))
+                parts[name] = task.metrics(logits, y)
+                self.measured |= {f"{name}/{key}": value for key, value in parts[name].items()}
+                outputs.clear()
+        if len(parts) == 2:
+            gap = generalization_gap(parts["train_eval"], parts["val"])
+            self.measured |= {f"gap/{key}": value for key, value in gap.items()}
+        self._check(self.measured)
+        if not self.trainer.sanity_checking:
+            # what callbacks may watch; the rest goes to the loggers directly, as `self.log` costs 0.2 ms a value
+            self.log_dict({f"val/{key}": value for key, value in parts["val"].items()}, logger=False)
+            for logger in self.loggers:
+                logger.log_metrics(self.measured, step=self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["measured"] = dict(self.measured)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.measured = checkpoint["measured"]
+
+    def _accumulate(self, terms: dict[str, Tensor], values: Tensor, count: int) -> None:
+        if self._sums is None:
+            self._names = list(terms)
+            self._sums = values.new_zeros(len(values) + 1)
+        self._sums[:-1].add_(values, alpha=count)
+        self._sums[-1] += count
+
+    def _train_terms(self) -> dict[str, float]:
+        if self._sums is None:
+            return {}
+        *sums, count = self.trainer.strategy.reduce(self._sums.clone(), reduce_op="sum").tolist()
+        terms = {name: value / count for name, value in zip(self._names, sums, strict=True)}
+        return train_terms(terms)
+
+    def _log_step(self, terms: dict[str, Tensor], values: Tensor) -> None:
+        """A step's own values, for epochs too long to wait for."""
+        self._logged_step = self.global_step  # with accumulated gradients, several batches have the same step
+        step = {f"step/{key}": value for key, value in zip(terms, values.tolist(), strict=True)}
+        if self.trainer.world_size == 1:  # else the processes would part ways; they agree at validation
+            self._check(step)
+        for logger in self.loggers:
+            logger.log_metrics(step, step=self.global_step)
+
+    def _check(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} became {value} in epoch {self.current_epoch}, step {self.global_step}")
+
+
+def train_terms(terms: dict[str, float]) -> dict[str, float]:
+    """``train/<term>`` for every term, ``train/objective`` = their sum, and each penalty's share of it."""
+    objective = sum(terms.values())
+    shares = {name: value / objective if objective else 0.0 for name, value in terms.items() if name != "loss"}
+    return (
+        {f"train/{name}": value for name, value in terms.items()}
+        | {"train/objective": objective}
+        | {name.replace("penalty/", "train/share/"): share for name, share in shares.items()}
+    )
+
+
+def learning_rates(rates: Sequence[float | Tensor]) -> dict[str, float]:
+    """``lr`` of the optimizer's first parameter group, ``lr/1`` of the second, and so on."""
+    return {f"lr/{i}" if i else "lr": float(rate) for i, rate in enumerate(rates)}
+
+
+def generalization_gap(train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
+    """How much better training looks than validation: val - train where less is better, train - val where more is."""
+    return {name: SIGNS[BETTER[name]] * (val[name] - train[name]) for name in train}
