@@ -18,8 +18,8 @@ regnet              regnet.training                      objective module replay
 regnet.callbacks    regnet.training.callbacks            averages early_stopping last_checkpoint learning_rate
 regnet.callbacks    regnet.training.callbacks            no_profiler penalized progress regularize snapshots step_limit time_limit
 regnet              regnet.measures                      monte_carlo
-regnet              regnet.compose                       build checks make sites arguments structure quoting explain
-regnet              regnet.compose                       config_files protocol trust
+regnet              regnet.compose                       build checks make sites arguments structure quoting
+regnet              regnet.compose                       explain config_files protocol trust
 regnet              regnet.commands                      evaluate inspect inspect_data
 regnet.regularizers regnet.regularizers.penalties        activities inputs matrices outputs structured
 regnet.regularizers regnet.regularizers.updates          constraints proximal sharpness gradients lookahead
