@@ -15,8 +15,9 @@ regnet.regularizers regnet.core                          hyperparameters
 regnet              regnet.run                           checkpoints resuming hparams
 regnet              regnet.models                        compact
 regnet              regnet.training                      objective module replay operations callbacks
-regnet.callbacks    regnet.training.callbacks            averages early_stopping last_checkpoint learning_rate
-regnet.callbacks    regnet.training.callbacks            no_profiler penalized progress regularize snapshots step_limit time_limit
+regnet.callbacks    regnet.training.callbacks            averages early_stopping last_checkpoint
+regnet.callbacks    regnet.training.callbacks            learning_rate no_profiler penalized progress regularize
+regnet.callbacks    regnet.training.callbacks            snapshots step_limit time_limit
 regnet              regnet.measures                      monte_carlo
 regnet              regnet.compose                       build checks make sites arguments structure quoting
 regnet              regnet.compose                       explain config_files protocol trust
