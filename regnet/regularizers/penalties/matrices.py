@@ -68,7 +68,7 @@ def _gram(matrices: Tensor) -> Tensor:
 
 
 def _products(matrices: Tensor) -> Tensor:
-    """Of all pairs of rows; autocast would take them in half precision (DESIGN 3.8)."""
+    """Of all pairs of rows; autocast would take them in half precision."""
     with torch.autocast(matrices.device.type, enabled=False):
         return matrices @ matrices.mH
 

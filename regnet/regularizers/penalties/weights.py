@@ -1,6 +1,6 @@
 """Penalties: the ingredients of the loss ─► a scalar that is added to it; here those of each weight by itself.
 
-Convention (DESIGN 3.2): a sum over weights, no ½, never divided by the batch size.
+Convention: a sum over weights, no ½, never divided by the batch size.
 What is penalized elsewhere: `structured`, `matrices` (weights), `activities`, `outputs`, `inputs`.
 """
 
