@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from ..compose.config_files import check_files, config_folder
+from ..compose.hydra_private import get_args_parser
 from ..compose.mistakes import sentence
 from ..core.console import printable
 from ..core.ending import exit_codes

@@ -9,13 +9,13 @@ from pkgutil import resolve_name
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import near, told
 from .arguments import signature
+from .hydra_private import get_args_parser
 from .quoting import quoted, unreadable
 
 MISSING = object()

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import UserError, told
 from .arguments import suited
+from .hydra_private import root
 from .mistakes import origin
 
 Result = TypeVar("Result")
@@ -66,7 +67,7 @@ def _suit(node: Any, key: str, given_at: Callable[[str], str]) -> Any:
 def _given_at(node: Any, key: str) -> str:
     """The key where a person gives the value of `key`: that of its mapping's own to which ``${..path}`` refers."""
     parent, _, name = key.rpartition(".")
-    mapping = OmegaConf.select(node._get_root(), parent)
+    mapping = OmegaConf.select(root(node), parent)
     if not isinstance(mapping, DictConfig) or not OmegaConf.is_interpolation(mapping, name):
         return key
     reference = RELATIVE.fullmatch(OmegaConf.to_container(mapping, resolve=False)[name])

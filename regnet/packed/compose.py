@@ -5,7 +5,6 @@ from copy import deepcopy
 from functools import cache
 from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -76,6 +75,5 @@ def _apply(numbers: Sequence[Override], overrides: Sequence[Override], config: D
     task = [override for override in overrides if not override.is_hydra_override()]
     config.hydra.overrides.task = [override.input_line for override in task]
     style = config.hydra.job.config.override_dirname
-    config.hydra.job.override_dirname = get_overrides_dirname(
-        overrides=task, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
-    )
+    named = sorted(override.input_line for override in task if override.key_or_group not in style.exclude_keys)
+    config.hydra.job.override_dirname = style.item_sep.join(named).replace("=", style.kv_sep)

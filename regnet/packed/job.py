@@ -8,14 +8,15 @@ from typing import Any, NamedTuple, Protocol
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import get_omega_conf_dumper
+
+from ..compose.hydra_private import represent_text
 
 
 class Dumper(getattr(yaml, "CDumper", yaml.Dumper)):
     """OmegaConf's own style, which quotes what would read as a number, in a fifth of the time."""
 
 
-Dumper.add_representer(str, get_omega_conf_dumper().str_representer)
+Dumper.add_representer(str, represent_text)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
 
 from ..commands.train import score, settle, summary, task
+from ..compose.hydra_private import BasicLauncher
 from ..core.console import printable
 from ..core.errors import UserError
 from ..core.overrides import as_typed

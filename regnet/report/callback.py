@@ -11,8 +11,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -25,7 +27,6 @@ from ..run.study import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .command import load, show
 
 WITHOUT_RESULT = ("failed", "interrupted", "damaged")  # to diverge is one; an unfinished run may still run elsewhere
-BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class StudyReport(Callback):
@@ -87,9 +88,15 @@ class StudyReport(Callback):
             sys.exit(1)
 
 
+def basic_sweeper() -> str:
+    """The path of the class by which Hydra sweeps unless another is chosen."""
+    Plugins.instance()  # Hydra stores the configs of its sweepers when it first looks for plugins
+    return ConfigStore.instance().load("hydra/sweeper/basic.yaml").node._target_
+
+
 def sweep_sizes(config: DictConfig) -> dict[str, int] | None:
     """The number of values of every swept key; None where it cannot be known, as with a sweeper that searches."""
-    if config.hydra.sweeper._target_ != BASIC_SWEEPER:
+    if config.hydra.sweeper._target_ != basic_sweeper():
         return None
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     try:

@@ -39,6 +39,11 @@ def loader():
         yield plain, SweepLoader(plain), plain.load_configuration("train", [], RunMode.MULTIRUN)
 
 
+OWN_DIRNAME = [
+    "hydra.job.config.override_dirname.exclude_keys=[seed]",
+    "hydra.job.config.override_dirname.kv_sep=:",
+    "hydra.job.config.override_dirname.item_sep=__",
+]
 JOBS = [
     ["regularizer=l2", "regularizer.l2.strength=1e-4", "seed=0"],
     ["regularizer=l2", "regularizer.l2.strength=1e-3", "seed=1"],
@@ -54,6 +59,8 @@ JOBS = [
     ["model={widths: [3]}", "seed=4"],
     ["study='${seed}'", "seed=5"],
     ["study=other", "seed=6"],
+    ["trainer.max_epochs=3", "seed=7", *OWN_DIRNAME],
+    ["trainer.max_epochs=4", "seed=8", *OWN_DIRNAME],
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hydra import initialize
 from omegaconf import OmegaConf
 
-from regnet.report.callback import BASIC_SWEEPER, StudyReport
+from regnet.report.callback import StudyReport, basic_sweeper
 from tests.report.records import add_run, classification
 
 ROOT = Path(__file__).parents[2]
@@ -156,9 +156,9 @@ def study(tmp_path, monkeypatch):
         monkeypatch.delenv(name)
     folder = tmp_path / "my study"
     add_run(folder, ["regularizer=l2", "seed=0"], classification(0.9))
-    sweeper = {"_target_": BASIC_SWEEPER, "params": None}
-    hydra = {"sweep": {"dir": "${folder}"}, "sweeper": sweeper, "overrides": {"task": ["seed=0,1"]}}
     with initialize(config_path=None, version_base="1.3"):
+        sweeper = {"_target_": basic_sweeper(), "params": None}
+        hydra = {"sweep": {"dir": "${folder}"}, "sweeper": sweeper, "overrides": {"task": ["seed=0,1"]}}
         yield OmegaConf.create({"study": "${oc.env:REGNET_STUDY,first}", "folder": str(folder), "hydra": hydra})
 
 

@@ -1,0 +1,64 @@
+"""Private names of Hydra and OmegaConf: regnet has them in one file, and each is what regnet takes it for."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
+
+import regnet
+
+ROOT = Path(regnet.__file__).parents[1]
+ONE_FILE = ROOT / "regnet" / "compose" / "hydra_private.py"
+NAMES = re.findall(r"from (\S+) import (\w+)", ONE_FILE.read_text(encoding="utf-8"))
+PRIVATE = re.compile(r"\b(hydra\._\w+|omegaconf\._\w+|_get_root|from (?:hydra|omegaconf)[\w.]* import _\w+)")
+
+
+def test_one_file_names_them():
+    files = [path for folder in ("regnet", "hydra_plugins", "conf") for path in (ROOT / folder).rglob("*.[py][ya]*")]
+    named = {path for path in files if PRIVATE.search(path.read_text(encoding="utf-8"))}
+    assert {path.suffix for path in files} == {".py", ".yaml"}
+    assert named == {ONE_FILE}
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES)
+def test_the_name_is_where_it_was(module, name):
+    assert hasattr(import_module(module), name), f"{module}.{name} has moved: mend regnet/compose/hydra_private.py"
+
+
+def test_the_launcher_is_the_one_that_hydra_takes_by_default():
+    from regnet.compose.hydra_private import BasicLauncher
+
+    Plugins.instance()  # registers what there is
+    by_default = ConfigStore.instance().load("hydra/launcher/basic.yaml").node._target_
+    assert by_default == f"{BasicLauncher.__module__}.{BasicLauncher.__name__}"
+    assert {"setup", "launch"} <= set(vars(BasicLauncher))
+
+
+def test_the_parser_reads_hydras_own_flags_among_overrides():
+    from regnet.compose.hydra_private import get_args_parser
+
+    known, unknown = get_args_parser().parse_known_intermixed_args(["a=1", "-m", "b=2", "--config-dir", "my", "--odd"])
+    assert (known.overrides, known.multirun, known.config_dir) == (["a=1", "b=2"], True, "my")
+    assert unknown == ["--odd"]
+
+
+@pytest.mark.parametrize("text", ["1e-3", "007", "1_000", "true", "Off", "null", "0x1f", ".5", "a b", "% fat", "", "~"])
+def test_text_is_written_as_omegaconf_writes_it(text):
+    from regnet.packed.job import Dumper
+
+    written = yaml.dump({"key": text}, Dumper=Dumper, default_flow_style=False)
+    assert written == OmegaConf.to_yaml({"key": text})
+    assert OmegaConf.create(written).key == text
+
+
+def test_the_root_is_that_of_the_whole_config():
+    from regnet.compose.hydra_private import root
+
+    config = OmegaConf.create({"a": {"b": [{"c": 1}]}})
+    assert root(config.a.b[0]) is config
+    assert root(config) is config
