@@ -8,7 +8,7 @@ from torch import Tensor
 from .samples import Samples
 
 CHUNK = 500
-ENOUGH = 2000  # images that are slow to read
+LAZY_IMAGES_READ = 2000  # each is read and decoded from its file
 
 
 def input_moments(samples: Samples) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def _of_pixels(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
 
 def _chunks(samples: Samples) -> Iterator[Tensor]:
     """uint8 (B, C, H, W)."""
-    size = min(len(samples), ENOUGH) if samples.lazy else len(samples)
+    size = min(len(samples), LAZY_IMAGES_READ) if samples.lazy else len(samples)
     for start in range(0, size, CHUNK):
         part = range(start, min(start + CHUNK, size))
         yield torch.stack([samples.x[i] for i in part]) if samples.lazy else samples.x[part.start : part.stop]

@@ -4,15 +4,14 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from .job import Job, Reporter
-
-ENOUGH = 60.0  # seconds to record that runs were interrupted
+from .pipes import SECONDS_TO_RECORD, Message, PipeReporter, relay
 
 
 class Helper:
@@ -51,11 +50,11 @@ class Helper:
         except (KeyboardInterrupt, SystemExit):
             os.kill(self.pid, signal.SIGINT)
             with suppress(EOFError, ConnectionResetError):
-                while self.pipe.poll(ENOUGH):
+                while self.pipe.poll(SECONDS_TO_RECORD):
                     self.pipe.recv()
             raise
 
-    def _messages(self, jobs: Sequence[Job], size: int | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    def _messages(self, jobs: Sequence[Job], size: int | None) -> Iterator[Message]:
         """What the helper tells of these jobs. Raises EOFError: it is gone."""
         try:
             self.pipe.send((list(jobs), size))
@@ -65,29 +64,6 @@ class Helper:
                 yield message
         except (BrokenPipeError, ConnectionResetError) as error:
             raise EOFError from error
-
-
-def relay(message: tuple[str, tuple[Any, ...]], reporter: Reporter, left: dict[int, Job]) -> None:
-    """Passes on what a `PipeReporter` at the other end was told; `left` loses the jobs that it settles."""
-    name, arguments = message
-    if name == "ended":
-        left.pop(arguments[0])
-    elif name == "cannot":
-        for number in arguments[0]:
-            left.pop(number)
-    elif name == "raised":
-        raise RuntimeError(*arguments)
-    getattr(reporter, name)(*arguments)
-
-
-class PipeReporter:
-    """A `Reporter` at the other end of a pipe."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *arguments: self.pipe.send((name, arguments))
 
 
 def _serve(pipe: Connection) -> NoReturn:

@@ -16,9 +16,9 @@ import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
 from ..core.threads import available
-from .helper import ENOUGH, PipeReporter, relay
 from .job import Job, Reporter
 from .pack import Pack, SharedData
+from .pipes import SECONDS_TO_RECORD, PipeReporter, relay
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -118,7 +118,7 @@ class _Workers:
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
-        while self.processes and (heard := wait(list(self.processes), timeout=ENOUGH)):
+        while self.processes and (heard := wait(list(self.processes), timeout=SECONDS_TO_RECORD)):
             for receiver in heard:  # else it would wait for a place in the pipe
                 try:
                     receiver.recv()

@@ -24,7 +24,7 @@ FILLED_IN = {
     "num_samples",
     "schema",
 }  # not yet there where a run failed early
-ENOUGH = 3  # results of an arm, that its mean is no luck of single runs
+MIN_RESULTS = 3  # of an arm; the mean of fewer may be the luck of single runs
 
 Pairing = tuple[object, object]  # the seed and the split of a run
 UNITS = ("seeds", "splits")
@@ -271,7 +271,7 @@ def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, 
 def _footing(arm: Arm, metric: str, most: int) -> tuple[bool, bool]:
     """Whether it has few results, `most` being the most of an arm, and whether it lost some."""
     count = len(arm.values("val", metric))
-    return count < ENOUGH and 2 * count <= most, count < len(arm.runs)
+    return count < MIN_RESULTS and 2 * count <= most, count < len(arm.runs)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -28,7 +28,7 @@ def test_images_of_floats():
 
 
 def test_of_lazy_images_only_the_first_are_read(monkeypatch):
-    monkeypatch.setattr(moments, "ENOUGH", 2)
+    monkeypatch.setattr(moments, "LAZY_IMAGES_READ", 2)
     images = [torch.full((1, 2, 2), value, dtype=torch.uint8) for value in (0, 255, 77)]
     mean, std = moments.input_moments(samples(images))
     assert (mean.tolist(), std.tolist()) == ([0.5], [0.5])
