@@ -1,9 +1,9 @@
 """`hydra/launcher=packed`: the runs of a study that differ in numbers only are trained as one."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
@@ -15,9 +15,11 @@ from ..core.errors import UserError
 from ..core.overrides import as_typed
 from ..run.study import place
 from .compose import SweepLoader
-from .helper import Helper
 from .job import Job, Outcome
 from .plan import plan
+
+if TYPE_CHECKING:
+    from .pack import SharedData
 
 
 class Told:
@@ -85,7 +87,7 @@ class PackedLauncher(BasicLauncher):
     def __init__(self, size: int | None = None) -> None:
         super().__init__()
         self.size = size
-        self.helper: Helper | None = None
+        self.data: SharedData | None = None  # read once for all packs of the study
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         size = self.size
@@ -93,9 +95,6 @@ class PackedLauncher(BasicLauncher):
             raise UserError(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
         # the sweeper has the same context, and composes all jobs before they come here
         hydra_context.config_loader = SweepLoader(hydra_context.config_loader)
-        # a process with torch has threads, and gains nothing any more
-        if sys.platform == "linux" and "torch" not in sys.modules and _is_ours(task_function):
-            self.helper = Helper()
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -131,19 +130,16 @@ class PackedLauncher(BasicLauncher):
             self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
         try:
             with told.progress:
-                self._trainer()(told.first, self.size, told)
+                from .pack import SharedData  # Hydra imports this file for every `--help`
+                from .workers import train
+
+                settle()
+                self.data = self.data or SharedData()
+                train(told.first, self.size, told, self.data)
         except (KeyboardInterrupt, SystemExit):  # Lightning makes the one the other
             print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
             raise
         return told.returns | {job.number: self._alone(job) for job in told.alone}
-
-    def _trainer(self) -> Callable[[Sequence[Job], int | None, Told], None]:
-        if self.helper:
-            return self.helper.train
-        from .workers import train
-
-        settle()
-        return train
 
     def _alone(self, job: Job) -> JobReturn:
         return super().launch([[*job.overrides]], job.number)[0]

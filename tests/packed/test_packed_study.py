@@ -400,7 +400,7 @@ def test_a_size_that_is_none_is_told_in_one_sentence(tmp_path, size):
 
 
 def test_the_program_itself_with_all_its_processes(tmp_path):
-    """Helper, workers and pipes are only there where torch has not been imported before."""
+    """From its start, with the imports that a test has behind it."""
     command = [*SWEEP[:-1], "seed=range(4)", "regularizer=none,dropout,ema", PACKED]
     done = finish(start("regnet-train", *command, cwd=tmp_path, OMP_NUM_THREADS="2"))
     assert (done.code, done.err) == (0, "")
