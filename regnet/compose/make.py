@@ -105,7 +105,11 @@ OmegaConf.register_new_resolver("chars", lambda *codes: "".join(map(chr, codes))
 
 
 def _construct(node: Any, extra: dict[str, Any]) -> Any:
-    """What `instantiate` does, 2 to 20 times as fast: a study of hundreds of runs makes thousands of objects."""
+    """What `instantiate` does of the common keys, without the 1.5 ms that Hydra takes for each object.
+
+    Measured on 2 cores, 5 pairs: without this a packed study of 256 runs, 5 epochs of `digits` each, takes 1.06 times
+    as long (19.3 s, not 18.3; 1.09 times the CPU time), one of 64 runs 1.03 times the CPU time, one of 8 as long.
+    """
     if isinstance(node, list):
         return [_construct(item, {}) for item in node]
     if not isinstance(node, dict):

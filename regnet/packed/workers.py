@@ -130,7 +130,11 @@ class _Workers:
 
 
 def _keep_memory() -> None:
-    """Memory that a step frees is the next one's: glibc otherwise gives it back and asks for it again, page by page."""
+    """Keeps the memory that a step frees for the next one; glibc otherwise returns it, and asks for it page by page.
+
+    Measured on 2 cores, 5 pairs: without this 8 runs of `cnn` on 1,000 images of MNIST take 1.5 times the CPU time
+    (81 s, not 53; at least 1.4 times the wall time), as the kernel works 30 s more; studies of an MLP take as long.
+    """
     with suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_TRIM_THRESHOLD, 2**30)
@@ -146,4 +150,4 @@ def _work(pack: Pack, sender: Connection, threads: int) -> None:
         os._exit(1)
     except Exception:
         sender.send(("raised", (traceback.format_exc(),)))
-    os._exit(0)  # its end is none of Python's exit handlers', which are the parent's
+    os._exit(0)  # at once: the exit handlers that this copy inherited are for its parent to run
