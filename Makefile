@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test test-slow lint benchmark clean
+.PHONY: study test test-slow lint types benchmark clean
 
 study: $(VENV)/ready
 	$(BIN)/regnet-train -m study=digits experiment=small_digits \
@@ -19,6 +19,9 @@ test-slow: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy regnet hydra_plugins
 
 benchmark: $(VENV)/ready
 	$(BIN)/python scripts/benchmark.py
