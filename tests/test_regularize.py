@@ -415,8 +415,7 @@ def by_objective(module, samples, *penalties, steps=1):
     """SGD steps on regnet's own objective of the same network; its terms at the last one."""
     objective = Objective(module.net, F.cross_entropy, {type(penalty).__name__: penalty for penalty in penalties})
     for penalty in penalties:
-        if hasattr(penalty, "begin"):
-            penalty.begin(module.net)
+        penalty.begin(module.net)
     optimizer = torch.optim.SGD(module.parameters(), lr=LR)
     for _ in range(steps):
         torch.manual_seed(7)

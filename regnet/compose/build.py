@@ -20,11 +20,19 @@ from ..core.seeds import derive
 from ..core.tasks import Classification, Regression
 from ..data import DataModule
 from ..models import Rescale, Standardize
-from ..regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
+from ..regularizers import (
+    BatchTransform,
+    LayerPenalty,
+    PenalizedLayer,
+    Penalty,
+    Update,
+    WeightLayer,
+    WeightLayerPenalty,
+)
 from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from ..run.checkpoints import warm_start
 from ..run.study import not_chosen
-from ..training.callbacks import AtomicCheckpointIO, StepLimit
+from ..training.callbacks import AtomicCheckpointIO, NetworkCallback, StepLimit
 from ..training.module import RegularizedModule
 from ..training.objective import Objective
 from .arguments import suited
@@ -238,11 +246,12 @@ def build_objective(
     task = Regression(statistics.target_std) if cfg.data.num_classes is None else Classification()
     learned: dict[str, Penalty] = {}
     for name, site in regularizers.layers.items():
-        if hasattr(site.layer, "penalty"):
+        if isinstance(site.layer, PenalizedLayer):
             learned[name] = LayerPenalty(type(site.layer))
     for name, layer in regularizers.weight_layers.items():
-        if hasattr(layer, "penalty"):
-            learned[name] = WeightLayerPenalty(type(layer), layer.select)
+        penalty = WeightLayerPenalty(type(layer), layer.select)
+        if penalty.is_asked(network):
+            learned[name] = penalty
     return Objective(network, task, regularizers.penalties | learned)
 
 
@@ -272,7 +281,7 @@ def build_network(
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
         for callback in regularizers.callbacks.values():
-            if hasattr(callback, "wrap"):
+            if isinstance(callback, NetworkCallback):
                 network = callback.wrap(network)
         try_network(network, cfg)  # within the stream of the initialization, as lazy layers are initialized by it
     return network

@@ -1,6 +1,7 @@
 """Numbers that training precision must not round."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ class Exact(nn.Module):
     Training in half precision would round them: a rate of 0.999 becomes 1 in bfloat16, a mean of 2001
     becomes 2000.
     """
+
+    unpackable: ClassVar[str | None] = None  # why runs that have one cannot be trained as one
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         exact = dict(self._buffers)
