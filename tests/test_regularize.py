@@ -634,7 +634,7 @@ def test_numbers_given_now_win_over_those_of_a_checkpoint(fit, samples, tmp_path
     (first, second, _), lookahead = run("second", 0.3, 0.25, 4, ckpt_path=tmp_path / "first")
     assert [first.regularizers[0].strength.item(), lookahead.ratio.item()] == pytest.approx([0.3, 0.25])
     assert lookahead.steps == 4
-    saved = torch.load(tmp_path / "first", weights_only=True)["callbacks"]
+    saved = torch.load(tmp_path / "first", weights_only=True)["regularize"]
     anchors = next(state for key, state in saved.items() if "L2SP" in key)
     (name,) = (name for name in anchors if "anchor" in name)
     assert second.regularizers.state_dict()[name].equal(anchors[name])

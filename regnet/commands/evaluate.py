@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,10 @@ from ..run.record import MEASURED, DamagedRecord, find_runs, read_record, read_t
 from .launch import launch, stop
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..data import Samples
+    from ..regularizers import BatchTransform
     from ..training.objective import Objective
 
 LONGEST = 2**17  # characters of Hydra's own settings, which take some 6,000
@@ -124,6 +128,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from ..measures.monte_carlo import measure_passes
     from ..measures.task_metrics import measure
     from ..models.compact import compact
+    from ..regularizers import BatchTransform
 
     _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
@@ -143,6 +148,8 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         sampler = EpochSampler(len(samples), 0, shuffle=False)
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
+    if isinstance(perturb, BatchTransform) and perturb.of_objective:
+        perturb = partial(_attacked, perturb, objective)
     torch.manual_seed(derive(cfg.seed, "perturbation"))
     with computing(record.get("threads")):  # another number adds up in another order
         if cfg.passes is None:
@@ -154,6 +161,12 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         print(f"not compared with the record: the validation was in {precision}, and this is in float32")
         as_recorded = False
     return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
+
+
+def _attacked(attack: "BatchTransform", objective: "Objective", x: "Tensor", y: "Tensor") -> tuple["Tensor", "Tensor"]:
+    from ..measures.task_metrics import widen
+
+    return attack(x.to(widen(objective)), y, objective)
 
 
 def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tuple[DictConfig, "Objective"]:

@@ -119,7 +119,7 @@ def build(
     check_precision(cfg, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
-    try_transforms(regularizers.transforms, cfg)
+    try_transforms(regularizers.transforms, cfg, objective)
     for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
         try_to(f"regularizer.{name}", regularizer.begin, objective.network)
     module = RegularizedModule(

@@ -1,5 +1,6 @@
 """What a person got wrong is found here, before training starts."""
 
+import copy
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -214,10 +215,12 @@ def _check_output(output: object, model: str, right: tuple[int, int], hint: str)
         raise UserError(f"{model} gives outputs of type {output.dtype}, and must give floating-point numbers")
 
 
-def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig) -> None:
+def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig, objective: Objective) -> None:
     """Each on two empty samples: it takes such inputs and targets. Raises UserError."""
+    if any(transform.of_objective for transform in transforms.values()):
+        objective = copy.deepcopy(objective)  # whose batch norm would count these samples
     x = torch.zeros(2, *cfg.data.shape)
     y = torch.zeros(2, dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
     with torch.random.fork_rng(devices=[]):
         for name, transform in transforms.items():
-            try_to(f"regularizer.{name}", transform, x, y)
+            try_to(f"regularizer.{name}", transform, x, y, objective)

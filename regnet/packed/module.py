@@ -175,7 +175,7 @@ class PackedModule(lightning.LightningModule):
             x, y = (part.x[i], part.y[i]) if part.stacked else (part.x, part.y)
             with self.noise.of(part.first + i):
                 for transform in member.module.transforms:
-                    x, y = transform(x, y)
+                    x, y = transform(x, y, member.objective)
             xs.append(x)
             ys.append(y)
         return True, torch.stack(xs), torch.stack(ys)

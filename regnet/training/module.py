@@ -121,7 +121,7 @@ class RegularizedModule(lightning.LightningModule):
         self.replay.keep(batch, batch_idx)
         x, y = batch
         for transform in self.transforms:
-            x, y = transform(x, y)
+            x, y = transform(x, y, self.objective)
         terms = self.objective(x, y)
         values = torch.stack(list(terms.values()))
         if self.replay.running:

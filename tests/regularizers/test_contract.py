@@ -47,7 +47,7 @@ def steps(cfg, count=3):
     for _ in range(count):
         x, y = next(batches)
         for transform in module.transforms:
-            x, y = transform(x, y)
+            x, y = transform(x, y, module.objective)
 
         def closure(x=x, y=y):
             optimizer.zero_grad()

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ...regularizers import SAM, BatchTransform, Penalty, Update
 from ..replay import Replay
-from .penalized import PenalizedStep, Placed
+from .penalized import Changing, PenalizedStep, Placed
 
 
 class Regularize(Callback):
@@ -49,11 +49,6 @@ class Regularize(Callback):
         self.network = network
         self.undo: list[Callable[[], None]] = []
 
-    @property
-    def state_key(self) -> str:
-        kinds = [type(regularizer).__name__ for regularizer in self.regularizers]
-        return self._generate_state_key(network=self.network, regularizers=kinds)
-
     def of_kind(self, kind: type) -> list[Any]:
         return [regularizer for regularizer in self.regularizers if isinstance(regularizer, kind)]
 
@@ -78,6 +73,11 @@ class Regularize(Callback):
                 )
             if sharpness:
                 raise ValueError(f"{type(sharpness).__name__} needs automatic optimization, to go around its closure")
+            for one in [part for callback in every for part in callback.of_kind(BatchTransform)]:
+                if one.of_objective:
+                    raise ValueError(
+                        f"{type(one).__name__} needs automatic optimization: it asks the training_step for losses"
+                    )
         if sharpness:
             sharpness.check(pl_module)
         updates = [(update, one.part(pl_module)) for one in every for update in one.of_kind(Update)]
@@ -90,7 +90,8 @@ class Regularize(Callback):
                     "name the part of the module that one of them moves, such as Regularize(..., network='generator')"
                 )
             self.undo += [update.attach(one, part).remove for one in moving if update is not sharpness]
-        transforms = sorted((t for one in every for t in one.of_kind(BatchTransform)), key=lambda t: t.stage)
+        transforms = [Changing(t, one.part(pl_module)) for one in every for t in one.of_kind(BatchTransform)]
+        transforms.sort(key=lambda changing: changing.transform.stage)
         penalties = [Placed(penalty, one.part(pl_module)) for one in every for penalty in one.of_kind(Penalty)]
         replay, step = Replay(pl_module, sharpness), pl_module.optimizer_step
 
@@ -103,18 +104,31 @@ class Regularize(Callback):
             setattr(pl_module, name, method)
             self.undo.append(functools.partial(delattr, pl_module, name))
 
-    def state_dict(self) -> dict[str, Any]:
-        return self.regularizers.state_dict()
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        # not by state_dict, for which Lightning wants every callback to have a key of its own
+        checkpoint.setdefault("regularize", {})[self._place(trainer)] = self.regularizers.state_dict()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Counters, slow weights and starting points; strengths and other numbers stay those given now."""
+        saved = checkpoint.get("regularize", {}).get(self._place(trainer))
+        if saved is None:
+            return
         given = {
             f"{i}.{name}": value.clone()
             for i, regularizer in enumerate(self.regularizers)
             for name, value in regularizer.named_buffers(recurse=False)
             if value.ndim == 0 and value.is_floating_point()
         }
-        self.regularizers.load_state_dict(state_dict | given)
+        self.regularizers.load_state_dict(saved | given)
+
+    def _place(self, trainer: Trainer) -> str:
+        """What it is of, and the how manieth of such a kind in the Trainer."""
+
+        def of(one: Regularize) -> str:
+            return " ".join([one.network or "", *(type(regularizer).__name__ for regularizer in one.regularizers)])
+
+        alike = [one for one in trainer.callbacks if isinstance(one, Regularize) and of(one) == of(self)]
+        return f"{of(self)} {alike.index(self)}"
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._restore()
