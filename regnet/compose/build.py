@@ -43,11 +43,12 @@ from .checks import (
     check_pairs,
     check_settings,
     check_timers,
+    learning_rate_schedule,
     try_network,
     try_transforms,
 )
 from .make import class_of, given, literal, make, make_a, try_to
-from .protocol import check_length, check_monitors, check_precision, settle_modes
+from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_steps
 from .sites import Site
 from .structure import check_form, check_kinds
 
@@ -112,6 +113,8 @@ def build(
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
+    settle_steps(cfg, data.batches(_processes(cfg.trainer)))
+    schedule, interval = learning_rate_schedule(cfg)
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates)
@@ -125,7 +128,8 @@ def build(
     module = RegularizedModule(
         objective,
         make(cfg.optimizer, "optimizer"),
-        make(cfg.scheduler, "scheduler") if cfg.scheduler else None,
+        make(schedule, "scheduler") if schedule else None,
+        interval=interval,
         updates=list(regularizers.updates.values()),
         transforms=list(regularizers.transforms.values()),
         schedules=build_schedules(objective.network, regularizers),
@@ -134,6 +138,17 @@ def build(
     )
     try_to(given(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
     return Setup(data, module, regularizers)
+
+
+def _processes(trainer: DictConfig) -> int:
+    """That the Trainer will have, each of which sees its share of the batches."""
+    devices = trainer.get("devices", 1)
+    if devices in ("auto", -1, "-1"):
+        on_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
+        devices = max(1, torch.cuda.device_count()) if on_gpu else 1
+    names = len(devices) if OmegaConf.is_list(devices) else str(devices).count(",") + 1
+    count = int(devices) if str(devices).isdigit() else names
+    return max(1, count * (trainer.get("num_nodes") or 1))
 
 
 def build_data(cfg: DictConfig) -> DataModule:

@@ -4,11 +4,13 @@ import copy
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import Callback, Timer
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..core.errors import UserError, near, told
 from ..core.weights import scaled, weights
@@ -16,7 +18,8 @@ from ..regularizers import BatchTransform, Update
 from ..training.callbacks import TimeLimit
 from ..training.objective import Objective
 from .config_files import config_folder, config_folders, read_config
-from .make import try_to
+from .make import class_of, try_to
+from .structure import check_settings_of
 
 log = logging.getLogger(__name__)
 
@@ -122,9 +125,6 @@ def check_settings(cfg: DictConfig) -> None:
             "trainer.precision=16-mixed needs optimizer.fused=false: a fused optimizer skips steps unseen, which "
             "gradient clipping and the regularizers around a step must see"
         )
-    if any(value is None for value in cfg.scheduler.values()):
-        key = next(key for key, value in cfg.scheduler.items() if value is None)
-        raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={cfg.trainer.max_epochs}); give one")
     epochs = cfg.trainer.max_epochs
     for name, node in cfg.regularizer.items():
         if node and node.get("schedule") and epochs in (None, -1) and cfg.trainer.get("max_steps", -1) == -1:
@@ -133,6 +133,30 @@ def check_settings(cfg: DictConfig) -> None:
             )
     if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
         raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
+
+
+def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
+    """The settings of the scheduler's class, and its interval: ``epoch`` or ``step``. Raises UserError."""
+    settings = OmegaConf.to_container(cfg.scheduler, resolve=True)
+    interval = settings.pop("interval", "epoch")
+    if interval not in ("epoch", "step"):
+        raise UserError(f"scheduler.interval={told(interval)} must be epoch or step")
+    if not settings:
+        return {}, interval
+    epochs = cfg.trainer.max_epochs
+    for key, value in settings.items():
+        if value is None:
+            raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={epochs}); give one")
+    check_settings_of("scheduler", settings)
+    kind = class_of(settings["_target_"], "scheduler")
+    if interval == "step" and isinstance(kind, type) and issubclass(kind, ReduceLROnPlateau):
+        raise UserError(f"scheduler.interval=step: {kind.__name__} looks at validation; leave it at epoch")
+    if interval == "epoch" and settings.get("total_steps") == cfg.steps != epochs:
+        raise UserError(
+            f"scheduler.total_steps={cfg.steps} are those of the optimizer, and scheduler.interval=epoch makes "
+            f"{epochs}; write scheduler.interval=step"
+        )
+    return settings, interval
 
 
 def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str, Update]) -> None:

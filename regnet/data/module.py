@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from ..core.errors import UserError, told
 from ..core.seeds import derive
 from ..core.values import LONGEST
-from .loader import EpochSampler, TensorLoader, make_loader
+from .loader import EpochSampler, TensorLoader, count_batches, make_loader
 from .moments import divisor, input_moments
 from .samples import Dataset, Samples
 from .split import check_train_size, corrupt_labels, split
@@ -164,6 +164,10 @@ class DataModule(LightningDataModule):
         shuffle = not (self.trainer and self.trainer.overfit_batches)  # which takes the same batches in every epoch
         sampler = EpochSampler(len(self.train), self.seed, shuffle, rank, world_size, train=True)
         return make_loader(self.train, self.batch_size, sampler, self._device(), self.num_workers)
+
+    def batches(self, processes: int = 1) -> int:
+        """Of an epoch of training, in each of so many processes."""
+        return count_batches(-(-len(self.train) // processes), self.batch_size)
 
     def val_dataloader(self) -> list[TensorLoader | DataLoader]:
         """The loaders of `val` and of `probe`; every process sees all of both, so metrics are exact."""

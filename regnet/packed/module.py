@@ -90,6 +90,10 @@ class PackedModule(lightning.LightningModule):
         self.noise.begin([derive(m.module.seed, "noise", self.current_epoch, 0) for m in self.members])
         self.sums = torch.zeros(len(self.members), len(self.terms), device=self.root, dtype=self._wide)
         self.counts = [0] * len(self.members)
+        self._set_groups()
+
+    def _set_groups(self) -> None:
+        """Takes learning rates and the like as the members' schedules have them."""
         self.rule.set_groups([member.optimizer.param_groups[0] for member in self.members])
         self.rates = self.rule.lr.to(self.root, torch.float32)
 
@@ -153,7 +157,7 @@ class PackedModule(lightning.LightningModule):
 
     def _count(self, rows: slice, values: Tensor, count: int) -> None:
         every = self.trainer.log_every_n_steps
-        told = None
+        told, moved = None, False
         for i, k in enumerate(range(rows.start, rows.stop)):
             self.counts[k] += count
             trainer = self.members[k].trainer
@@ -163,7 +167,9 @@ class PackedModule(lightning.LightningModule):
                     self.members[k].log_step(dict(zip(self.terms, told[i], strict=True)))
                 except Diverged as error:
                     self.errors[k] = error
-            trainer.global_step += 1
+            moved |= self.members[k].end_step()
+        if moved:
+            self._set_groups()
 
     def _transformed(self, part: Part) -> tuple[bool, Tensor, Tensor]:
         """The batch after each member's transforms, with its own noise."""
