@@ -24,7 +24,7 @@ from .launch import launch, stop
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data import Samples
+    from ..data import Dataset, Samples
     from ..regularizers import BatchTransform
     from ..training.objective import Objective
 
@@ -164,25 +164,31 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
 
 
 def _attacked(attack: "BatchTransform", objective: "Objective", x: "Tensor", y: "Tensor") -> tuple["Tensor", "Tensor"]:
+    from ..core.exact import in_precision
     from ..measures.task_metrics import widen
 
-    return attack(x.to(widen(objective)), y, objective)
+    return attack(in_precision(x, widen(objective)), y, objective)
 
 
 def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tuple[DictConfig, "Objective"]:
     """The config of a recorded run and its objective at the chosen epoch."""
-    import torch
-
-    from ..compose.build import Statistics, build_objective, build_regularizers
+    from ..compose.build import Ends, build_objective, build_regularizers
+    from ..compose.make import make
     from ..compose.trust import trusted
+    from ..data.vision import offline
     from ..run.checkpoints import chosen_checkpoint, load_objective
 
     trained = trusted(record.get("config") or {}, allow, f"run={folder}")
     if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
         trained.model.weights = None  # a file that training began at; the checkpoint has all of them
-    axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
-    statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
-    objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
+
+    def load() -> "Dataset":
+        _find_again(trained.data.source, folder)
+        with offline():
+            return make(trained.data, "data").source.load()
+
+    ends = Ends.unfilled(trained.data.shape, trained.data.get("inputs") or "standardize", load)
+    objective = build_objective(trained, ends, build_regularizers(trained), record["overrides"])
     load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
     return trained, objective
 

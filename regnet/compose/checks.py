@@ -159,8 +159,11 @@ def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     return settings, interval
 
 
-def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str, Update]) -> None:
-    """What can only be told once the parts are there. Raises UserError."""
+def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str, Update], x: torch.Tensor) -> None:
+    """What can only be told once the parts are there, for inputs such as x. Raises UserError."""
+    for name, penalty in objective.penalties.items():
+        if penalty.of_inputs and not x.is_floating_point():
+            raise UserError(f"regularizer.{name} differentiates by the inputs, and these are whole numbers ({x.dtype})")
     if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
         raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
     both = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
@@ -202,9 +205,9 @@ def check_timers(callbacks: Mapping[str, Callback]) -> None:
             )
 
 
-def try_network(network: nn.Module, cfg: DictConfig) -> None:
-    """One forward pass of two empty samples: the model takes such inputs and gives such outputs. Raises UserError."""
-    x, right = torch.zeros(2, *cfg.data.shape), (2, cfg.data.num_outputs)
+def try_network(network: nn.Module, cfg: DictConfig, x: torch.Tensor) -> None:
+    """One forward pass of inputs x: the model takes such, and gives the outputs that it must. Raises UserError."""
+    right = (len(x), cfg.data.num_outputs)
     model = " model.name=".join(filter(None, (f"model={cfg.model._target_}", cfg.model.get("name"))))
     package = cfg.model._target_.partition(".")[0]
     hint = f"; model={package} model.name=... fits it to the data" if package in ("torchvision", "timm") else ""
@@ -212,11 +215,13 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
         lambda module, inputs, output: _check_output(output, model, right, hint)
     )
     try:
-        outputs = network.eval()(x)
+        outputs = network.eval()(x.clone())
     except UserError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if not x.is_floating_point():
+            hint += f"; they are whole numbers ({x.dtype}), which go in as they are: give measurements as float32"
         raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {reason}{hint}") from error
     finally:
         inside.remove()
@@ -226,7 +231,8 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
     if not outputs.requires_grad:
         raise UserError(f"{model} gives outputs without a gradient: nothing behind a detach or no_grad can be trained")
     if not outputs.isfinite().all():
-        raise UserError(f"{model} gives values that are not finite for inputs of zeros")
+        what = "the data's example" if x.any() else "inputs of zeros"
+        raise UserError(f"{model} gives values that are not finite for {what}")
 
 
 def _check_output(output: object, model: str, right: tuple[int, int], hint: str) -> None:
@@ -234,17 +240,21 @@ def _check_output(output: object, model: str, right: tuple[int, int], hint: str)
         raise UserError(f"{model} gives a {type(output).__name__}, and must give one Tensor of shape {right}")
     if tuple(output.shape) != right:
         shape = tuple(output.shape)
-        raise UserError(f"{model} gives outputs of shape {shape} for 2 samples, and must give {right}{hint}")
+        raise UserError(f"{model} gives outputs of shape {shape} for {right[0]} samples, and must give {right}{hint}")
     if not output.is_floating_point():
         raise UserError(f"{model} gives outputs of type {output.dtype}, and must give floating-point numbers")
 
 
-def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig, objective: Objective) -> None:
-    """Each on two empty samples: it takes such inputs and targets. Raises UserError."""
+def try_transforms(
+    transforms: Mapping[str, BatchTransform], cfg: DictConfig, objective: Objective, x: torch.Tensor
+) -> None:
+    """Each on inputs x: it takes such inputs and targets, and leaves whole numbers whole. Raises UserError."""
     if any(transform.of_objective for transform in transforms.values()):
         objective = copy.deepcopy(objective)  # whose batch norm would count these samples
-    x = torch.zeros(2, *cfg.data.shape)
-    y = torch.zeros(2, dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
+    y = torch.zeros(len(x), dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
     with torch.random.fork_rng(devices=[]):
         for name, transform in transforms.items():
-            try_to(f"regularizer.{name}", transform, x, y, objective)
+            key = f"regularizer.{name}" + ("" if x.is_floating_point() else f" on whole numbers ({x.dtype})")
+            changed, _ = try_to(key, transform, x, y, objective)
+            if changed.is_floating_point() and not x.is_floating_point():
+                raise UserError(f"{key} makes inputs of {changed.dtype}, which the network does not take")

@@ -12,6 +12,11 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def in_precision(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """What a network of this precision takes: whole numbers, such as tokens, stay what they are."""
+    return x.to(dtype) if x.is_floating_point() else x
+
+
 class Exact(nn.Module):
     """A module whose own buffers follow to any device, and stay in the precision they were made in.
 

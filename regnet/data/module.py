@@ -35,9 +35,9 @@ class DataModule(LightningDataModule):
     """Training, validation and test samples, split once by `split_seed`, batched in the order of `seed`.
 
     After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features`, `schema`,
-    `notes` and `description` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
-    measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
-    and so in `probe`; `val` and `test` stay clean.
+    `notes`, `description`, `input_module` and `example` (see Dataset). `probe` is the fixed part of the
+    training set on which train metrics are measured: as many samples as `val` has, or all of a smaller `train`. Labels
+    are noisy in `train` and so in `probe`; `val` and `test` stay clean.
 
     Args:
         source: an object whose ``load()`` gives a Dataset.
@@ -97,6 +97,7 @@ class DataModule(LightningDataModule):
         self.val = data.samples.subset(parts.val) if data.val is None else data.val
         self.test = data.samples.subset(parts.test) if data.test is None else data.test
         self._train_on(data.samples.subset(parts.train))
+        self.input_module, self.example = data.input_module, data.tried_on()
 
     def variant(self, train_size: int | None, label_noise: float, seed: int) -> "DataModule":
         """The same samples for another run, which shares their memory: what these settings would have given.
@@ -145,6 +146,13 @@ class DataModule(LightningDataModule):
     def shape(self) -> tuple[int, ...]:
         """Of one input: (C, H, W) or (F,)."""
         return tuple(self.train.x[0].shape)
+
+    @property
+    def inputs(self) -> str:
+        """What a network's inputs go through first: ``standardize``, ``none``, or the class of its own."""
+        if self.input_module is not None:
+            return f"{type(self.input_module).__module__}.{type(self.input_module).__qualname__}"
+        return "standardize" if self.example.is_floating_point() else "none"
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the training inputs, see `input_moments`."""
@@ -200,13 +208,15 @@ class DataModule(LightningDataModule):
                 raise UserError(f"data.{name}={told(value)} must be a fraction between 0 and 1, such as 0.2")
 
     def _check_types(self, data: Dataset) -> None:
-        """Other types would be rounded: standardized whole numbers to whole numbers, large ones to float32."""
+        """Other types would be rounded, as large numbers to float32."""
         source = type(self.source).__name__
         for part in (data.samples, data.val, data.test):
             if part is None:
                 continue
-            if not part.lazy and part.x.dtype not in (torch.uint8, torch.float32):
-                raise UserError(f"{source} gives inputs of {part.x.dtype}; give float32, and of images uint8")
+            if not part.lazy and part.x.dtype not in (torch.uint8, torch.float32, torch.int64, torch.int32):
+                raise UserError(
+                    f"{source} gives inputs of {part.x.dtype}; give float32, of images uint8, and of tokens int64"
+                )
             if part.y.dtype not in (torch.int64, torch.float32):
                 raise UserError(
                     f"{source} gives targets of {part.y.dtype}; give int64 for classes, float32 for numbers"

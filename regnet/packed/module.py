@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core.ending import stop_here
 from ..core.errors import Diverged
+from ..core.exact import in_precision
 from ..core.seeds import derive
 from ..data.loader import as_float
 from ..data.samples import Samples
@@ -193,7 +194,8 @@ class PackedModule(lightning.LightningModule):
         data = self.members[0].data
         for _, run in groupby(enumerate(sets), key=lambda item: (item[1].x.data_ptr(), len(item[1]))):
             group = list(run)
-            x = [as_float(batch.to(self.root)).to(dtype) for batch in group[0][1].x.split(data.eval_batch_size)]
+            batches = group[0][1].x.split(data.eval_batch_size)
+            x = [in_precision(as_float(batch.to(self.root)), dtype) for batch in batches]
             # in one call twice as many samples as in a training step, which keeps what it computes
             most = max(1, 2 * self.chunks.size * data.batch_size // len(x[0]))
             for start in range(0, len(group), most):
