@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 from lightning import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..core.errors import UserError, told
@@ -221,6 +221,14 @@ class DataModule(LightningDataModule):
                 raise UserError(
                     f"{source} gives targets of {part.y.dtype}; give int64 for classes, float32 for numbers"
                 )
+
+        sample = data.samples.x[0].shape if len(data.samples) else ()
+        if data.example is not None and tuple(data.example.shape) != (2, *sample):
+            raise UserError(
+                f"{source} gives an example of shape {tuple(data.example.shape)}; give two inputs, {(2, *sample)}"
+            )
+        if not isinstance(data.input_module, nn.Module | None):
+            raise UserError(f"{source} gives an input_module of {type(data.input_module)}; give a torch.nn.Module")
 
     def _check_training(self, train: Samples) -> None:
         given = f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"

@@ -167,3 +167,19 @@ def test_the_example_is_what_a_network_is_tried_on():
     data.setup()
     assert data.example.equal(torch.ones(2, 3))
     assert data.inputs == "standardize"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"example": torch.ones(2, 4)}, r"^Given gives an example of shape \(2, 4\); give two inputs, \(2, 3\)$"),
+        ({"input_module": abs}, r"^Given gives an input_module of .*; give a torch\.nn\.Module$"),
+    ],
+)
+def test_what_is_no_example_or_module_is_refused(given, sentence):
+    class Given:
+        def load(self):
+            return Dataset(Samples(torch.rand(40, 3), torch.arange(40) % 2), classes="ab", **given)
+
+    with pytest.raises(UserError, match=sentence):
+        DataModule(Given()).setup()
