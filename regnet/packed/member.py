@@ -42,7 +42,7 @@ class Member:
         self.optimizer = self.module.make_optimizer(self.objective.parameters())
         self.scheduler = self.module.make_scheduler(self.optimizer) if self.module.make_scheduler else None
         self.optimizer.step()  # of no gradient: it only tells the schedule that steps are made
-        self.rates: list[float] = []  # of learning, in the last step
+        self.rates: list[float] = []  # of learning, in the last step, where the schedule has moved them since
         callbacks = setup.regularizers.callbacks.values()
         self.stoppers = [one for one in callbacks if isinstance(one, EarlyStopping)]
         self.others = [one for one in callbacks if not isinstance(one, EarlyStopping)]
@@ -127,7 +127,7 @@ class Member:
             Diverged: one of them is not finite.
         """
         measured = train_terms(dict(terms)) | {f"weights/{key}": value for key, value in weights.items()}
-        measured |= learning_rates(self.rates)
+        measured |= learning_rates(self.rates or self._rates())
         measured |= self.module.schedules.values()
         for part, metrics in (("val", val), ("train_eval", probe), ("gap", generalization_gap(probe, val))):
             measured |= {f"{part}/{key}": value for key, value in metrics.items()}
@@ -147,11 +147,14 @@ class Member:
     def end_step(self) -> bool:
         """Counts a step of the optimizer; whether the schedule has changed the settings of the next one."""
         self.trainer.global_step += 1
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        moves = self.scheduler is not None and self.module.interval == "step"
-        if moves:
-            self.scheduler.step()
-        return moves
+        if self.scheduler is None or self.module.interval != "step":
+            return False
+        self.rates = self._rates()
+        self.scheduler.step()
+        return True
+
+    def _rates(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def end_epoch(self) -> None:
         """Steps the schedule, where it goes by epochs, and counts the epoch."""

@@ -95,9 +95,12 @@ class RegularizedModule(lightning.LightningModule):
                 update.attach(optimizer, self.objective.network)
         if self.make_scheduler is None:
             return optimizer
-        schedule = {"scheduler": self.make_scheduler(optimizer), "interval": self.interval}
-        # no plateau to Lightning, which would step it only after the epoch's checkpoint
-        return {"optimizer": optimizer, "lr_scheduler": schedule | {"reduce_on_plateau": False}}
+        schedule: Any = self.make_scheduler(optimizer)
+        if isinstance(schedule, ReduceLROnPlateau):  # which Lightning would step only after the epoch's checkpoint
+            schedule = {"scheduler": schedule, "monitor": self.monitor, "reduce_on_plateau": False}
+        elif self.interval == "step":
+            schedule = {"scheduler": schedule, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:
         if not isinstance(scheduler, ReduceLROnPlateau):
