@@ -73,7 +73,7 @@ def test_any_schedule_of_torch_by_the_step(tmp_path):
     ],
 )
 def test_the_number_of_steps_is_lightnings(settings, steps, compose_train, tmp_path):
-    cfg = compose_train(*SMALL, *settings.split())
+    cfg = compose_train(*SMALL, *settings.split(), "scheduler=one_cycle" if steps else "scheduler=constant")
     setup = build(cfg)
     assert cfg.steps == steps
     if steps is None or "devices" in settings:
@@ -82,7 +82,7 @@ def test_the_number_of_steps_is_lightnings(settings, steps, compose_train, tmp_p
         cfg.callbacks = {}
     trainer = build_trainer(cfg, {}, str(tmp_path))
     trainer.fit(setup.module, datamodule=setup.data)
-    assert trainer.global_step == steps
+    assert trainer.global_step == trainer.lr_scheduler_configs[0].scheduler.last_epoch == steps
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_a_run_that_diverges_or_fails_leaves_the_others_as_they_are(tmp_path):
 
 @pytest.mark.parametrize("goes_on", [PACKED, "hydra/launcher=basic"])
 def test_a_packed_study_that_was_interrupted_goes_on(tmp_path, monkeypatch, goes_on):
-    swept = ["regularizer=[dropout,l2]", "seed=0,1", "regularizer.l2.strength=0,1e-3", "scheduler=cosine"]
+    swept = ["regularizer=[dropout,l2]", "seed=0,1", "regularizer.l2.strength=1e-3", "scheduler=cosine,one_cycle"]
     swept += ["regularizer.l2.schedule=linear:0:1", "regularizer.dropout.schedule=early:0.7"]
     command = ["-m", "study=s", *TINY, "trainer.max_epochs=5", "callbacks.last.every_seconds=0", *swept, *EXACT]
     for name in ("whole", "cut"):
@@ -198,6 +198,7 @@ def test_a_packed_study_that_was_interrupted_goes_on(tmp_path, monkeypatch, goes
 
 def test_a_run_alone_that_was_interrupted_goes_on_in_a_pack(tmp_path, monkeypatch):
     command = ["-m", "study=s", *TINY, "trainer.max_epochs=5", "callbacks.last.every_seconds=0", "seed=0,1", *EXACT]
+    command += ["scheduler=one_cycle"]
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
     assert train(*command, cwd=tmp_path / "whole").code == 0
