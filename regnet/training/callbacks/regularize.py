@@ -1,14 +1,17 @@
 """regnet's regularizers in a LightningModule of somebody else, which stays as it is."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from ...core.weights import scaled, weights
 from ...regularizers import SAM, BatchTransform, Penalty, Update
 from ..replay import Replay
 from .penalized import Changing, PenalizedStep, Placed
@@ -27,7 +30,11 @@ class Regularize(Callback):
     for a mean over the batch. SAM evaluates all accumulated batches again, in any precision; what the training_step
     counts or logs by other ways than `log` is counted twice then.
 
-    Several of them act as one, each on its own part of the module.
+    A transform that sees the objective, such as an attack, gets that of the training_step, which runs once more for
+    each of its calls; what it logs by `log` then is dropped.
+
+    Several of them act as one, each on its own part of the module; they may be of the same kinds. In a checkpoint each
+    has a place of its own, with what its regularizers count and remember; their numbers stay those given now.
 
     Args:
         regularizers: penalties, updates (constraints, decay) and batch transforms, in any order.
@@ -36,8 +43,9 @@ class Regularize(Callback):
 
     Raises:
         TypeError: something that is neither penalty, update nor batch transform.
-        ValueError: penalties or SAM for a module under manual optimization; several SAMs; a penalty that does not find
-            what it needs; Lookahead or GradientNoise on what several optimizers move.
+        ValueError: no such `network`; penalties, SAM or a transform that sees the objective for a module under manual
+            optimization; several SAMs; a penalty that does not find what it needs; Lookahead or GradientNoise on what
+            several optimizers move.
     """
 
     def __init__(self, *regularizers: Penalty | Update | BatchTransform, network: str | None = None) -> None:
@@ -53,15 +61,34 @@ class Regularize(Callback):
         return [regularizer for regularizer in self.regularizers if isinstance(regularizer, kind)]
 
     def part(self, pl_module: LightningModule) -> nn.Module:
-        return pl_module.get_submodule(self.network or "")
+        try:
+            return pl_module.get_submodule(self.network or "")
+        except AttributeError as error:
+            raise ValueError(f"Regularize(..., network={self.network!r}): {error}") from error
+
+    def check(self, pl_module: LightningModule) -> None:
+        """Raises ValueError for a regularizer of weights that finds none."""
+        part = self.part(pl_module)
+        if any(map(is_lazy, part.parameters())):  # whose weights are there after the first batch
+            return
+        for regularizer in self.regularizers:
+            if isinstance(regularizer, Penalty | Update) and regularizer.on_weights:
+                with _named(regularizer):
+                    found = weights(part, regularizer.select, frozen=True)
+                    scaled(found, regularizer.scale)
+                    if not found:
+                        raise ValueError(f"there is nothing to act on, as {type(part).__name__} has no weights")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":  # before a checkpoint is loaded, which may know what follows
+            part = self.part(pl_module)
             for regularizer in [*self.of_kind(Penalty), *self.of_kind(Update)]:
-                regularizer.begin(self.part(pl_module))
+                with _named(regularizer):
+                    regularizer.begin(part)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.regularizers.to(pl_module.device)
+        self.check(pl_module)
         every = [callback for callback in trainer.callbacks if isinstance(callback, Regularize)]
         if self is not every[-1]:  # the last one acts for all
             return
@@ -139,6 +166,14 @@ class Regularize(Callback):
     def _restore(self) -> None:
         while self.undo:
             self.undo.pop()()
+
+
+@contextmanager
+def _named(regularizer: nn.Module) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{type(regularizer).__name__}: {error}") from error
 
 
 def _moves(optimizer: Optimizer, network: nn.Module) -> bool:
