@@ -101,6 +101,8 @@ def test_the_number_of_steps_is_lightnings(settings, steps, compose_train, tmp_p
             "scheduler=one_cycle trainer.max_epochs=null +trainer.max_time=00:00:00:01",
             r"^scheduler\.total_steps has no value \(trainer\.max_epochs=None\); give one$",
         ),
+        ("scheduler=one_cycle scheduler.max_lr=-1", r"^scheduler: max_lr must be a finite number > 0, got -1$"),
+        ("scheduler=one_cycle scheduler.pct_start=3", r"^optimizer or scheduler: .*pct_start"),
         ("steps=5", r"^steps=5 is filled in, and is 12 in this training; a sooner end is \+trainer\.max_steps$"),
     ],
 )

@@ -34,6 +34,7 @@ LIMITS: Mapping[str, Mapping[str, Check]] = {  # of what is checked nowhere else
         "T_max": values.whole,
         "eta_min": values.nonnegative,
         "gamma": values.positive,
+        "max_lr": values.positive,
         "step_size": values.whole,
     },
 }
