@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import OmegaConf
 
 from regnet.compose.config_files import config_folder
+from regnet.core.exact import Exact
 from regnet.packed.plan import obstacle
 from regnet.regularizers import BatchTransform, Constraint, Penalty, Update, WeightLayer
 
@@ -98,7 +99,8 @@ def entries() -> list[Entry]:
         target = resolve_name(node["_target_"])
         kinds = {name: base for name, (base, _) in KINDS.items() if issubclass(target, base)}
         kind = max(kinds, key=lambda name: len(kinds[name].__mro__))
-        reason = getattr(target, "alone", "") or obstacle(OmegaConf.to_container(cfg, resolve=False)) or ""
+        unpackable = target.unpackable if issubclass(target, Exact) else None
+        reason = unpackable or obstacle(OmegaConf.to_container(cfg, resolve=False)) or ""
         reason = re.sub(r"^regularizer\.\w+ \((.*)\)$", r"\1", reason)
         first, notes, knobs = comments(path.read_text())
         found.append(Entry(path.stem, kind, target, first, notes, knobs, reason))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, StepLR
 
 from regnet.core.errors import Diverged
 from regnet.core.tasks import Classification, Regression
@@ -345,7 +345,11 @@ OPTIMIZERS = {
     "momentum": partial(torch.optim.SGD, lr=0.1, momentum=0.9),
     "adam": partial(torch.optim.Adam, lr=0.01, fused=True),
 }
-SCHEDULERS = {"cosine": partial(CosineAnnealingLR, T_max=4), "step": partial(StepLR, step_size=1, gamma=0.5)}
+SCHEDULERS = {
+    "cosine": (partial(CosineAnnealingLR, T_max=4), "epoch"),
+    "step": (partial(StepLR, step_size=1, gamma=0.5), "epoch"),
+    "one cycle": (partial(OneCycleLR, max_lr=0.1, total_steps=12), "step"),
+}
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -356,7 +360,8 @@ def test_resumed_run_equals_one_never_interrupted(fit, optimizer, scheduler, ema
 
     def run(name, ckpt_path=None, kill=None):
         module, each_epoch = everything(), EachEpoch()
-        module.make_optimizer, module.make_scheduler = OPTIMIZERS[optimizer], SCHEDULERS[scheduler]
+        module.make_optimizer = OPTIMIZERS[optimizer]
+        module.make_scheduler, module.interval = SCHEDULERS[scheduler]
         path, rows[name] = tmp_path / f"{name}.ckpt", each_epoch.rows
         callbacks = [each_epoch, EarlyStopping("val/loss", patience=3), LastCheckpoint(str(path), every_seconds=0)]
         callbacks += [Ema(decay=0.8)] if ema else []

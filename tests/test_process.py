@@ -30,7 +30,7 @@ from regnet.regularizers import (
     WeightDecay,
 )
 from regnet.regularizers.schedules import Schedules, parse
-from regnet.training.callbacks import EarlyStopping, Ema, Ensemble, LastCheckpoint, Snapshots, Swa
+from regnet.training.callbacks import EarlyStopping, Ema, Ensemble, LastCheckpoint, NetworkCallback, Snapshots, Swa
 from regnet.training.module import RegularizedModule
 from regnet.training.objective import Objective
 from tests.commands import TINY, evaluate, finish, record, start, train, train_into
@@ -459,10 +459,9 @@ def test_resumed_run_equals_one_never_interrupted(fit, tmp_path, name, kill):
         callbacks, updates, keep = make_callbacks(), make_updates(), Keep()
         net = network("batch", partial(Dropout, 0.5))
         for callback in callbacks:
-            net = callback.wrap(net) if hasattr(callback, "wrap") else net
+            net = callback.wrap(net) if isinstance(callback, NetworkCallback) else net
         for update in updates:
-            if hasattr(update, "begin"):
-                update.begin(net)
+            update.begin(net)
         module, path, rows[name] = module_of(net, updates=updates), tmp_path / f"{name}.ckpt", keep.rows
         last = LastCheckpoint(str(path), every_seconds=0)
         fit(module, ckpt_path, max_epochs=6, callbacks=[*callbacks, keep, last, *([Kill(kill)] if kill else [])])

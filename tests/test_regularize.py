@@ -404,8 +404,7 @@ def by_objective(module, samples, *penalties, steps=1):
     """SGD steps on regnet's own objective of the same network; its terms at the last one."""
     objective = Objective(module.net, F.cross_entropy, {type(penalty).__name__: penalty for penalty in penalties})
     for penalty in penalties:
-        if hasattr(penalty, "begin"):
-            penalty.begin(module.net)
+        penalty.begin(module.net)
     optimizer = torch.optim.SGD(module.parameters(), lr=LR)
     for _ in range(steps):
         torch.manual_seed(7)
@@ -589,10 +588,13 @@ def test_the_part_that_gives_the_logits_can_be_named(fit, samples):
 @pytest.mark.parametrize(
     ("regularizer", "sentence"),
     [
-        (ActivityL1(1.0), "no activation functions to record"),
+        (ActivityL1(1.0), "^ActivityL1: .*no activation functions to record"),
         (ActivityL1(1.0, layers="Conv2d"), "'Conv2d' matches no module"),
         (LayerPenalty(ConcreteDropout), "the network has no ConcreteDropout to ask for its penalty"),
         (WeightLayerPenalty(L0), "the network has no L0 to ask for its penalty"),
+        (L2(0.1, select="tail.*"), r"L2: select='tail\.\*' matches no"),
+        (MaxNorm(1.0, select="Conv2d"), "MaxNorm: .*Conv2d.* matches no"),
+        (L2(0.1, scale={"tail.*": 2.0}), r"L2: scale\.tail\.\* matches none"),
     ],
 )
 def test_what_has_nothing_to_act_on_is_refused_before_training(fit, regularizer, sentence):
@@ -600,6 +602,21 @@ def test_what_has_nothing_to_act_on_is_refused_before_training(fit, regularizer,
     with pytest.raises(ValueError, match=sentence):
         fit(module, regularizer)
     assert not module.seen
+
+
+def test_a_part_that_is_not_there_is_named(fit):
+    with pytest.raises(ValueError, match=r"^Regularize\(\.\.\., network='tail'\): .*tail"):
+        fit(Theirs(), L2(0.1), network="tail")
+
+
+def test_a_part_without_weights_is_refused(fit):
+    class Normed(Theirs):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.LayerNorm(6)
+
+    with pytest.raises(ValueError, match="L2: there is nothing to act on, as LayerNorm has no weights"):
+        fit(Normed(), L2(0.1), network="norm")
 
 
 def test_numbers_given_now_win_over_those_of_a_checkpoint(fit, samples, tmp_path):
@@ -614,7 +631,7 @@ def test_numbers_given_now_win_over_those_of_a_checkpoint(fit, samples, tmp_path
     (first, second, _), lookahead = run("second", 0.3, 0.25, 4, ckpt_path=tmp_path / "first")
     assert [first.regularizers[0].strength.item(), lookahead.ratio.item()] == pytest.approx([0.3, 0.25])
     assert lookahead.steps == 4
-    saved = torch.load(tmp_path / "first", weights_only=True)["callbacks"]
+    saved = torch.load(tmp_path / "first", weights_only=True)["regularize"]
     anchors = next(state for key, state in saved.items() if "L2SP" in key)
     (name,) = (name for name in anchors if "anchor" in name)
     assert second.regularizers.state_dict()[name].equal(anchors[name])

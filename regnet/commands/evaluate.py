@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,10 @@ from ..run.record import MEASURED, DamagedRecord, find_runs, read_record, read_t
 from .launch import launch, stop
 
 if TYPE_CHECKING:
-    from ..data import Samples
+    from torch import Tensor
+
+    from ..data import Dataset, Samples
+    from ..regularizers import BatchTransform
     from ..training.objective import Objective
 
 LONGEST = 2**17  # characters of Hydra's own settings, which take some 6,000
@@ -124,6 +128,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from ..measures.monte_carlo import measure_passes
     from ..measures.task_metrics import measure
     from ..models.compact import compact
+    from ..regularizers import BatchTransform
 
     _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
@@ -143,6 +148,8 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         sampler = EpochSampler(len(samples), 0, shuffle=False)
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
+    if isinstance(perturb, BatchTransform) and perturb.of_objective:
+        perturb = partial(_attacked, perturb, objective)
     torch.manual_seed(derive(cfg.seed, "perturbation"))
     with computing(record.get("threads")):  # another number adds up in another order
         if cfg.passes is None:
@@ -156,20 +163,32 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
 
 
+def _attacked(attack: "BatchTransform", objective: "Objective", x: "Tensor", y: "Tensor") -> tuple["Tensor", "Tensor"]:
+    from ..core.exact import in_precision
+    from ..measures.task_metrics import widen
+
+    return attack(in_precision(x, widen(objective)), y, objective)
+
+
 def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tuple[DictConfig, "Objective"]:
     """The config of a recorded run and its objective at the chosen epoch."""
-    import torch
-
-    from ..compose.build import Statistics, build_objective, build_regularizers
+    from ..compose.build import Ends, build_objective, build_regularizers
+    from ..compose.make import make
     from ..compose.trust import trusted
+    from ..data.vision import offline
     from ..run.checkpoints import chosen_checkpoint, load_objective
 
     trained = trusted(record.get("config") or {}, allow, f"run={folder}")
     if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
         trained.model.weights = None  # a file that training began at; the checkpoint has all of them
-    axes = (trained.data.shape[0], *(1 for _ in trained.data.shape[1:]))
-    statistics = Statistics(torch.zeros(axes), torch.ones(axes))  # until the checkpoint's are loaded
-    objective = build_objective(trained, statistics, build_regularizers(trained), record["overrides"])
+
+    def load() -> "Dataset":
+        _find_again(trained.data.source, folder)
+        with offline():
+            return make(trained.data, "data").source.load()
+
+    ends = Ends.unfilled(trained.data.shape, trained.data.get("inputs") or "standardize", load)
+    objective = build_objective(trained, ends, build_regularizers(trained), record["overrides"])
     load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
     return trained, objective
 

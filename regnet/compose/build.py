@@ -1,5 +1,6 @@
 """From a composed config to the objects of a run: with `train` and `evaluate`, all that knows configs."""
 
+import copy
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +19,21 @@ from torch.nn.parameter import is_lazy
 from ..core.errors import UserError, told
 from ..core.seeds import derive
 from ..core.tasks import Classification, Regression
-from ..data import DataModule
+from ..data import DataModule, Dataset
 from ..models import Rescale, Standardize
-from ..regularizers import BatchTransform, LayerPenalty, Penalty, Update, WeightLayer, WeightLayerPenalty
+from ..regularizers import (
+    BatchTransform,
+    LayerPenalty,
+    PenalizedLayer,
+    Penalty,
+    Update,
+    WeightLayer,
+    WeightLayerPenalty,
+)
 from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from ..run.checkpoints import warm_start
 from ..run.study import not_chosen
-from ..training.callbacks import AtomicCheckpointIO, StepLimit
+from ..training.callbacks import AtomicCheckpointIO, NetworkCallback, StepLimit
 from ..training.module import RegularizedModule
 from ..training.objective import Objective
 from .arguments import suited
@@ -35,11 +44,12 @@ from .checks import (
     check_pairs,
     check_settings,
     check_timers,
+    learning_rate_schedule,
     try_network,
     try_transforms,
 )
 from .make import class_of, given, literal, make, make_a, try_to
-from .protocol import check_length, check_monitors, check_precision, settle_modes
+from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_steps
 from .sites import Site
 from .structure import check_form, check_kinds
 
@@ -63,19 +73,38 @@ class Regularizers:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Of the training data: what the network standardizes its inputs by, and regression its outputs."""
+class Ends:
+    """What the data put before a model and behind it."""
 
-    mean: Tensor  # (C, 1, 1) of images, (F,) of tables
-    std: Tensor
+    first: dict[str, nn.Module]  # what inputs go through, by its name in the network; empty is nothing
+    example: Tensor  # (2, ...), inputs to try a network on
     target_mean: float = 0.0
     target_std: float = 1.0
 
     @classmethod
-    def of(cls, data: DataModule) -> "Statistics":
-        axes = (-1, *(1 for _ in data.shape[1:]))
-        mean, std = (moment.reshape(axes) for moment in data.statistics())
-        return cls(mean, std, *(data.target_statistics() if data.task == "regression" else ()))
+    def of(cls, data: DataModule) -> "Ends":
+        if data.inputs == "standardize":
+            axes = (-1, *(1 for _ in data.shape[1:]))  # (C, 1, 1) of images, (F,) of tables
+            first = {"standardize": Standardize(*(moment.reshape(axes) for moment in data.statistics()))}
+        else:
+            first = {"input": copy.deepcopy(data.input_module)} if data.input_module else {}
+        return cls(first, data.example, *(data.target_statistics() if data.task == "regression" else ()))
+
+    @classmethod
+    def unfilled(cls, shape: Sequence[int], inputs: str, data: Callable[[], Dataset]) -> "Ends":
+        """Those of samples of such a shape, whose numbers a checkpoint is to fill in.
+
+        Args:
+            inputs: as of `DataModule.inputs`.
+            data: loads what has an input module of its own.
+        """
+        if inputs == "standardize":
+            axes = (shape[0], *(1 for _ in shape[1:]))
+            return cls({"standardize": Standardize(torch.zeros(axes), torch.ones(axes))}, torch.zeros(2, *shape))
+        if inputs == "none":
+            return cls({}, torch.zeros(2, *shape, dtype=torch.int64))
+        loaded = data()
+        return cls({"input": loaded.input_module}, loaded.tried_on())
 
 
 @dataclass(frozen=True)
@@ -104,20 +133,23 @@ def build(
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
+    settle_steps(cfg, data.batches(_processes(cfg.trainer)))
+    schedule, interval = learning_rate_schedule(cfg)
     regularizers = build_regularizers(cfg, overrides)
-    objective = build_objective(cfg, Statistics.of(data), regularizers, overrides)
-    check_objective(cfg, objective, regularizers.updates)
+    objective = build_objective(cfg, Ends.of(data), regularizers, overrides)
+    check_objective(cfg, objective, regularizers.updates, data.example)
     check_monitors(cfg, objective.loss.names)
     check_precision(cfg, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
-    try_transforms(regularizers.transforms, cfg)
+    try_transforms(regularizers.transforms, cfg, objective, data.example)
     for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
         try_to(f"regularizer.{name}", regularizer.begin, objective.network)
     module = RegularizedModule(
         objective,
         make(cfg.optimizer, "optimizer"),
-        make(cfg.scheduler, "scheduler") if cfg.scheduler else None,
+        make(schedule, "scheduler") if schedule else None,
+        interval=interval,
         updates=list(regularizers.updates.values()),
         transforms=list(regularizers.transforms.values()),
         schedules=build_schedules(objective.network, regularizers),
@@ -126,6 +158,17 @@ def build(
     )
     try_to(given(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
     return Setup(data, module, regularizers)
+
+
+def _processes(trainer: DictConfig) -> int:
+    """That the Trainer will have, each of which sees its share of the batches."""
+    devices = trainer.get("devices", 1)
+    if devices in ("auto", -1, "-1"):
+        on_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
+        devices = max(1, torch.cuda.device_count()) if on_gpu else 1
+    names = len(devices) if OmegaConf.is_list(devices) else str(devices).count(",") + 1
+    count = int(devices) if str(devices).isdigit() else names
+    return max(1, count * (trainer.get("num_nodes") or 1))
 
 
 def build_data(cfg: DictConfig) -> DataModule:
@@ -144,6 +187,7 @@ def load_data(cfg: DictConfig) -> DataModule:
 def describe_data(cfg: DictConfig, data: DataModule) -> None:
     found = {
         "shape": list(data.shape),
+        "inputs": data.inputs,
         "num_outputs": data.num_outputs,
         "num_classes": data.num_classes,
         "num_samples": len(data.train),
@@ -231,25 +275,24 @@ def build_schedules(network: nn.Module, regularizers: Regularizers) -> Schedules
 
 
 def build_objective(
-    cfg: DictConfig, statistics: Statistics, regularizers: Regularizers, overrides: Sequence[str] = ()
+    cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str] = ()
 ) -> Objective:
     """Network, task and penalties for data of the sizes in ``cfg.data``."""
-    network = build_network(cfg, statistics, regularizers, overrides)
-    task = Regression(statistics.target_std) if cfg.data.num_classes is None else Classification()
+    network = build_network(cfg, ends, regularizers, overrides)
+    task = Regression(ends.target_std) if cfg.data.num_classes is None else Classification()
     learned: dict[str, Penalty] = {}
     for name, site in regularizers.layers.items():
-        if hasattr(site.layer, "penalty"):
+        if isinstance(site.layer, PenalizedLayer):
             learned[name] = LayerPenalty(type(site.layer))
     for name, layer in regularizers.weight_layers.items():
-        if hasattr(layer, "penalty"):
-            learned[name] = WeightLayerPenalty(type(layer), layer.select)
+        penalty = WeightLayerPenalty(type(layer), layer.select)
+        if penalty.is_asked(network):
+            learned[name] = penalty
     return Objective(network, task, regularizers.penalties | learned)
 
 
-def build_network(
-    cfg: DictConfig, statistics: Statistics, regularizers: Regularizers, overrides: Sequence[str] = ()
-) -> nn.Module:
-    """Standardized inputs; the model, with layers at its sites of the same name; outputs in the target's unit."""
+def build_network(cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str] = ()) -> nn.Module:
+    """What inputs go through first, the model with layers at its sites, and outputs in the target's unit."""
     sites = {name: site for name, site in regularizers.layers.items() if site.after is None}
     arguments = _model_arguments(cfg, sites, overrides)
     with torch.random.fork_rng(devices=[]):
@@ -259,22 +302,23 @@ def build_network(
             raise UserError(
                 f"model={cfg.model._target_} makes a {type(model).__name__}, and must make a torch.nn.Module"
             )
-        parts = {"standardize": Standardize(statistics.mean, statistics.std), "model": model}
+        parts = {**ends.first, "model": model}
         if cfg.data.num_classes is None:
-            parts["rescale"] = Rescale(statistics.target_mean, statistics.target_std)
+            parts["rescale"] = Rescale(ends.target_mean, ends.target_std)
         network = nn.Sequential(OrderedDict(parts))
         for name, site in regularizers.layers.items():
             if site.after is not None:
                 try_to(f"regularizer.{name}.after", site.insert, network, name)
             try_to(f"regularizer.{name}", site.finish)
         if any(map(is_lazy, network.parameters())):
-            try_network(network, cfg)  # so that there are weights to put layers on
+            try_network(network, cfg, ends.example)  # so that there are weights to put layers on
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
         for callback in regularizers.callbacks.values():
-            if hasattr(callback, "wrap"):
+            if isinstance(callback, NetworkCallback):
                 network = callback.wrap(network)
-        try_network(network, cfg)  # within the stream of the initialization, as lazy layers are initialized by it
+        # within the stream of the initialization, as lazy layers are initialized by it
+        try_network(network, cfg, ends.example)
     return network
 
 

@@ -1,13 +1,16 @@
 """What a person got wrong is found here, before training starts."""
 
+import copy
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import Callback, Timer
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..core.errors import UserError, near, told
 from ..core.weights import scaled, weights
@@ -15,7 +18,8 @@ from ..regularizers import BatchTransform, Update
 from ..training.callbacks import TimeLimit
 from ..training.objective import Objective
 from .config_files import config_folder, config_folders, read_config
-from .make import try_to
+from .make import class_of, try_to
+from .structure import check_settings_of
 
 log = logging.getLogger(__name__)
 
@@ -121,9 +125,6 @@ def check_settings(cfg: DictConfig) -> None:
             "trainer.precision=16-mixed needs optimizer.fused=false: a fused optimizer skips steps unseen, which "
             "gradient clipping and the regularizers around a step must see"
         )
-    if any(value is None for value in cfg.scheduler.values()):
-        key = next(key for key, value in cfg.scheduler.items() if value is None)
-        raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={cfg.trainer.max_epochs}); give one")
     epochs = cfg.trainer.max_epochs
     for name, node in cfg.regularizer.items():
         if node and node.get("schedule") and epochs in (None, -1) and cfg.trainer.get("max_steps", -1) == -1:
@@ -134,8 +135,35 @@ def check_settings(cfg: DictConfig) -> None:
         raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
 
 
-def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str, Update]) -> None:
-    """What can only be told once the parts are there. Raises UserError."""
+def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
+    """The settings of the scheduler's class, and its interval: ``epoch`` or ``step``. Raises UserError."""
+    settings = OmegaConf.to_container(cfg.scheduler, resolve=True)
+    interval = settings.pop("interval", "epoch")
+    if interval not in ("epoch", "step"):
+        raise UserError(f"scheduler.interval={told(interval)} must be epoch or step")
+    if not settings:
+        return {}, interval
+    epochs = cfg.trainer.max_epochs
+    for key, value in settings.items():
+        if value is None:
+            raise UserError(f"scheduler.{key} has no value (trainer.max_epochs={epochs}); give one")
+    check_settings_of("scheduler", settings)
+    kind = class_of(settings["_target_"], "scheduler")
+    if interval == "step" and isinstance(kind, type) and issubclass(kind, ReduceLROnPlateau):
+        raise UserError(f"scheduler.interval=step: {kind.__name__} looks at validation; leave it at epoch")
+    if interval == "epoch" and settings.get("total_steps") == cfg.steps != epochs:
+        raise UserError(
+            f"scheduler.total_steps={cfg.steps} are those of the optimizer, and scheduler.interval=epoch makes "
+            f"{epochs}; write scheduler.interval=step"
+        )
+    return settings, interval
+
+
+def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str, Update], x: torch.Tensor) -> None:
+    """What can only be told once the parts are there, for inputs such as x. Raises UserError."""
+    for name, penalty in objective.penalties.items():
+        if penalty.of_inputs and not x.is_floating_point():
+            raise UserError(f"regularizer.{name} differentiates by the inputs, and these are whole numbers ({x.dtype})")
     if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
         raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
     both = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
@@ -177,9 +205,9 @@ def check_timers(callbacks: Mapping[str, Callback]) -> None:
             )
 
 
-def try_network(network: nn.Module, cfg: DictConfig) -> None:
-    """One forward pass of two empty samples: the model takes such inputs and gives such outputs. Raises UserError."""
-    x, right = torch.zeros(2, *cfg.data.shape), (2, cfg.data.num_outputs)
+def try_network(network: nn.Module, cfg: DictConfig, x: torch.Tensor) -> None:
+    """One forward pass of inputs x: the model takes such, and gives the outputs that it must. Raises UserError."""
+    right = (len(x), cfg.data.num_outputs)
     model = " model.name=".join(filter(None, (f"model={cfg.model._target_}", cfg.model.get("name"))))
     package = cfg.model._target_.partition(".")[0]
     hint = f"; model={package} model.name=... fits it to the data" if package in ("torchvision", "timm") else ""
@@ -187,11 +215,13 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
         lambda module, inputs, output: _check_output(output, model, right, hint)
     )
     try:
-        outputs = network.eval()(x)
+        outputs = network.eval()(x.clone())
     except UserError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if not x.is_floating_point():
+            hint += f"; they are whole numbers ({x.dtype}), which go in as they are: give measurements as float32"
         raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {reason}{hint}") from error
     finally:
         inside.remove()
@@ -201,7 +231,8 @@ def try_network(network: nn.Module, cfg: DictConfig) -> None:
     if not outputs.requires_grad:
         raise UserError(f"{model} gives outputs without a gradient: nothing behind a detach or no_grad can be trained")
     if not outputs.isfinite().all():
-        raise UserError(f"{model} gives values that are not finite for inputs of zeros")
+        what = "the data's example" if x.any() else "inputs of zeros"
+        raise UserError(f"{model} gives values that are not finite for {what}")
 
 
 def _check_output(output: object, model: str, right: tuple[int, int], hint: str) -> None:
@@ -209,15 +240,21 @@ def _check_output(output: object, model: str, right: tuple[int, int], hint: str)
         raise UserError(f"{model} gives a {type(output).__name__}, and must give one Tensor of shape {right}")
     if tuple(output.shape) != right:
         shape = tuple(output.shape)
-        raise UserError(f"{model} gives outputs of shape {shape} for 2 samples, and must give {right}{hint}")
+        raise UserError(f"{model} gives outputs of shape {shape} for {right[0]} samples, and must give {right}{hint}")
     if not output.is_floating_point():
         raise UserError(f"{model} gives outputs of type {output.dtype}, and must give floating-point numbers")
 
 
-def try_transforms(transforms: Mapping[str, BatchTransform], cfg: DictConfig) -> None:
-    """Each on two empty samples: it takes such inputs and targets. Raises UserError."""
-    x = torch.zeros(2, *cfg.data.shape)
-    y = torch.zeros(2, dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
+def try_transforms(
+    transforms: Mapping[str, BatchTransform], cfg: DictConfig, objective: Objective, x: torch.Tensor
+) -> None:
+    """Each on inputs x: it takes such inputs and targets, and leaves whole numbers whole. Raises UserError."""
+    if any(transform.of_objective for transform in transforms.values()):
+        objective = copy.deepcopy(objective)  # whose batch norm would count these samples
+    y = torch.zeros(len(x), dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
     with torch.random.fork_rng(devices=[]):
         for name, transform in transforms.items():
-            try_to(f"regularizer.{name}", transform, x, y)
+            key = f"regularizer.{name}" + ("" if x.is_floating_point() else f" on whole numbers ({x.dtype})")
+            changed, _ = try_to(key, transform, x, y, objective)
+            if changed.is_floating_point() and not x.is_floating_point():
+                raise UserError(f"{key} makes inputs of {changed.dtype}, which the network does not take")

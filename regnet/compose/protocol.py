@@ -111,6 +111,31 @@ def check_length(cfg: DictConfig, train_batches: int, val_batches: int) -> None:
     _check_validations(trainer, train_batches if overfit is None else _counted(overfit, train_batches))
 
 
+def settle_steps(cfg: DictConfig, batches: int) -> None:
+    """Fills in `steps`, of the optimizer in the whole training; None where only the clock or a metric ends it.
+
+    Args:
+        batches: of an epoch in each process, as the data have them.
+
+    Raises:
+        UserError: another number was given.
+    """
+    trainer = cfg.trainer
+    limit = trainer.get("overfit_batches") or trainer.get("limit_train_batches")
+    batches = batches if limit is None else _counted(limit, batches)
+    an_epoch = -(-batches // (trainer.get("accumulate_grad_batches") or 1))
+    ends = [] if trainer.max_epochs in (None, -1) else [trainer.max_epochs * an_epoch]
+    ends += [steps] if (steps := trainer.get("max_steps", -1)) != -1 else []
+    found = min(ends, default=None)
+    if cfg.get("steps") not in (None, found):
+        raise UserError(
+            f"steps={told(cfg.steps)} is filled in, and is {told(found)} in this training; a sooner end is "
+            "+trainer.max_steps"
+        )
+    with open_dict(cfg):
+        cfg.steps = found
+
+
 def _check_end(cfg: DictConfig) -> None:
     epochs, steps = cfg.trainer.max_epochs, cfg.trainer.get("max_steps", -1)
     if not _whole(steps) or (steps < 1 and steps != -1):

@@ -34,6 +34,7 @@ LIMITS: Mapping[str, Mapping[str, Check]] = {  # of what is checked nowhere else
         "T_max": values.whole,
         "eta_min": values.nonnegative,
         "gamma": values.positive,
+        "max_lr": values.positive,
         "step_size": values.whole,
     },
 }
@@ -96,11 +97,16 @@ def check_kinds(cfg: DictConfig) -> None:
         for name, node in cfg[group].items():
             with suppress(InterpolationResolutionError):  # without Hydra a run has no folder yet
                 suit(node, f"{group}.{name}")
-    for part in ("trainer", "optimizer", "scheduler"):
-        suit(cfg[part], part)
-        for name, check in LIMITS.get(part, {}).items():
-            if cfg[part].get(name) is not None:
-                try_to(part, check, cfg[part][name], name)
+    for part in ("trainer", "optimizer"):
+        check_settings_of(part, cfg[part])
+
+
+def check_settings_of(part: str, settings: Any) -> None:
+    """Raises UserError for a setting of the wrong kind or out of range."""
+    suit(settings, part)
+    for name, check in LIMITS.get(part, {}).items():
+        if settings.get(name) is not None:
+            try_to(part, check, settings[name], name)
 
 
 def check_class(node: Any, key: str, otherwise: str = "") -> None:

@@ -1,6 +1,7 @@
 """Numbers that training precision must not round."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,19 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def in_precision(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """What a network of this precision takes: whole numbers, such as tokens, stay what they are."""
+    return x.to(dtype) if x.is_floating_point() else x
+
+
 class Exact(nn.Module):
     """A module whose own buffers follow to any device, and stay in the precision they were made in.
 
     Training in half precision would round them: a rate of 0.999 becomes 1 in bfloat16, a mean of 2001
     becomes 2000.
     """
+
+    unpackable: ClassVar[str | None] = None  # why runs that have one cannot be trained as one
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         exact = dict(self._buffers)

@@ -73,7 +73,7 @@ class TensorLoader:
         self.drop_last = _drops_last(batch_size, sampler)
 
     def __len__(self) -> int:
-        return -(-len(self.sampler) // self.batch_size) - self.drop_last
+        return count_batches(len(self.sampler), self.batch_size, self.sampler.train)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.sampler.shuffle or self.sampler.world_size > 1:
@@ -114,8 +114,17 @@ def make_loader(
 
 
 def _drops_last(batch_size: int, sampler: EpochSampler) -> bool:
+    return sampler.train and _leaves_one(len(sampler), batch_size)
+
+
+def count_batches(samples: int, batch_size: int, train: bool = True) -> int:
+    """Of an epoch."""
+    return -(-samples // batch_size) - (train and _leaves_one(samples, batch_size))
+
+
+def _leaves_one(samples: int, batch_size: int) -> bool:
     # batch norm cannot train on a single sample
-    return sampler.train and batch_size > 1 and len(sampler) % batch_size == 1
+    return batch_size > 1 and samples % batch_size == 1
 
 
 def fits(size: int, device: torch.device) -> bool:

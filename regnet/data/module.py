@@ -7,13 +7,13 @@ from typing import Protocol
 
 import torch
 from lightning import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..core.errors import UserError, told
 from ..core.seeds import derive
 from ..core.values import LONGEST
-from .loader import EpochSampler, TensorLoader, make_loader
+from .loader import EpochSampler, TensorLoader, count_batches, make_loader
 from .moments import divisor, input_moments
 from .samples import Dataset, Samples
 from .split import check_train_size, corrupt_labels, split
@@ -35,9 +35,9 @@ class DataModule(LightningDataModule):
     """Training, validation and test samples, split once by `split_seed`, batched in the order of `seed`.
 
     After `setup` it holds `train`, `val`, `test` and `probe` (Samples), `classes`, `features`, `schema`,
-    `notes` and `description` (see Dataset). `probe` is the fixed part of the training set on which train metrics are
-    measured: as many samples as `val` has, or all of a smaller `train`. Labels are noisy in `train`
-    and so in `probe`; `val` and `test` stay clean.
+    `notes`, `description`, `input_module` and `example` (see Dataset). `probe` is the fixed part of the
+    training set on which train metrics are measured: as many samples as `val` has, or all of a smaller `train`. Labels
+    are noisy in `train` and so in `probe`; `val` and `test` stay clean.
 
     Args:
         source: an object whose ``load()`` gives a Dataset.
@@ -97,6 +97,7 @@ class DataModule(LightningDataModule):
         self.val = data.samples.subset(parts.val) if data.val is None else data.val
         self.test = data.samples.subset(parts.test) if data.test is None else data.test
         self._train_on(data.samples.subset(parts.train))
+        self.input_module, self.example = data.input_module, data.tried_on()
 
     def variant(self, train_size: int | None, label_noise: float, seed: int) -> "DataModule":
         """The same samples for another run, which shares their memory: what these settings would have given.
@@ -146,6 +147,13 @@ class DataModule(LightningDataModule):
         """Of one input: (C, H, W) or (F,)."""
         return tuple(self.train.x[0].shape)
 
+    @property
+    def inputs(self) -> str:
+        """What a network's inputs go through first: ``standardize``, ``none``, or the class of its own."""
+        if self.input_module is not None:
+            return f"{type(self.input_module).__module__}.{type(self.input_module).__qualname__}"
+        return "standardize" if self.example.is_floating_point() else "none"
+
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the training inputs, see `input_moments`."""
         return self._moments
@@ -164,6 +172,10 @@ class DataModule(LightningDataModule):
         shuffle = not (self.trainer and self.trainer.overfit_batches)  # which takes the same batches in every epoch
         sampler = EpochSampler(len(self.train), self.seed, shuffle, rank, world_size, train=True)
         return make_loader(self.train, self.batch_size, sampler, self._device(), self.num_workers)
+
+    def batches(self, processes: int = 1) -> int:
+        """Of an epoch of training, in each of so many processes."""
+        return count_batches(-(-len(self.train) // processes), self.batch_size)
 
     def val_dataloader(self) -> list[TensorLoader | DataLoader]:
         """The loaders of `val` and of `probe`; every process sees all of both, so metrics are exact."""
@@ -196,17 +208,27 @@ class DataModule(LightningDataModule):
                 raise UserError(f"data.{name}={told(value)} must be a fraction between 0 and 1, such as 0.2")
 
     def _check_types(self, data: Dataset) -> None:
-        """Other types would be rounded: standardized whole numbers to whole numbers, large ones to float32."""
+        """Other types would be rounded, as large numbers to float32."""
         source = type(self.source).__name__
         for part in (data.samples, data.val, data.test):
             if part is None:
                 continue
-            if not part.lazy and part.x.dtype not in (torch.uint8, torch.float32):
-                raise UserError(f"{source} gives inputs of {part.x.dtype}; give float32, and of images uint8")
+            if not part.lazy and part.x.dtype not in (torch.uint8, torch.float32, torch.int64, torch.int32):
+                raise UserError(
+                    f"{source} gives inputs of {part.x.dtype}; give float32, of images uint8, and of tokens int64"
+                )
             if part.y.dtype not in (torch.int64, torch.float32):
                 raise UserError(
                     f"{source} gives targets of {part.y.dtype}; give int64 for classes, float32 for numbers"
                 )
+
+        sample = data.samples.x[0].shape if len(data.samples) else ()
+        if data.example is not None and tuple(data.example.shape) != (2, *sample):
+            raise UserError(
+                f"{source} gives an example of shape {tuple(data.example.shape)}; give two inputs, {(2, *sample)}"
+            )
+        if not isinstance(data.input_module, nn.Module | None):
+            raise UserError(f"{source} gives an input_module of {type(data.input_module)}; give a torch.nn.Module")
 
     def _check_training(self, train: Samples) -> None:
         given = f"data.train_size={self.train_size}" if self.train_size else f"The training set of {len(train)}"

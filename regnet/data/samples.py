@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Subset
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class Samples:
 
     Args:
         x: images as uint8 (N, C, H, W) in [0, 255], or float32 in [0, 1]; or features as float32 (N, F),
-            where NaN is a missing value; or `LazyImages` of length N.
+            where NaN is a missing value; or whole numbers as int64 or int32 (N, ...), such as tokens, which stay whole
+            numbers; or `LazyImages` of length N.
         y: (N,), int64 class indices or float32 values.
     """
 
@@ -67,6 +68,9 @@ class Dataset:
         val: the source's own validation part, if it has one.
         notes: what looks odd about the data, a sentence each.
         description: of a csv file, what was made of its columns.
+        input_module: what a network's inputs go through first; by default whole numbers go in as they are, and others
+            are standardized by the training samples' moments.
+        example: two inputs (2, ...) on which a network is tried before training; zeros by default.
     """
 
     samples: Samples
@@ -77,6 +81,16 @@ class Dataset:
     val: Samples | None = None
     notes: Sequence[str] = ()
     description: Description | None = None
+    input_module: nn.Module | None = None
+    example: Tensor | None = None
+
+    def tried_on(self) -> Tensor:
+        """The example, (2, ...)."""
+        if self.example is not None:
+            return self.example
+        first = self.samples.x[0]
+        dtype = torch.float32 if first.dtype == torch.uint8 else first.dtype
+        return torch.zeros(2, *first.shape, dtype=dtype)
 
     def all(self) -> Samples:
         """The samples of all parts."""

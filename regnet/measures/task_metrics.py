@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from ..core.exact import in_precision
 from ..training.objective import Objective
 
 Batch = tuple[Tensor, Tensor]
@@ -41,7 +42,7 @@ def passed(
         x, y = (tensor.to(device) for tensor in batch)
         if perturb is not None:
             x, y = perturb(x, y)
-        yield forward(x.to(dtype)), y
+        yield forward(in_precision(x, dtype)), y
 
 
 def widen(objective: Objective) -> torch.dtype:

@@ -50,9 +50,7 @@ class PackedLoader:
 
     def steps(self, k: int) -> int:
         """Of an epoch of run k."""
-        full, rest = divmod(len(self.data[k].train), self.data[k].batch_size)
-        alone = rest == 1 and self.data[k].batch_size > 1  # batch norm cannot train on a single sample
-        return full + (rest > 0 and not alone)
+        return self.data[k].batches()
 
     def most_steps(self) -> int:
         """Of an epoch of the run that has most."""

@@ -41,6 +41,8 @@ class Member:
         self.names = [name for name, _ in self.objective.named_parameters()]
         self.optimizer = self.module.make_optimizer(self.objective.parameters())
         self.scheduler = self.module.make_scheduler(self.optimizer) if self.module.make_scheduler else None
+        self.optimizer.step()  # of no gradient: it only tells the schedule that steps are made
+        self.rates: list[float] = []  # of learning, in the last step, where the schedule has moved them since
         callbacks = setup.regularizers.callbacks.values()
         self.stoppers = [one for one in callbacks if isinstance(one, EarlyStopping)]
         self.others = [one for one in callbacks if not isinstance(one, EarlyStopping)]
@@ -125,7 +127,7 @@ class Member:
             Diverged: one of them is not finite.
         """
         measured = train_terms(dict(terms)) | {f"weights/{key}": value for key, value in weights.items()}
-        measured |= learning_rates([group["lr"] for group in self.optimizer.param_groups])
+        measured |= learning_rates(self.rates or self._rates())
         measured |= self.module.schedules.values()
         for part, metrics in (("val", val), ("train_eval", probe), ("gap", generalization_gap(probe, val))):
             measured |= {f"{part}/{key}": value for key, value in metrics.items()}
@@ -142,10 +144,21 @@ class Member:
             stopper.on_train_epoch_end(self.trainer, self.module)
         return best
 
+    def end_step(self) -> bool:
+        """Counts a step of the optimizer; whether the schedule has changed the settings of the next one."""
+        self.trainer.global_step += 1
+        if self.scheduler is None or self.module.interval != "step":
+            return False
+        self.rates = self._rates()
+        self.scheduler.step()
+        return True
+
+    def _rates(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
     def end_epoch(self) -> None:
-        """Steps the schedule and counts the epoch."""
-        if self.scheduler is not None:
-            self.optimizer.step()  # of no gradient: it only tells the schedule that a step was made
+        """Steps the schedule, where it goes by epochs, and counts the epoch."""
+        if self.scheduler is not None and self.module.interval == "epoch":
             if isinstance(self.scheduler, ReduceLROnPlateau):
                 self.scheduler.step(self.trainer.callback_metrics[self.module.monitor])
             else:
@@ -173,9 +186,10 @@ class Member:
         ]
         callbacks = [callback for callback in (*self.stoppers, self.best, self.last) if callback]
         epochs = self.trainer.current_epoch
+        interval = self.module.interval if self.scheduler else None
         completed = epochs if epochs == self.cfg.trainer.max_epochs else epochs - 1
         state = self._with_weights(self.progress() | {"epoch": completed}, last) | {
-            "loops": loops(epochs, completed, self.trainer.global_step, steps, self.scheduler is not None),
+            "loops": loops(epochs, completed, self.trainer.global_step, steps, interval),
             "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
             "optimizer_states": [{"state": optimizer_state, "param_groups": groups}],
             "lr_schedulers": [self.scheduler.state_dict()] if self.scheduler else [],

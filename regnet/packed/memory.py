@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..core.exact import Exact
 from ..data.loader import EpochSampler, TensorLoader
 from .job import CannotPack
 from .member import Member
@@ -37,8 +38,8 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
     """
     first = members[0]
     for part in first.module.modules():
-        if reason := getattr(part, "alone", None):
-            raise CannotPack(f"{type(part).__name__}: {reason}")
+        if isinstance(part, Exact) and part.unpackable:
+            raise CannotPack(f"{type(part).__name__}: {part.unpackable}")
     for member in members:
         if member.others:
             raise CannotPack(f"{type(member.others[0]).__name__} acts through a callback")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core.ending import stop_here
 from ..core.errors import Diverged
+from ..core.exact import in_precision
 from ..core.seeds import derive
 from ..data.loader import as_float
 from ..data.samples import Samples
@@ -90,6 +91,10 @@ class PackedModule(lightning.LightningModule):
         self.noise.begin([derive(m.module.seed, "noise", self.current_epoch, 0) for m in self.members])
         self.sums = torch.zeros(len(self.members), len(self.terms), device=self.root, dtype=self._wide)
         self.counts = [0] * len(self.members)
+        self._set_groups()
+
+    def _set_groups(self) -> None:
+        """Takes learning rates and the like as the members' schedules have them."""
         self.rule.set_groups([member.optimizer.param_groups[0] for member in self.members])
         self.rates = self.rule.lr.to(self.root, torch.float32)
 
@@ -153,7 +158,7 @@ class PackedModule(lightning.LightningModule):
 
     def _count(self, rows: slice, values: Tensor, count: int) -> None:
         every = self.trainer.log_every_n_steps
-        told = None
+        told, moved = None, False
         for i, k in enumerate(range(rows.start, rows.stop)):
             self.counts[k] += count
             trainer = self.members[k].trainer
@@ -163,7 +168,9 @@ class PackedModule(lightning.LightningModule):
                     self.members[k].log_step(dict(zip(self.terms, told[i], strict=True)))
                 except Diverged as error:
                     self.errors[k] = error
-            trainer.global_step += 1
+            moved |= self.members[k].end_step()
+        if moved:
+            self._set_groups()
 
     def _transformed(self, part: Part) -> tuple[bool, Tensor, Tensor]:
         """The batch after each member's transforms, with its own noise."""
@@ -175,7 +182,7 @@ class PackedModule(lightning.LightningModule):
             x, y = (part.x[i], part.y[i]) if part.stacked else (part.x, part.y)
             with self.noise.of(part.first + i):
                 for transform in member.module.transforms:
-                    x, y = transform(x, y)
+                    x, y = transform(x, y, member.objective)
             xs.append(x)
             ys.append(y)
         return True, torch.stack(xs), torch.stack(ys)
@@ -187,7 +194,8 @@ class PackedModule(lightning.LightningModule):
         data = self.members[0].data
         for _, run in groupby(enumerate(sets), key=lambda item: (item[1].x.data_ptr(), len(item[1]))):
             group = list(run)
-            x = [as_float(batch.to(self.root)).to(dtype) for batch in group[0][1].x.split(data.eval_batch_size)]
+            batches = group[0][1].x.split(data.eval_batch_size)
+            x = [in_precision(as_float(batch.to(self.root)), dtype) for batch in batches]
             # in one call twice as many samples as in a training step, which keeps what it computes
             most = max(1, 2 * self.chunks.size * data.batch_size // len(x[0]))
             for start in range(0, len(group), most):

@@ -54,7 +54,8 @@ class SharedData:
             self.whole[key] = load_data(whole)
         if (key, size, noise) not in self.variants:
             variant = self.whole[key].variant(size, noise, seed)
-            variant.statistics()  # once for all seeds
+            if variant.inputs == "standardize":
+                variant.statistics()  # once for all seeds
             self.variants[key, size, noise] = variant
         data = copy.copy(self.variants[key, size, noise])
         data.seed = seed

@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
+from ..core.exact import Exact
 from ..core.threads import available
 from .job import Job, Reporter
 from .pack import Pack, SharedData
@@ -63,8 +64,9 @@ def _alone(job: Job) -> str | None:
     for name, node in job.plain["regularizer"].items():
         target = node.get("_target_") if isinstance(node, dict) else None
         with suppress(Exception):  # building it will tell
-            if reason := getattr(resolve_name(target or ""), "alone", None):
-                return f"regularizer.{name}: {reason}"
+            kind = resolve_name(target or "")
+            if isinstance(kind, type) and issubclass(kind, Exact) and kind.unpackable:
+                return f"regularizer.{name}: {kind.unpackable}"
     return None
 
 

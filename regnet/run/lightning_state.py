@@ -3,10 +3,11 @@
 from typing import Any
 
 
-def loops(epochs: int, completed: int, steps: int, batches: int, scheduled: bool) -> dict[str, Any]:
+def loops(epochs: int, completed: int, steps: int, batches: int, interval: str | None) -> dict[str, Any]:
     """The progress of Lightning's loops after so many epochs, and steps, of so many batches each.
 
-    `completed` is one epoch less, unless it was the last one that was asked for.
+    `completed` is one epoch less, unless it was the last one that was asked for. A learning-rate schedule is stepped
+    after each `interval`, ``epoch`` or ``step``; None is none.
     """
 
     def progress(total: int, current: int, *more: str) -> dict[str, dict[str, int]]:
@@ -20,7 +21,9 @@ def loops(epochs: int, completed: int, steps: int, batches: int, scheduled: bool
         "state_dict": {},
         "epoch_loop.state_dict": {"_batches_that_stepped": steps},
         "epoch_loop.batch_progress": progress(steps, batches, "started", "processed") | {"is_last_batch": True},
-        "epoch_loop.scheduler_progress": progress(epochs, 1) if scheduled else zeros,
+        "epoch_loop.scheduler_progress": {"epoch": progress(epochs, 1), "step": progress(steps, batches)}.get(
+            interval, zeros
+        ),
         "epoch_loop.automatic_optimization.state_dict": {},
         "epoch_loop.automatic_optimization.optim_progress": {
             "optimizer": {"step": progress(steps, batches), "zero_grad": progress(steps, batches, "started")}

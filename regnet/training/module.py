@@ -41,13 +41,14 @@ class RegularizedModule(lightning.LightningModule):
     Args:
         objective: its `loss` is a task of `regnet.core.tasks` (it also defines the metrics).
         optimizer: makes the optimizer from parameters, such as ``partial(torch.optim.Adam, lr=1e-3)``.
-        scheduler: makes the learning-rate schedule from the optimizer; stepped once an epoch, `ReduceLROnPlateau` with
-            what `monitor` was last.
+        scheduler: makes the learning-rate schedule from the optimizer; stepped after each `interval`,
+            `ReduceLROnPlateau` after each epoch with what `monitor` was last.
         updates: attached to the optimizer by their stage (clipping, decay, constraints); SAM around the closure.
         transforms: of the training batch, run by their stage.
         schedules: of strengths and rates, which move with every step.
         seed: of the noise stream, which starts anew every epoch, so that a resumed run needs no state.
         monitor: the metric by which epochs are judged.
+        interval: ``epoch``, or ``step`` of the optimizer.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class RegularizedModule(lightning.LightningModule):
         schedules: Schedules | None = None,
         seed: int = 0,
         monitor: str = "val/loss",
+        interval: str = "epoch",
     ) -> None:
         super().__init__()
         self.objective = objective
@@ -67,7 +69,7 @@ class RegularizedModule(lightning.LightningModule):
         self.transforms = nn.ModuleList(sorted(transforms, key=lambda transform: transform.stage))
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.schedules = schedules or Schedules()
-        self.seed, self.monitor = seed, monitor
+        self.seed, self.monitor, self.interval = seed, monitor, interval
         self.replay = Replay(self, next((update for update in self.updates if isinstance(update, SAM)), None))
         self.measured: dict[str, float] = {}
         self._rates: list[float | Tensor] = []  # of learning, in the last step
@@ -96,6 +98,8 @@ class RegularizedModule(lightning.LightningModule):
         schedule: Any = self.make_scheduler(optimizer)
         if isinstance(schedule, ReduceLROnPlateau):  # which Lightning would step only after the epoch's checkpoint
             schedule = {"scheduler": schedule, "monitor": self.monitor, "reduce_on_plateau": False}
+        elif self.interval == "step":
+            schedule = {"scheduler": schedule, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any) -> None:
@@ -121,7 +125,7 @@ class RegularizedModule(lightning.LightningModule):
         self.replay.keep(batch, batch_idx)
         x, y = batch
         for transform in self.transforms:
-            x, y = transform(x, y)
+            x, y = transform(x, y, self.objective)
         terms = self.objective(x, y)
         values = torch.stack(list(terms.values()))
         if self.replay.running:

@@ -33,7 +33,7 @@ class Needs(NamedTuple):
         """(passes B, ...) each."""
         if self.passes > 1:
             x, y = torch.cat([x] * self.passes), torch.cat([y] * self.passes)
-        return (x.detach().requires_grad_() if self.of_inputs else x), y
+        return (x.detach().requires_grad_() if self.of_inputs and not x.requires_grad else x), y
 
     def inputs(self, x: Tensor) -> Tensor:
         """For the network: a copy where x is differentiated by, which nothing may then change in place."""

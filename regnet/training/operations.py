@@ -69,7 +69,7 @@ def step_operations(module: "RegularizedModule", batch: "Batch", batches: int = 
         optimizer.zero_grad()
         x, y = batch
         for transform in module.transforms:
-            x, y = transform(x, y)
+            x, y = transform(x, y, objective)
         loss = sum(objective(x, y).values())
         loss.backward()
         gradients += counted.total - before

@@ -1,7 +1,7 @@
 """A second gradient of the same batches, under Lightning's Trainer."""
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,20 @@ from torch.optim import Optimizer
 
 from ..core.seeds import bookmark
 from ..regularizers import SAM
+
+
+@contextmanager
+def silent(module: LightningModule) -> Iterator[None]:
+    """What the module logs meanwhile is dropped: its training_step has another reason than training."""
+    before = vars(module).get("log")
+    module.log = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        if before is None:
+            del module.log
+        else:
+            module.log = before
 
 
 class Replay:
@@ -41,15 +55,15 @@ class Replay:
         earlier, rewind = list(self.kept), bookmark(self.module.device)  # the last batch is the closure's own
 
         def again() -> None:
-            self.running, self.module.log = True, lambda *_, **__: None
+            self.running = True
             try:
-                for batch in earlier:
-                    batch()
-                rewind()
-                closure()
+                with silent(self.module):
+                    for batch in earlier:
+                        batch()
+                    rewind()
+                    closure()
             finally:
                 self.running = False
-                del self.module.log
 
         try:
             return self.sharpness(closure, again, optimizer, self.module)

@@ -47,7 +47,7 @@ def steps(cfg, count=3):
     for _ in range(count):
         x, y = next(batches)
         for transform in module.transforms:
-            x, y = transform(x, y)
+            x, y = transform(x, y, module.objective)
 
         def closure(x=x, y=y):
             optimizer.zero_grad()
@@ -124,7 +124,8 @@ def test_trains_alone(name, model, composed):
         belongs = row.kind is not None and issubclass(row.kind, kind)
         assert [type(item) for item in found] == [made_by(row)] * (len(found) if belongs else 0)
         assert bool(found) == belongs
-    penalized = row.kind is not None and (row.kind is R.Penalty or hasattr(made_by(row), "penalty"))
+    asks = (R.Penalty, R.PenalizedLayer, R.L0, R.VariationalDropout)
+    penalized = row.kind is not None and issubclass(made_by(row), asks)
     assert list(terms) == ["loss", *(f"penalty/{key}" for key in entries[name] if penalized)]
 
 

@@ -2,7 +2,7 @@
 
 from .concrete import ConcreteDropout
 from .dropblock import DropBlock
-from .dropout import AlphaDropout, Dropout, RandomLayer, SpatialDropout
+from .dropout import AlphaDropout, Dropout, PenalizedLayer, RandomLayer, SpatialDropout
 from .gaussian import GaussianDropout
 from .residual import DropPath, ShakeDrop, ShakeShake
 
@@ -13,6 +13,7 @@ __all__ = [
     "DropPath",
     "Dropout",
     "GaussianDropout",
+    "PenalizedLayer",
     "RandomLayer",
     "ShakeDrop",
     "ShakeShake",

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core import hyperparameters
-from .dropout import RandomLayer
+from .dropout import PenalizedLayer
 
 
-class ConcreteDropout(RandomLayer):
+class ConcreteDropout(PenalizedLayer):
     """y = x b̃ / (1 - p), b̃ = sigmoid((logit u - logit p) / t), u ~ U(0, 1), learned p (Gal, Hron, Kendall 2017).
 
     b̃ is the concrete relaxation of Bernoulli(1 - p) (section 3, t = 0.1 as there; inverted), through which the logit

@@ -14,6 +14,13 @@ class RandomLayer(Exact):
     """
 
 
+class PenalizedLayer(RandomLayer):
+    """A layer that asks for a penalty of its own, which `LayerPenalty` adds up over all of its kind."""
+
+    def penalty(self) -> Tensor:
+        raise NotImplementedError
+
+
 class Dropout(RandomLayer):
     """y = x * b / (1 - r) with b ~ Bernoulli(1 - r) for every entry (Srivastava et al. 2014; inverted).
 

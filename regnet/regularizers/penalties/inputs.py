@@ -4,7 +4,7 @@ A sample's derivative is taken from a sum over the batch, so batch norm, through
 other samples, adds their part to it.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class InputPenalty(Penalty):
     """
 
     of_inputs = True
-    alone: ClassVar[str] = "it differentiates by the inputs"
+    unpackable = "it differentiates by the inputs"
 
     def __init__(self, strength: float) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ class WeightPenalty(Penalty):
 
 
 class LayerPenalty(Penalty):
-    """Σ layer.penalty() over the layers of one class: what concrete dropout, L0 gates and others ask for themselves."""
+    """Σ layer.penalty() over the layers of one class: what a `PenalizedLayer`, such as concrete dropout, asks for."""
 
     def __init__(self, kind: type[nn.Module]) -> None:
         super().__init__()

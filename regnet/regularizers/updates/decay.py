@@ -163,7 +163,7 @@ class CoupledDecay(Decay):
     """
 
     dense = True
-    alone: ClassVar[str] = "it changes the gradients"
+    unpackable = "it changes the gradients"
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:

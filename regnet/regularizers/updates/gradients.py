@@ -1,7 +1,6 @@
 """What is done to the gradients of all parameters before the optimizer uses them."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.distributed as dist
@@ -25,7 +24,7 @@ class GradientNoise(BeforeStep):
     stage = Update.NOISE
     counts = True
     dense = True
-    alone: ClassVar[str] = "it changes the gradients"
+    unpackable = "it changes the gradients"
 
     def __init__(self, strength: float, exponent: float = 0.55) -> None:
         super().__init__()
@@ -53,7 +52,7 @@ class GradientClipping(BeforeStep):
 
     stage = Update.CLIPPING
     dense = True
-    alone: ClassVar[str] = "it changes the gradients"
+    unpackable = "it changes the gradients"
 
     def __init__(self, radius: float) -> None:
         super().__init__()

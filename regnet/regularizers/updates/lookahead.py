@@ -1,7 +1,5 @@
 """Lookahead: weights that follow the optimizer's from behind."""
 
-from typing import ClassVar
-
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -27,7 +25,7 @@ class Lookahead(Update):
 
     stage = Update.AVERAGE
     counts = True
-    alone: ClassVar[str] = "it keeps slow weights"
+    unpackable = "it keeps slow weights"
 
     def __init__(self, ratio: float = 0.5, period: int = 5) -> None:
         super().__init__()

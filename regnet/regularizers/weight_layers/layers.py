@@ -23,7 +23,7 @@ class WeightLayer(RandomLayer, OnTop):
     ``layer.put_on(network)`` gives each chosen weight a copy, but no frozen one; the weight itself stays what is
     trained, penalized, decayed and constrained (see `regnet.core.weights.Weight`). A tensor that several
     layers share is changed in the first of them.
-    One that asks for a penalty of its own has a method ``penalty(weight)``, see `WeightLayerPenalty`.
+    One that asks for a penalty of its own gives it by ``penalty(weight)``, see `WeightLayerPenalty`.
 
     Args:
         select: which parameters (see `regnet.core.weights.weights`); None is all weights, no biases.
@@ -40,6 +40,10 @@ class WeightLayer(RandomLayer, OnTop):
 
     def fit(self, weight: Weight) -> None:
         """Makes what it learns for the entries of `weight`; nothing by default."""
+
+    def penalty(self, weight: Tensor) -> Tensor | None:
+        """What it asks for beside the data loss, for the weight that it was put on; nothing by default."""
+        return None
 
     def put_on(self, network: nn.Module) -> None:
         """Raises ValueError where there is no weight, or one that it cannot act on, or `select` matches none."""
@@ -72,9 +76,16 @@ class WeightLayerPenalty(Penalty):
         self.kind, self.select = kind, select
 
     def begin(self, network: nn.Module) -> None:
-        """Raises ValueError where no weight has such a layer."""
+        """Raises ValueError where no weight has such a layer, or the layer asks for nothing."""
         if not self._layers(network):
             raise ValueError(f"the network has no {self.kind.__name__} to ask for its penalty")
+        if not self.is_asked(network):
+            raise ValueError(f"{self.kind.__name__} asks for no penalty")
+
+    @torch.no_grad()
+    def is_asked(self, network: nn.Module) -> bool:
+        """Whether its layers in the network ask for anything."""
+        return any(layer.penalty(w.effective.tensor) is not None for w, layer in self._layers(network))
 
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
         found = self._layers(network)

@@ -4,6 +4,7 @@ from ...run.metrics_csv import MetricsCsv
 from .averages import Ema, Swa
 from .early_stopping import EarlyStopping
 from .last_checkpoint import AtomicCheckpointIO, LastCheckpoint
+from .network import NetworkCallback
 from .no_profiler import NoProfiler
 from .progress import Progress
 from .regularize import Regularize
@@ -18,6 +19,7 @@ __all__ = [
     "Ensemble",
     "LastCheckpoint",
     "MetricsCsv",
+    "NetworkCallback",
     "NoProfiler",
     "Progress",
     "Regularize",

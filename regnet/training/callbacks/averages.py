@@ -11,7 +11,7 @@ from torch.optim.swa_utils import update_bn
 
 from ...core import values
 from ...core.errors import UserError
-from ...core.exact import settings, wide
+from ...core.exact import in_precision, settings, wide
 from .learning_rate import set_learning_rate
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
@@ -182,7 +182,7 @@ class Swa(Average):
             return
         device = average.device
         dtype = next(average.parameters()).dtype
-        batches = (batch[0].to(dtype) for batch in trainer.train_dataloader)
+        batches = (in_precision(batch[0], dtype) for batch in trainer.train_dataloader)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             update_bn(batches, average, device)
         for module in found:

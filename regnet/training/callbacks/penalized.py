@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from ...regularizers import BatchTransform, Penalty
 from ..objective import Needs
-from ..replay import Replay
+from ..replay import Replay, silent
+
+INGREDIENTS = {"x", "y", "logits", "loss", "activations"}
 
 
 class Placed(NamedTuple):
@@ -31,7 +33,42 @@ class Placed(NamedTuple):
     @property
     def ingredients(self) -> set[str]:
         """The names of those that it takes."""
-        return {*inspect.signature(self.penalty.forward).parameters}
+        return INGREDIENTS & {*inspect.signature(self.penalty.forward).parameters}
+
+    def __call__(self, found: dict[str, Any]) -> Tensor:
+        """Its value. Raises ValueError where it takes an ingredient that it does not name."""
+        try:
+            return self.penalty(self.network, **found)
+        except KeyError as error:
+            if error.args[0] not in INGREDIENTS - found.keys():
+                raise
+            (name,) = error.args
+            raise ValueError(
+                f"{self.name} needs {name}: name it among the parameters of its forward, such as "
+                f"forward(self, network, {name}, **_), so that it is looked for"
+            ) from error
+
+
+class Changing(NamedTuple):
+    """A batch transform, and the part of the module whose network it sees."""
+
+    transform: BatchTransform
+    network: nn.Module
+
+
+class StepObjective:
+    """The objective of a training_step, as a transform sees it (`SeenObjective`)."""
+
+    def __init__(self, step: "PenalizedStep", changing: Changing, arguments: tuple[Any, ...], named: dict[str, Any]):
+        self.step, self.name, self.network = step, type(changing.transform).__name__, changing.network
+        self.arguments, self.named = arguments, named
+
+    def __call__(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        with silent(self.step.module):
+            _, terms = self.step.evaluate((x, y), *self.arguments, **self.named)
+        if terms is None:
+            raise ValueError(f"{self.name} needs the loss of each batch, and the training_step gave none")
+        return terms
 
 
 class PenalizedStep:
@@ -51,7 +88,7 @@ class PenalizedStep:
         module: LightningModule,
         original: Callable[..., Any],
         penalties: Sequence[Placed],
-        transforms: Sequence[BatchTransform],
+        transforms: Sequence[Changing],
         replay: Replay,
     ) -> None:
         functools.update_wrapper(self, original)
@@ -60,49 +97,62 @@ class PenalizedStep:
         self.needs = Needs.of(placed.penalty for placed in penalties)
         kinds = [placed.name for placed in penalties]
         self.names = [f"{kind}_{i}" if kinds.count(kind) > 1 else kind for i, kind in enumerate(kinds)]
-        self.of_pairs = [type(transform).__name__ for transform in transforms]
+        self.of_pairs = [type(changing.transform).__name__ for changing in transforms]
         self.of_pairs += [placed.name for placed in penalties if placed.takes_batch]
-        self.of_logits = [placed for placed in penalties if "logits" in placed.ingredients]
 
     def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
         self.replay.keep(batch, *args, **kwargs)
-        x = y = None
         if self.of_pairs:
-            x, y = self._prepared(batch)
-            batch = self.needs.inputs(x), y
-        with ExitStack() as stack:
-            activations = [stack.enter_context(penalty.recording(network)) for penalty, network in self.penalties]
-            outputs = {id(net): stack.enter_context(_outputs(net)) for net in {p.network for p in self.of_logits}}
-            output = self.original(batch, *args, **kwargs)
-        loss = output.get("loss") if isinstance(output, dict) else output
-        if not self.penalties or loss is None:  # which tells Lightning to leave the batch out
+            batch = self._pair(batch)
+        for changing in self.transforms:
+            batch = changing.transform(*batch, StepObjective(self, changing, args, kwargs))
+        output, terms = self.evaluate(batch, *args, **kwargs)
+        if not self.penalties or terms is None:
             return output
-        logits = {id(p.penalty): _logits(p, outputs[id(p.network)]) for p in self.of_logits}
-        terms = [
-            penalty(network, x=x, y=y, logits=logits.get(id(penalty)), loss=loss, activations=recorded)
-            for (penalty, network), recorded in zip(self.penalties, activations, strict=True)
-        ]
         self._log(terms)
-        loss = loss + sum(terms)
+        loss, *penalties = terms.values()
+        loss = loss + sum(penalties)
         return {**output, "loss": loss} if isinstance(output, dict) else loss
 
-    def _prepared(self, batch: Any) -> tuple[Tensor, Tensor]:
+    def evaluate(self, batch: Any, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Tensor] | None]:
+        """What the training_step gives, and its loss and penalties by name; None where it leaves the batch out."""
+        found: dict[str, Any] = {}
+        if self.of_pairs:
+            x, y = self._prepared(batch)
+            batch, found = (self.needs.inputs(x), y), {"x": x, "y": y}
+        with ExitStack() as stack:
+            activations = [stack.enter_context(penalty.recording(network)) for penalty, network in self.penalties]
+            of_logits = {p.network for p in self.penalties if "logits" in p.ingredients}
+            outputs = {id(network): stack.enter_context(_outputs(network)) for network in of_logits}
+            output = self.original(batch, *args, **kwargs)
+        loss = output.get("loss") if isinstance(output, dict) else output
+        if loss is None:
+            return output, None
+        terms = {"loss": loss}
+        for name, placed, recorded in zip(self.names, self.penalties, activations, strict=True):
+            own = found | {"loss": loss, "activations": recorded}
+            if "logits" in placed.ingredients:
+                own["logits"] = _logits(placed, outputs[id(placed.network)])
+            terms[f"penalty/{name}"] = placed(own)
+        return output, terms
+
+    def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
         pair = isinstance(batch, tuple | list) and len(batch) == 2
         if not pair or not all(isinstance(part, Tensor) for part in batch):
             found = f"{len(batch)} parts: " + ", ".join(type(part).__name__ for part in batch) if pair else _kind(batch)
             raise ValueError(f"{self.of_pairs[0]} needs batches (x, y) of two tensors, and the batches are {found}")
-        for transform in self.transforms:
-            batch = transform(*batch)
+        return tuple(batch)
+
+    def _prepared(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         if self.needs.of_inputs and not batch[0].is_floating_point():
             name = next(placed.name for placed in self.penalties if placed.penalty.of_inputs)
             raise ValueError(f"{name} differentiates by the inputs, which are whole numbers here ({batch[0].dtype})")
         return self.needs.batch(*batch)
 
-    def _log(self, terms: Sequence[Tensor]) -> None:
+    def _log(self, terms: dict[str, Tensor]) -> None:
         trainer = self.module.trainer
         if trainer.log_every_n_steps and trainer.global_step % trainer.log_every_n_steps == 0:
-            values = {f"train/penalty/{name}": term.detach() for name, term in zip(self.names, terms, strict=True)}
-            self.module.log_dict(values)
+            self.module.log_dict({f"train/{name}": term.detach() for name, term in terms.items() if name != "loss"})
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -14,6 +14,7 @@ from ...core import values
 from ...core.errors import UserError
 from ...core.exact import settings, wide
 from .learning_rate import set_learning_rate
+from .network import NetworkCallback
 
 
 class Ensemble(nn.Sequential):
@@ -76,7 +77,7 @@ class Ensemble(nn.Sequential):
         super()._load_from_state_dict(state, prefix, *arguments)
 
 
-class Snapshots(Callback):
+class Snapshots(NetworkCallback):
     """α(t) = α₀/2 (cos(π (t mod c)/c) + 1), c = ⌈T/M⌉; at each cycle's end a snapshot (Huang et al. 2017, eq. 2).
 
     α₀ is the optimizer's own learning rate, t counts its steps and T is their number. Validation, checkpoints
