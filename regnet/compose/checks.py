@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..core.errors import UserError, near, told
+from ..core.overrides import Override
 from ..core.weights import scaled, weights
 from ..regularizers import BatchTransform, Update
 from ..training.callbacks import TimeLimit
@@ -34,51 +35,51 @@ SAME_WEIGHT = (  # the same, where they act on the same weight
 )
 
 
-def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
+def check_choice(overrides: Sequence[Override], chosen: Collection[str]) -> None:
     """What Hydra would do without a word: merge two variants of one thing, or lose one that an override replaced.
 
     Raises:
         UserError: two options fill the same key, or an option's key is not among those that are `chosen`.
     """
     for override in overrides:
-        key = override.partition("=")[0].removeprefix("regularizer.")
-        if override.startswith("regularizer.") and "." not in key and key not in chosen and _keys(key):
-            raise UserError(f"{override} takes the place of all settings of {key}; give those that you mean")
-    choice = next((text for text in reversed(overrides) if text.startswith("regularizer=")), "")
+        group, *rest = override.parts
+        if (group, len(rest), override.sign) == ("regularizer", 1, "") and rest[0] not in chosen and _keys(rest[0]):
+            raise UserError(f"{override.text} takes the place of all settings of {rest[0]}; give those that you mean")
+    choice = next((one for one in reversed(overrides) if one.key == "regularizer"), None)
     owners: dict[str, str] = {}
-    for option in filter(None, choice.partition("=")[2].strip("[]").split(",")):
-        for key in _keys(option.strip()):
+    for option in choice.options if choice else ():
+        for key in _keys(option):
             if (other := owners.setdefault(key, option)) is not option:
-                raise UserError(f"{choice}: {other} and {option} both fill regularizer.{key}; choose one of them")
+                raise UserError(f"{choice.text}: {other} and {option} both fill regularizer.{key}; choose one of them")
             if key not in chosen:
                 raise UserError(
-                    f"{choice}: an override below regularizer.{key} has replaced it; give it below data.{key}"
+                    f"{choice.text}: an override below regularizer.{key} has replaced it; give it below data.{key}"
                 )
 
 
-def check_meant(overrides: Sequence[str], chosen: Collection[str]) -> None:
+def check_meant(overrides: Sequence[Override], chosen: Collection[str]) -> None:
     """Settings of regularizers that are not chosen: with ++ they mean other runs of a study, without it is a mistake.
 
     Raises:
         UserError: no regularizer is chosen, or none exists, that has the setting.
     """
     for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
-        if not key.startswith("regularizer.") or (name := key.split(".")[1]) in chosen:
+        group, *rest = override.parts
+        if group != "regularizer" or not rest or override.sign == "~" or (name := rest[0]) in chosen:
             continue
-        if not override.startswith("++"):
+        if override.sign != "++":
             raise UserError(
-                f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
-                f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
+                f"{override.text}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
+                f"or in a study write ++{override.bare} to mean the runs that do"
             )
         known = _settings()
         if name not in known:
-            raise UserError(f"{override}: {name} is no regularizer that a run could choose{near(name, known)}")
-        setting = key.split(".")[2] if key.count(".") > 1 else ""
+            raise UserError(f"{override.text}: {name} is no regularizer that a run could choose{near(name, known)}")
+        setting = rest[1] if len(rest) > 1 else ""
         if known[name] and setting not in known[name]:
             told = ", ".join(sorted(known[name]))
             raise UserError(
-                f"{override}: {name} has no key {setting}{near(setting, known[name])} (its keys are {told})"
+                f"{override.text}: {name} has no key {setting}{near(setting, known[name])} (its keys are {told})"
             )
 
 
