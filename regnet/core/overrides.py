@@ -19,7 +19,7 @@ SHARES = {f"limit_{part}_batches" for part in ("train", "val", "test", "predict"
     "val_check_interval",
 }
 PLAIN = (bool, int, float, str, list, dict, type(None))
-LONGEST = 2**12  # characters of an override that is read: the parser takes a second for each 20,000
+LONGEST = 2**12  # characters of a guess, and no `range(`: a stranger's may stand for more than memory holds
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,14 @@ class Override:
     def guess(cls, text: str) -> "Override":
         """The same; of a text that Hydra cannot read, what comes before the ``=`` and after."""
         try:
-            if len(text) <= LONGEST and "range(" not in text:  # which stands for more numbers than memory holds
+            if len(text) <= LONGEST and "range(" not in text and text[:1] not in "=@":
                 return cls.read(text)
         except ValueError:
             pass
-        key, _, value = text.partition("=")
+        key, equals, value = text.partition("=")
         name = key.lstrip("+~")
-        return cls(text, name, value, key[: len(key) - len(name)])
+        read = cls.guess(f"x={value}").value if equals and name != "x" else value
+        return cls(text, name, read, key[: len(key) - len(name)])
 
     @property
     def bare(self) -> str:

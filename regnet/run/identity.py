@@ -36,16 +36,27 @@ def essence(config: Mapping[str, Any]) -> dict[str, Any]:
     keep their order, in which they act. A run to begin with is known by its own fingerprint.
     """
     own = {key: value for key, value in config.items() if key not in PLACES}
-    found = canonical(own)
+    found = _without(config.get("folder"), canonical(own))
     if isinstance(data := found.get("data"), dict):
         for node in (data, data.get("source")):
             if isinstance(node, dict):
                 node.pop(KEPT, None)
     if isinstance(nodes := own.get("regularizer"), Mapping):
-        found["regularizer"] = {name: canonical(nodes[name]) for name in nodes if name not in not_chosen(nodes)}
+        found["regularizer"] = {
+            name: found["regularizer"][str(name)] for name in nodes if name not in not_chosen(nodes)
+        }
     if isinstance(start := own.get("warm_start"), str):
         found["warm_start"] = of_folder(start)
     return found
+
+
+def _without(place: Any, value: Any) -> Any:
+    """The same with texts in which this run's own folder is left out."""
+    if isinstance(value, dict):
+        return {key: _without(place, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(place, item) for item in value]
+    return value.replace(place, "") if place and isinstance(value, str) and isinstance(place, str) else value
 
 
 def of_folder(folder: str) -> str:
