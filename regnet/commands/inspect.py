@@ -81,8 +81,10 @@ def classes(setup: "Setup") -> "Table":
     """Class x part: how many samples; of noisy labels in training those that it sees."""
     data = setup.data
     table = _table("class", "train", "val", "test")
+    if data.classes is None:  # of a regression
+        return table
     counts = [part.y.bincount(minlength=data.num_classes).tolist() for part in (data.train, data.val, data.test)]
-    for name, *row in zip(data.classes, *counts, strict=True) if data.classes else ():
+    for name, *row in zip(data.classes, *counts, strict=True):
         table.add_row(str(name), *map(str, row))
     return table
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 from lightning.pytorch.callbacks import Callback, Timer
@@ -72,7 +73,7 @@ def check_meant(overrides: Sequence[Override], chosen: Collection[str]) -> None:
                 f"{override.text}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
                 f"or in a study write ++{override.bare} to mean the runs that do"
             )
-        known = _settings()
+        known = _settings(*config_folders())
         if name not in known:
             raise UserError(f"{override.text}: {name} is no regularizer that a run could choose{near(name, known)}")
         setting = rest[1] if len(rest) > 1 else ""
@@ -97,10 +98,10 @@ def _keys(option: str) -> list[str]:
 
 
 @cache
-def _settings() -> dict[str, set[str]]:
+def _settings(*folders: Path) -> dict[str, set[str]]:
     """The settings of every regularizer that can be chosen, by its key; none of those that are kept elsewhere."""
     found: dict[str, set[str]] = {}
-    for folder in config_folders():
+    for folder in folders:
         for path in sorted((folder / "regularizer").glob("*.yaml")):
             for name, node in read_config(path).items():
                 keys = {*node, "schedule", "rule", "after"} - {"_target_"} if isinstance(node, dict) else set()
