@@ -26,10 +26,9 @@ def quoted(argument: str) -> str:
 
 def _reason(argument: str) -> str | None:
     try:
-        Override.read(argument)
+        return None if Override.read(argument).key else "a key comes before the ="
     except ValueError as error:
         return re.sub(r" expecting \{.*", "", str(error))
-    return None if argument.partition("=")[0].strip("+~") else "a key comes before the ="
 
 
 def _sentence(argument: str, rest: Sequence[str], reason: str) -> str:
