@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from regnet.core.overrides import read
 from tests.commands import Done, record
 
 Record = dict[str, Any]
@@ -17,8 +18,8 @@ def runs(folder: Path, study: str = "s") -> list[Record]:
 
 def value(kept: Record, key: str) -> str | None:
     """Of an override of the run."""
-    pairs = (override.lstrip("+").partition("=") for override in kept["overrides"])
-    return next((text.strip('"') for name, _, text in pairs if name == key), None)
+    found = next((one for one in read(kept["overrides"]) if one.key == key), None)
+    return found and (found.value if isinstance(found.value, str) else found.value_text)
 
 
 def trained(done: Done) -> int:

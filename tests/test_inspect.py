@@ -91,3 +91,9 @@ def test_a_folder_of_images_class_by_class(tmp_path):
     assert ["[bold]", "4", "2", "1"] in rows
     assert ["cat", "4", "2", "1"] in rows
     assert "warning: data.path=D: passed over 1 .heic in cat" in done.out
+
+
+def test_a_regression_has_no_classes(tmp_path):
+    done = inspect("data=diabetes", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "class " not in done.out

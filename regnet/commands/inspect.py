@@ -11,7 +11,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..core.console import plain_console
 from ..core.errors import UserError
-from ..core.overrides import as_typed
 from ..core.spelling import short
 from .launch import launch, stop
 
@@ -34,9 +33,8 @@ def task(cfg: DictConfig) -> None:
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         stop(UserError("-m: regnet-inspect shows one run, so leave -m out"), "inspect")
-    overrides = as_typed(HydraConfig.get().overrides.task)
     try:
-        setup = build(cfg, overrides)
+        setup = build(cfg, HydraConfig.get().overrides.task)
     except (UserError, OmegaConfBaseException) as error:
         stop(error, "inspect")
     console = plain_console(width=None if sys.stdout.isatty() else 160)
@@ -83,8 +81,10 @@ def classes(setup: "Setup") -> "Table":
     """Class x part: how many samples; of noisy labels in training those that it sees."""
     data = setup.data
     table = _table("class", "train", "val", "test")
+    if data.classes is None:  # of a regression
+        return table
     counts = [part.y.bincount(minlength=data.num_classes).tolist() for part in (data.train, data.val, data.test)]
-    for name, *row in zip(data.classes, *counts, strict=True) if data.classes else ():
+    for name, *row in zip(data.classes, *counts, strict=True):
         table.add_row(str(name), *map(str, row))
     return table
 

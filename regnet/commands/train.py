@@ -26,8 +26,9 @@ from ..compose.mistakes import sentence
 from ..core.ending import at_steps
 from ..core.errors import Diverged
 from ..core.overrides import as_typed
+from ..run.identity import identity
 from ..run.record import MEASURED, flat, write_record
-from ..run.resuming import finished, identity, is_rank_zero, resume_from
+from ..run.resuming import finished, is_rank_zero, resume_from
 from ..run.study import position
 from .launch import launch
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..core.errors import UserError, told
+from ..core.overrides import Override, read
 from ..core.seeds import derive
 from ..core.tasks import Classification, Regression
 from ..data import DataModule, Dataset
@@ -32,7 +33,7 @@ from ..regularizers import (
 )
 from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from ..run.checkpoints import warm_start
-from ..run.study import not_chosen
+from ..run.identity import not_chosen
 from ..training.callbacks import AtomicCheckpointIO, NetworkCallback, StepLimit
 from ..training.module import RegularizedModule
 from ..training.objective import Objective
@@ -117,7 +118,7 @@ class Setup:
 
 
 def build(
-    cfg: DictConfig, overrides: Sequence[str] = (), load: Callable[[DictConfig], DataModule] | None = None
+    cfg: DictConfig, overrides: Sequence[str | Override] = (), load: Callable[[DictConfig], DataModule] | None = None
 ) -> Setup:
     """Data, network, regularizers and objective as `cfg` says; fills the sizes found in the data into `cfg`.
 
@@ -126,6 +127,7 @@ def build(
     Raises:
         UserError: a value out of range, or parts that do not fit together.
     """
+    overrides = read(overrides)
     check_form(cfg, overrides)
     settle_modes(cfg)
     check_settings(cfg)
@@ -202,7 +204,7 @@ def describe_data(cfg: DictConfig, data: DataModule) -> None:
             cfg.data.schema = literal(data.schema)
 
 
-def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regularizers:
+def build_regularizers(cfg: DictConfig, overrides: Sequence[str | Override] = ()) -> Regularizers:
     """The chosen regularizers.
 
     An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
@@ -210,6 +212,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str] = ()) -> Regula
     """
     idle = not_chosen(cfg.regularizer)
     chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
+    overrides = read(overrides)
     check_choice(overrides, chosen)
     check_meant(overrides, chosen)
     check_pairs(list(chosen))
@@ -275,7 +278,7 @@ def build_schedules(network: nn.Module, regularizers: Regularizers) -> Schedules
 
 
 def build_objective(
-    cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str] = ()
+    cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str | Override] = ()
 ) -> Objective:
     """Network, task and penalties for data of the sizes in ``cfg.data``."""
     network = build_network(cfg, ends, regularizers, overrides)
@@ -291,7 +294,9 @@ def build_objective(
     return Objective(network, task, regularizers.penalties | learned)
 
 
-def build_network(cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str] = ()) -> nn.Module:
+def build_network(
+    cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str | Override] = ()
+) -> nn.Module:
     """What inputs go through first, the model with layers at its sites, and outputs in the target's unit."""
     sites = {name: site for name, site in regularizers.layers.items() if site.after is None}
     arguments = _model_arguments(cfg, sites, overrides)
@@ -364,7 +369,9 @@ def _limits(trainer: DictConfig) -> Iterator[Callback]:
         )
 
 
-def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str]) -> dict[str, Any]:
+def _model_arguments(
+    cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str | Override]
+) -> dict[str, Any]:
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
     model = class_of(target, "model")
@@ -384,8 +391,7 @@ def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Seq
                 f"regularizer.{name} needs a site `{name}` in model={target}, {offer}; "
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
-    if any(override.startswith("model._target_=") for override in overrides):
-        # the other keys are those of the model that this one takes the place of
-        named = {override.partition("=")[0].lstrip("+") for override in overrides}
+    named = {override.key for override in read(overrides)}
+    if "model._target_" in named:  # the other keys are those of the model that this one takes the place of
         arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in named}
     return arguments

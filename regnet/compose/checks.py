@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..core.errors import UserError, near, told
+from ..core.overrides import Override
 from ..core.weights import scaled, weights
 from ..regularizers import BatchTransform, Update
 from ..training.callbacks import TimeLimit
@@ -38,51 +40,51 @@ SAME_WEIGHT = (  # the same, where they act on the same weight
 )
 
 
-def check_choice(overrides: Sequence[str], chosen: Collection[str]) -> None:
+def check_choice(overrides: Sequence[Override], chosen: Collection[str]) -> None:
     """What Hydra would do without a word: merge two variants of one thing, or lose one that an override replaced.
 
     Raises:
         UserError: two options fill the same key, or an option's key is not among those that are `chosen`.
     """
     for override in overrides:
-        key = override.partition("=")[0].removeprefix("regularizer.")
-        if override.startswith("regularizer.") and "." not in key and key not in chosen and _keys(key):
-            raise UserError(f"{override} takes the place of all settings of {key}; give those that you mean")
-    choice = next((text for text in reversed(overrides) if text.startswith("regularizer=")), "")
+        group, *rest = override.parts
+        if (group, len(rest), override.sign) == ("regularizer", 1, "") and rest[0] not in chosen and _keys(rest[0]):
+            raise UserError(f"{override.text} takes the place of all settings of {rest[0]}; give those that you mean")
+    choice = next((one for one in reversed(overrides) if one.key == "regularizer"), None)
     owners: dict[str, str] = {}
-    for option in filter(None, choice.partition("=")[2].strip("[]").split(",")):
-        for key in _keys(option.strip()):
+    for option in choice.options if choice else ():
+        for key in _keys(option):
             if (other := owners.setdefault(key, option)) is not option:
-                raise UserError(f"{choice}: {other} and {option} both fill regularizer.{key}; choose one of them")
+                raise UserError(f"{choice.text}: {other} and {option} both fill regularizer.{key}; choose one of them")
             if key not in chosen:
                 raise UserError(
-                    f"{choice}: an override below regularizer.{key} has replaced it; give it below data.{key}"
+                    f"{choice.text}: an override below regularizer.{key} has replaced it; give it below data.{key}"
                 )
 
 
-def check_meant(overrides: Sequence[str], chosen: Collection[str]) -> None:
+def check_meant(overrides: Sequence[Override], chosen: Collection[str]) -> None:
     """Settings of regularizers that are not chosen: with ++ they mean other runs of a study, without it is a mistake.
 
     Raises:
         UserError: no regularizer is chosen, or none exists, that has the setting.
     """
     for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
-        if not key.startswith("regularizer.") or (name := key.split(".")[1]) in chosen:
+        group, *rest = override.parts
+        if group != "regularizer" or not rest or override.sign == "~" or (name := rest[0]) in chosen:
             continue
-        if not override.startswith("++"):
+        if override.sign != "++":
             raise UserError(
-                f"{override}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
-                f"or in a study write ++{override.lstrip('+')} to mean the runs that do"
+                f"{override.text}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
+                f"or in a study write ++{override.bare} to mean the runs that do"
             )
-        known = _settings()
+        known = _settings(*config_folders())
         if name not in known:
-            raise UserError(f"{override}: {name} is no regularizer that a run could choose{near(name, known)}")
-        setting = key.split(".")[2] if key.count(".") > 1 else ""
+            raise UserError(f"{override.text}: {name} is no regularizer that a run could choose{near(name, known)}")
+        setting = rest[1] if len(rest) > 1 else ""
         if known[name] and setting not in known[name]:
             told = ", ".join(sorted(known[name]))
             raise UserError(
-                f"{override}: {name} has no key {setting}{near(setting, known[name])} (its keys are {told})"
+                f"{override.text}: {name} has no key {setting}{near(setting, known[name])} (its keys are {told})"
             )
 
 
@@ -100,10 +102,10 @@ def _keys(option: str) -> list[str]:
 
 
 @cache
-def _settings() -> dict[str, set[str]]:
+def _settings(*folders: Path) -> dict[str, set[str]]:
     """The settings of every regularizer that can be chosen, by its key; none of those that are kept elsewhere."""
     found: dict[str, set[str]] = {}
-    for folder in config_folders():
+    for folder in folders:
         for path in sorted((folder / "regularizer").glob("*.yaml")):
             for name, node in read_config(path).items():
                 keys = {*node, "schedule", "rule", "after"} - {"_target_"} if isinstance(node, dict) else set()

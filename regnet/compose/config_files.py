@@ -9,6 +9,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from ..core.errors import UserError
+from ..core.overrides import Override, read
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -26,9 +27,9 @@ def config_folders() -> list[Path]:
     return list(dict.fromkeys([config_folder(), *own]))
 
 
-def check_files(folder: Path, overrides: Sequence[str]) -> None:
+def check_files(folder: Path, overrides: Sequence[str | Override]) -> None:
     """Reads each file in `folder` that an override chooses, as ``regularizer=mine`` does. Raises UserError."""
-    for file in _chosen(folder, overrides):
+    for file in _chosen(folder, read(overrides)):
         read_config(file)
 
 
@@ -51,9 +52,8 @@ def read_config(file: Path) -> dict[Any, Any]:
     return content or {}
 
 
-def _chosen(folder: Path, overrides: Sequence[str]) -> Iterator[Path]:
+def _chosen(folder: Path, overrides: Sequence[Override]) -> Iterator[Path]:
     for override in overrides:
-        group, _, names = override.lstrip("+").partition("=")
-        for name in re.findall(r"[\w-]+", names) if re.fullmatch(r"[\w/]+", group) else ():
-            if (file := folder / group / f"{name}.yaml").is_file():
+        for name in re.findall(r"[\w-]+", str(override.value)):  # a sweep too
+            if (file := folder / override.key / f"{name}.yaml").is_file():
                 yield file

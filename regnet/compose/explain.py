@@ -14,6 +14,7 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import near, told
+from ..core.overrides import Override, read
 from .arguments import signature
 from .hydra_private import get_args_parser
 from .quoting import quoted, unreadable
@@ -38,7 +39,7 @@ class Configs:
 
     def __init__(self, folder: Path, config_name: str, arguments: Sequence[str]) -> None:
         flags, _ = get_args_parser().parse_known_intermixed_args(list(arguments))
-        self.overrides: list[str] = flags.overrides
+        self.overrides = read(flags.overrides)
         self.own = [Path(flags.config_dir).absolute()] if flags.config_dir else []
         self.folder, self.name, self.command = folder, config_name, flags
 
@@ -50,10 +51,8 @@ class Configs:
     @cached_property
     def choices(self) -> list[str]:
         """The overrides that choose an option that there is."""
-        plain = (text for text in self.overrides if re.fullmatch(r"[\w/]+=(\w+|\[[\w,]*\])", text))
-        pairs = ((text, *text.split("=")) for text in plain)
-        known = ((text, group, {*re.findall(r"\w+", names)}) for text, group, names in pairs)
-        return [text for text, group, names in known if group.startswith("hydra/") or names <= {*self.options(group)}]
+        plain = [one for one in self.overrides if not (one.sign or one.package or "." in one.key) and one.options]
+        return [one.text for one in plain if one.key.startswith("hydra/") or {*one.options} <= {*self.options(one.key)}]
 
     @cached_property
     def config(self) -> DictConfig | None:
@@ -71,7 +70,7 @@ class Configs:
 
     def typed(self, key: str) -> str:
         """The override of `key` as a person typed it."""
-        return next((text for text in self.overrides if text.lstrip("+~").partition("=")[0] == key), key)
+        return next((one.text for one in self.overrides if key in (one.key, one.target)), key)
 
 
 def explain(error: Exception, folder: Path, config_name: str, arguments: Sequence[str] = ()) -> str:
@@ -84,7 +83,7 @@ def explain(error: Exception, folder: Path, config_name: str, arguments: Sequenc
     for pattern, tell in RULES.items():
         if match := re.search(pattern, text, re.DOTALL):
             return tell(match, configs)
-    if (sentence := unreadable(configs.overrides)) is not None:
+    if (sentence := unreadable([one.text for one in configs.overrides])) is not None:
         return sentence
     if isinstance(error, TypeError) and (match := re.match(r"argument of type '(\w+)' is not iterable", text)):
         return _no_option(match, configs)  # a list of what is no text
@@ -100,21 +99,16 @@ def _unknown_option(group: str, name: str, options: Sequence[str]) -> str:
 
 
 def _no_option(match: re.Match[str], configs: Configs) -> str:
-    kinds: Mapping[str, Callable[[str], bool]] = {
-        "NoneType": lambda value: value.lower() == "null",
-        "int": lambda value: value.lstrip("+-").isdigit() or value.startswith("["),
-        "float": lambda value: re.fullmatch(r"[+-]?(inf|nan|[\d.]+(e[+-]?\d+)?)", value, re.IGNORECASE) is not None,
-        "bool": lambda value: value.lower() in ("true", "false"),
-    }
-    fits = kinds.get(match[1], lambda value: True)
-    pairs = ((text, *text.lstrip("+").partition("=")[::2]) for text in configs.overrides)
-    wrong = next(((text, key) for text, key, value in pairs if key and fits(value) and configs.options(key)), None)
+    def fits(one: Override) -> bool:
+        inside = one.value if isinstance(one.value, list) else [one.value]
+        return bool(one.key) and one.sign != "~" and match[1] in {type(item).__name__ for item in inside}
+
+    wrong = next((one for one in configs.overrides if fits(one) and configs.options(one.key)), None)
     if wrong is None:
         null = "a group such as regularizer=... takes the name of an option, and null is none"
-        return unreadable(configs.overrides) or null
-    text, group = wrong
-    options = ", ".join(configs.options(group))
-    return f"{text}: {group} takes the name of an option, and null is none; choose from {options}"
+        return unreadable([one.text for one in configs.overrides]) or null
+    options = ", ".join(configs.options(wrong.key))
+    return f"{wrong.text}: {wrong.key} takes the name of an option, and null is none; choose from {options}"
 
 
 def _unknown_key(match: re.Match[str], configs: Configs) -> str:
@@ -131,7 +125,7 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
         node = with_it or node
     path, missing, node = _walk(key, node)
     if missing is None:  # the mapping that is given has a key that is not there
-        value = typed.partition("=")[2]
+        value = Override.guess(typed).value_text
         own = [str(name) for name in node] if isinstance(node, DictConfig) else []
         return f"{typed}: {value} has a key that {key} has not (its keys are {', '.join(own) or 'none'})"
     if not path and (options := configs.options(missing)):
@@ -146,7 +140,7 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
 def _unknown_setting(match: re.Match[str], configs: Configs) -> str:
     """Of a launcher or sweeper, which Hydra adds to its config without asking the class."""
     path, missing = f"hydra.{match[1].lower()}", match[2]
-    typed = next((text for text in configs.overrides if text.lstrip("+").startswith(f"{path}.{missing}")), "")
+    typed = next((one.text for one in configs.overrides if one.key.startswith(f"{path}.{missing}")), "")
     return _no_such_key(typed, path, missing, OmegaConf.select(configs.config, path), configs)
 
 
@@ -163,7 +157,7 @@ def _with_regularizer(name: str, configs: Configs) -> DictConfig | None:
     option = next((option for option, path in configs.options("regularizer").items() if name in _loaded(path)), None)
     if option is None:
         return None
-    others = [text for text in configs.choices if not text.startswith("regularizer")]
+    others = [text for text in configs.choices if Override.guess(text).key != "regularizer"]
     return configs.compose([*others, f"regularizer={option}"])
 
 
@@ -212,7 +206,7 @@ def _no_such_key(typed: str, path: str, missing: str, node: DictConfig, configs:
 def _not_chosen(typed: str, name: str, configs: Configs) -> str:
     config = configs.config
     default = f"regularizer=[{','.join(config.regularizer)}]" if config else "regularizer=none"
-    chosen = next((text for text in configs.overrides if text.startswith("regularizer=")), default)
+    chosen = next((one.text for one in configs.overrides if one.key == "regularizer"), default)
     if name in re.findall(r"\w+", chosen):  # a sweep
         return f"{typed}: not every run of {chosen} has {name}; write ++{typed} to mean those that do"
     return (
@@ -223,7 +217,8 @@ def _not_chosen(typed: str, name: str, configs: Configs) -> str:
 
 def _several(match: re.Match[str], configs: Configs) -> str:
     typed = match[1]
-    key, _, value = typed.partition("=")
+    override = Override.guess(typed)
+    key, value = override.key, override.value_text
     ways = [f"-m trains one run for each: regnet-train -m {shlex.quote(typed)}"] if configs.name == "train" else []
     if "," in value and "(" not in value:
         ways += [f"{shlex.quote(f'{key}=[{value}]')} is a list for one run", f"{quoted(typed)} is one text"]
@@ -239,7 +234,7 @@ def _already_there(match: re.Match[str], configs: Configs) -> str:
 
 
 def _wrong_kind(match: re.Match[str], configs: Configs) -> str:
-    key = match[1].partition("=")[0].lstrip("+")
+    key = Override.guess(match[1]).key
     now = OmegaConf.select(configs.config, key, default=None) if configs.config is not None else None
     if isinstance(now, DictConfig):
         example = next((name for name in now if not name.startswith("_")), "key")

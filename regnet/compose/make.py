@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import UserError, told
+from ..core.overrides import Override
 from .arguments import suited
 from .hydra_private import root
 from .mistakes import origin
@@ -144,9 +145,9 @@ def _known(target: str) -> Any:
     return found
 
 
-def given(overrides: Sequence[str], *keys: str) -> str:
+def given(overrides: Sequence[Override], *keys: str) -> str:
     """The overrides of `keys` and below, as a person typed them."""
-    return " ".join(text for text in overrides if text.lstrip("+").replace("=", ".").partition(".")[0] in keys)
+    return " ".join(override.text for override in overrides if override.parts[0] in keys)
 
 
 def _failed_key(error: Exception, key: str) -> str:

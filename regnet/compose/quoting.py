@@ -4,8 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from ..core.overrides import Override
 
 OPENING, CLOSING = "[{(", "]})"
 
@@ -27,10 +26,9 @@ def quoted(argument: str) -> str:
 
 def _reason(argument: str) -> str | None:
     try:
-        OverridesParser.create().parse_override(argument)
-    except HydraException as error:
-        return re.sub(r" expecting \{.*", "", " ".join(str(error).split()))
-    return None if argument.partition("=")[0].strip("+~") else "a key comes before the ="
+        return None if Override.read(argument).key else "a key comes before the ="
+    except ValueError as error:
+        return re.sub(r" expecting \{.*", "", str(error))
 
 
 def _sentence(argument: str, rest: Sequence[str], reason: str) -> str:

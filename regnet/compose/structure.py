@@ -12,6 +12,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from ..core import values
 from ..core.errors import UserError, near, told
+from ..core.overrides import Override
 from ..run.study import study_name
 from .config_files import config_folder
 from .make import suit, try_to
@@ -38,6 +39,7 @@ LIMITS: Mapping[str, Mapping[str, Check]] = {  # of what is checked nowhere else
         "step_size": values.whole,
     },
 }
+ONE_OF = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of which a run has one option
 OWN = {  # arguments of the Trainer that other settings give
     "callbacks": "the group callbacks, such as +callbacks.mine._target_=my.Callback",
     "default_root_dir": "hydra.run.dir, of a study hydra.sweep.dir",
@@ -52,7 +54,7 @@ REGNETS = {  # keys that are not to be changed, and what is instead
 }
 
 
-def check_form(cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
+def check_form(cfg: DictConfig, overrides: Sequence[Override] = ()) -> None:
     """Every part is there and names a class; nothing is there that nothing uses.
 
     Raises:
@@ -117,26 +119,26 @@ def check_class(node: Any, key: str, otherwise: str = "") -> None:
         raise UserError(f"{key}={told(node)} must name a class by its _target_{otherwise}")
 
 
-def _check_choice(override: str) -> None:
-    if re.fullmatch(r"(data|model|optimizer|scheduler|trainer)=\[.+,.+\]", override):
-        raise UserError(f"{override}: a run has one of them; choose one, or train each in a study with -m")
+def _check_choice(override: Override) -> None:
+    if override.key in ONE_OF and len(override.options) > 1:
+        raise UserError(f"{override.text}: a run has one of them; choose one, or train each in a study with -m")
     for pattern, reason in REGNETS.items():
-        if re.match(rf"\+*{pattern}=", override):
-            raise UserError(f"{override}: {reason}")
+        if re.fullmatch(pattern, override.key):
+            raise UserError(f"{override.text}: {reason}")
 
 
 def _options(group: str) -> list[str]:
     return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
 
 
-def _check_used(cfg: DictConfig, override: str) -> None:
+def _check_used(cfg: DictConfig, override: Override) -> None:
     """A key that was added at the top is there for others to refer to, or a slip of the pen."""
-    match = re.fullmatch(r"\+\+?(?:\w+@)?(\w+)[.=].*", override, re.DOTALL)
-    if not match or match[1] in _parts() or match[1] not in cfg:
+    name = (override.package or override.key).split(".")[0]
+    if not override.sign.startswith("+") or name in _parts() or name not in cfg:
         return
     text = json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str)
-    if not re.search(rf"\$\{{[^}}]*\b{match[1]}\b", text):
-        raise UserError(f"{override}: nothing reads or refers to {match[1]}{near(match[1], _parts())}")
+    if not re.search(rf"\$\{{[^}}]*\b{name}\b", text):
+        raise UserError(f"{override.text}: nothing reads or refers to {name}{near(name, _parts())}")
 
 
 @cache

@@ -23,8 +23,9 @@ from ..core.ending import at_steps
 from ..core.errors import Diverged
 from ..data import DataModule
 from ..measures.task_metrics import measure
+from ..run.identity import identity
 from ..run.record import flat, write_record
-from ..run.resuming import finished, identity, resume_from
+from ..run.resuming import finished, resume_from
 from ..training.operations import of_training
 from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..compose.config_files import config_folder
-from ..run.study import not_chosen
+from ..run.identity import not_chosen
 from .job import Job
 
 Config = dict[str, Any]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..core.errors import UserError, near
-from ..core.spelling import spelled
+from ..core.overrides import Override
 from .statistics import LEAST, hedges_g, holm, mean_interval, paired_p, probability_of_improvement
 from .study import METRICS, Arm, Pairing, Study, independent, span, technique, unit
 
@@ -82,9 +82,10 @@ def find_baseline(study: Study, name: str | None = None) -> Arm | None:
     """
     if name is not None:
         wanted = technique(name, None)
-        words = (word.partition("=") for word in name.split(" "))
-        label = " ".join(key + equals + spelled(value) for key, equals, value in words)
-        labelled = [arm for arm in study.arms if arm.label == label]
+        words = (Override.guess(word) if "=" in word else None for word in name.split(" "))
+        texts = (f"{o.key}={o.spelled}" if o else word for o, word in zip(words, name.split(" "), strict=True))
+        label = " ".join(texts)
+        labelled = [arm for arm in study.arms if arm.label in (name, label)]
         return next(iter(labelled or [arm for arm in study.arms if arm.technique == wanted]), None)
     plain = [arm for arm in study.arms if not arm.techniques] or list(filter(_switched_off, study.arms))
     return plain[0] if plain and len(plain) < len(study.arms) else None

@@ -4,14 +4,15 @@ A spreadsheet takes text that begins with = for a formula, which can open other 
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.console import printable
 from ..core.errors import UserError
 from ..run.record import Run, flat
-from .study import pairing, settings
+from .study import pairing
+from .values import described
 
 FORMULA = ("=", "+", "-", "@")
 
@@ -22,7 +23,8 @@ def write_csv(runs: Sequence[Run], path: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    rows = [{_text(key): _text(value) for key, value in _row(run).items()} for run in runs]
+    known = described(runs)
+    rows = [{_text(key): _text(value) for key, value in _row(run, known[run.folder].settings).items()} for run in runs]
     columns = dict.fromkeys(key for row in rows for key in row)
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -50,7 +52,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: Run, settings: Mapping[str, str]) -> dict[str, Any]:
     names = ("folder", "status", "reason", "seed", "epochs", "best_epoch", "seconds", "steps", "step_operations")
     row = {name: getattr(run, name) for name in names}
-    return row | {"split_seed": pairing(run)[1]} | settings(run) | flat(run.metrics)
+    return row | {"split_seed": pairing(run)[1]} | settings | flat(run.metrics)

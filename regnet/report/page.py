@@ -15,9 +15,10 @@ from ..run.record import Run
 from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
 from .content import Content, Section
 from .effects import interactions, main_effects
-from .study import Arm, Study, settings
+from .study import Arm, Study
 from .sweep import as_error
 from .table import left_out
+from .values import described
 
 HERE = Path(__file__).parent
 MISSING = ("", NOTHING.text)
@@ -168,9 +169,11 @@ def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
         return NOTHING if value is None else Cell(format(value, form), value)
 
     rows: list[list[Cell]] = []
+    known = described(runs)
     for run in runs:
         metric = next((name for name in ("accuracy", "rmse") if run.metric("val", name) is not None), "loss")
-        what = " ".join(f"{key}={value}" for key, value in settings(run).items()) or printable(run.folder.name)
+        own = known[run.folder].settings.items()
+        what = " ".join(f"{key}={value}" for key, value in own) or printable(run.folder.name)
         form = ".2f" if metric == "accuracy" else ".4g"
         errors = [run.metric(split, metric) for split in ("val", "test")]
         rows.append(

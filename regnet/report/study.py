@@ -3,27 +3,19 @@
 import json
 import re
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf, isclose
 from typing import Any
 
 from ..core.metrics import BETTER, SIGNS
-from ..core.spelling import spelled
+from ..core.overrides import Override, written
 from ..run.record import Run
+from .values import Described, chosen, described, listed
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
 SPANS = {"accuracy": 1.0}  # between the least and the greatest value that a metric can have
-APART = {"seed", "study", "warm_start", "data.split_seed"}  # the keys in which the runs of one arm may differ
-FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
-FILLED_IN = {
-    "shape",
-    "classes",
-    "num_classes",
-    "num_outputs",
-    "num_samples",
-    "schema",
-}  # not yet there where a run failed early
 MIN_RESULTS = 3  # of an arm; the mean of fewer may be the luck of single runs
 
 Pairing = tuple[object, object]  # the seed and the split of a run
@@ -36,6 +28,7 @@ class Arm:
 
     label: str
     runs: tuple[Run, ...]
+    settings: Mapping[str, str] = field(default_factory=dict, compare=False)  # the values of the keys that were given
 
     @property
     def completed(self) -> list[Run]:
@@ -54,11 +47,6 @@ class Arm:
         """The same numbers under the seed and the split of each run, by which they pair with another arm's."""
         numbers = ((pairing(run), run.metric(split, name)) for run in self.completed)
         return {key: number for key, number in numbers if number is not None}
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """The overrides that its runs share."""
-        return settings(next((run for run in self.runs if run.config), self.runs[0]))
 
     @property
     def technique(self) -> str:
@@ -143,29 +131,25 @@ class Study:
 
 
 def studies(runs: Iterable[Run]) -> list[Study]:
-    """Group runs by their settings; one study for each data that they were trained and measured on.
+    """Group runs by their values; one study for each data that they were trained and measured on.
 
     Scores on different data cannot be compared, so a sweep over `data=` or `data.train_size=` gives
     several studies. Damaged records are left out, since nothing is known of them. An unfinished run has no
     config yet, and goes where the overrides of its data are the same. Where a seed was run twice with the
-    same settings, the newest completed run stands for it: a copy is no new evidence.
+    same values, the newest completed run stands for it: a copy is no new evidence.
     """
-    known = [run for run in runs if run.status != "damaged"]
-    recorded = {_data_overrides(run): data for run in reversed(known) if (data := _data(run))}
-    on_data: dict[object, dict[frozenset, list[Run]]] = {}
-    for run in known:
-        overrides = _data_overrides(run)
-        groups = on_data.setdefault(_data(run) or recorded.get(overrides, overrides), {})
-        groups.setdefault(frozenset(settings(run).items()), []).append(run)
-    return [_study(groups) for groups in on_data.values()]
+    on_data: dict[str, dict[str, list[Described]]] = {}
+    for run in described(run for run in runs if run.status != "damaged").values():
+        on_data.setdefault(run.data, {}).setdefault(run.values, []).append(run)
+    return [_study(list(groups.values())) for groups in on_data.values()]
 
 
 def technique(regularizer: str | None, config: Mapping[str, Any] | None) -> str:
     """`none`, `l2`, `dropout + l2`: by the value of the `regularizer` override, else by what the config chooses."""
     if regularizer is not None:
-        names = _listed(regularizer)
+        names = [name for name in listed(regularizer) if name != "none"]
     elif config:
-        names = _chosen(config)
+        names = chosen(config)
     else:
         return "(default)"
     return " + ".join(names) or "none"
@@ -189,9 +173,10 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
 
 def pairing(run: Run) -> Pairing:
     """The seed and `data.split_seed` of a run: two runs that share both differ by their arms alone."""
-    overrides = dict(override.lstrip("+").partition("=")[::2] for override in run.overrides)
-    split = (run.config.get("data") or {}).get("split_seed", overrides.get("data.split_seed", 0))
-    return run.folder if run.seed is None else run.seed, str(split)
+    config = run.config.get("data") or {}
+    given = {one.key: one.value for one in map(Override.guess, run.overrides)}
+    split = config.get("split_seed", given.get("data.split_seed", 0))
+    return run.folder if run.seed is None else run.seed, written(split)
 
 
 def unit(pairings: Collection[Pairing]) -> str:
@@ -224,41 +209,56 @@ def span(metric: str, terms: int = 1) -> float:
     return terms * SPANS.get(metric, inf)
 
 
-def settings(run: Run) -> dict[str, str]:
-    """What makes the arm of a run: its overrides, `++optimizer.lr=1.0` as {"optimizer.lr": "1"}.
-
-    A number is itself however it was written: `1e-3`, `0.001` and `1.0e-3` make one arm. Without the keys in `APART`,
-    and without those of regularizers that it did not choose: they had no effect.
-    """
-    pairs = (override.lstrip("+").partition("=") for override in run.overrides)
-    found = {key: spelled(value) for key, _, value in pairs if key not in APART and not _idle(key, run.config)}
-    if "regularizer" in found:  # `[l2]` and `l2` are one, and so are lists with and without blanks
-        names = _listed(found["regularizer"])
-        found["regularizer"] = f"[{','.join(names)}]" if names[1:] else "".join(names) or "none"
-    return found
-
-
-def _study(groups: dict[frozenset, list[Run]]) -> Study:
-    runs = [run for group in groups.values() for run in group]
+def _study(groups: list[list[Described]]) -> Study:
+    runs = [one.run for group in groups for one in group]
     metric = next((name for name in METRICS if any(run.metric("val", name) is not None for run in runs)), "loss")
-    common = frozenset.intersection(*groups)
-    varying = {key: None for group in groups.values() for key in settings(group[0])}
-    varying = [key for key in varying if key not in dict(common) and key != "regularizer"]
-    names = short_keys(varying)
-    chosen = any("regularizer" in settings(group[0]) for group in groups.values())
-
-    def arm(group: list[Run]) -> Arm:
-        own = settings(group[0])
-        arm = Arm("", _one_per_pairing(group))
-        by_default = ["by default"] if chosen and "regularizer" not in own else []  # or two could have one label
-        words = [arm.technique, *by_default, *(f"{names[key]}={own[key]}" for key in varying if key in own)]
-        return replace(arm, label=" ".join(words))
-
-    arms = list(map(arm, groups.values()))
+    given = frozenset().union(*(one.given for group in groups for one in group))
+    settings = [_merged(group, given) for group in groups]
+    common = frozenset.intersection(*(frozenset(own.items()) for own in settings))
+    arms = [
+        Arm(label, _one_per_pairing([one.run for one in group]), own)
+        for label, group, own in zip(_labels(groups, settings), groups, settings, strict=True)
+    ]
     most = max(len(arm.values("val", metric)) for arm in arms)
     arms.sort(key=_by_validation(metric, most))
-    shared = [f"{key}={value}" for key, value in settings(runs[0]).items() if (key, value) in common]
+    shared = [f"{key}={value}" for key, value in settings[0].items() if (key, value) in common]
     return Study(tuple(shared), metric, tuple(arms))
+
+
+def _merged(group: Sequence[Described], given: Collection[str]) -> dict[str, str]:
+    """What is known of the settings of an arm, of the keys that are given in its study."""
+    found: dict[str, str] = {}
+    for one in sorted(group, key=lambda one: not one.run.config):
+        found = one.settings | found
+    return {key: found[key] for one in group for key in one.settings if key in given}
+
+
+def _labels(groups: Sequence[Sequence[Described]], settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """The technique of each arm, and the settings in which arms differ.
+
+    Where two would have one label they differ in what was given to no run, as when a config file was changed: then
+    also what differs there.
+    """
+    names = short_keys(key for key in _varying(settings) if key != "regularizer")
+    labels = []
+    for group, own in zip(groups, settings, strict=True):
+        config = next((one.run.config for one in group if one.run.config), None)
+        words = (f"{name}={own[key]}" for key, name in names.items() if key in own)
+        labels.append(" ".join([technique(own.get("regularizer"), config), *words]))
+    for label in [label for label, count in Counter(labels).items() if count > 1]:
+        alike = [place for place, other in enumerate(labels) if other == label]
+        values = [json.loads(groups[place][0].values) for place in alike]
+        keys = _varying(values)
+        for number, (place, own) in enumerate(zip(alike, values, strict=True)):
+            words = [f"{key}={written(own[key])}" for key in keys if key in own]
+            labels[place] = " ".join([label, *words] if len(words) in (1, 2, 3) else [label, f"({number + 1})"])
+    return labels
+
+
+def _varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values are not the same in all, as far as they have them."""
+    keys = dict.fromkeys(key for one in mappings for key in one)
+    return [key for key in keys if len({json.dumps(one.get(key)) for one in mappings}) > 1]
 
 
 def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:
@@ -285,33 +285,3 @@ def _one_per_pairing(group: list[Run]) -> tuple[Run, ...]:
         chosen[pairing(run)] = run
     kept = {run.folder for run in chosen.values()}
     return tuple(run for run in group if run.folder in kept)
-
-
-def _listed(regularizer: str) -> list[str]:
-    return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
-
-
-def _chosen(config: Mapping[str, Any]) -> list[str]:
-    # The others are settings, from an experiment or `++regularizer.l2.strength=`, for runs that do choose them.
-    regularizers = config.get("regularizer") or {}
-    return [name for name, node in regularizers.items() if isinstance(node, Mapping) and "_target_" in node]
-
-
-def _idle(key: str, config: Mapping[str, Any]) -> bool:
-    group, *path = key.split(".")
-    return bool(config) and group == "regularizer" and len(path) > 1 and path[0] not in _chosen(config)
-
-
-def _data(run: Run) -> str | None:
-    data = run.config.get("data")
-    if not data:
-        return None
-    return json.dumps({key: data[key] for key in data.keys() - FEEDING - FILLED_IN}, sort_keys=True)
-
-
-def _data_overrides(run: Run) -> frozenset[tuple[str, str]]:
-    def matters(key: str) -> bool:
-        group, _, path = key.partition(".")
-        return group == "experiment" or (group == "data" and path.partition(".")[0] not in FEEDING)
-
-    return frozenset((key, value) for key, value in settings(run).items() if matters(key))

@@ -9,7 +9,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from .selection import namer
-from .study import FEEDING, FILLED_IN, METRICS, Arm, Study, independent, short_keys
+from .study import METRICS, Arm, Study, independent, short_keys
+from .values import FEEDING, FILLED_IN
 
 Along = dict[float, list[float]]  # position ─► a number for each run
 
@@ -165,11 +166,10 @@ def number(value: Any) -> float | None:
 def _by_others(study: Study, *keys: str) -> Iterator[tuple[str, Arm]]:
     """Arms with a result that set all `keys`, each with all else that it does not share with the whole study."""
     names = short_keys(dict.fromkeys(key for arm in study.arms for key in arm.settings if key != "regularizer"))
-    common = {text.partition("=")[0] for text in study.common}
     for arm in study.arms:
         own = arm.settings
         if all(key in own for key in keys) and arm.values("val", study.metric):
-            rest = [key for key in own if key not in {*keys, "regularizer", *common}]
+            rest = [k for k in own if k not in {*keys, "regularizer"} and f"{k}={own[k]}" not in study.common]
             yield " ".join([arm.technique, *(f"{names[key]}={own[key]}" for key in rest)]), arm
 
 

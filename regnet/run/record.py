@@ -36,9 +36,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.console import printable, printable_data
+from ..core.overrides import read
 
 RECORD = "record.json"
 LARGEST = 2**26  # bytes of a file that is read whole
+GIVEN = 1000  # overrides
+LONGEST = 2**17  # characters of the overrides that Hydra wrote
 DEEPEST = 40  # levels of a record
 MOST = 1e100  # of a number: what is measured stays far below, and its square can be computed
 SPLITS = ("train", "val", "test", "gap")  # of the metrics; the others are of the whole network
@@ -174,8 +177,8 @@ def load_run(folder: Path) -> Run:
         return Run(folder, "damaged", printable(str(error)))
     if record is None:
         overrides = printable_data(_hydra_overrides(folder))
-        seeds = [text for text in overrides if re.fullmatch(r"\+*seed=[0-9]{1,18}", text)]
-        seed = int(seeds[-1].partition("=")[2]) if seeds else None
+        seeds = [one.value for one in read(overrides) if one.key == "seed"]
+        seed = seeds[-1] if seeds and _is_whole(seeds[-1]) and abs(seeds[-1]) < 2**63 else None
         return Run(folder, "unfinished", "still running, or killed", tuple(overrides), seed=seed)
     record = printable_data(record)
     return Run(
@@ -207,6 +210,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _are_overrides(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= GIVEN and all(map(_is_text, value))
+
+
 def _is_config(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), dict | None) for name in ("data", "regularizer"))
 
@@ -229,7 +236,7 @@ def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; other names are those of newer versions
     "status": (STATUSES.__contains__, f"one of {', '.join(STATUSES)}"),
-    "overrides": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of texts"),
+    "overrides": (_are_overrides, f"a list of texts, at most {GIVEN}"),
     "config": (_or_null(_is_config), "names and values, its data and its regularizer too"),
     "metrics": (
         _or_null(_are_metrics),
@@ -286,13 +293,15 @@ def _is_regnet_config(path: Path) -> bool:
     return {"seed", "data", "model"} <= set(re.findall(r"^(\w+):", text, re.MULTILINE))
 
 
-def _hydra_overrides(folder: Path) -> tuple[str, ...]:
-    # Hydra writes one "- override" a line; this saves importing a YAML reader.
+def _hydra_overrides(folder: Path) -> list[str]:
+    import yaml
+
     try:
-        lines = read_text(folder / ".hydra" / "overrides.yaml").splitlines()
-    except (OSError, ValueError):
-        return ()
-    return tuple(line[2:].strip("'\"") for line in lines if line.startswith("- "))
+        text = read_text(folder / ".hydra" / "overrides.yaml")
+        found = yaml.load(text, getattr(yaml, "CBaseLoader", yaml.BaseLoader)) if len(text) <= LONGEST else []
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return []
+    return found if _are_overrides(found) else []
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

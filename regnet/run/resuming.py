@@ -1,26 +1,12 @@
 """Whether a folder holds this very run already: done, or cut off where it can go on."""
 
-import json
 import shutil
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
-
 from .record import DamagedRecord, read_record, read_text
-from .study import not_chosen
 
 FINAL = ("completed", "diverged")  # another try would end the same way
-
-
-def identity(cfg: DictConfig) -> str:
-    """A fingerprint of all that a run's result depends on; entries of regularizers that it does not use are dropped."""
-    with open_dict(cfg):
-        for name in not_chosen(cfg.get("regularizer") or {}):
-            del cfg.regularizer[name]
-    plain = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
-    return sha256(json.dumps(plain, default=str).encode()).hexdigest()
 
 
 def finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 
 from hydra.core.hydra_config import HydraConfig
@@ -10,13 +10,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import UserError, told
-from ..core.overrides import as_typed
-from ..core.spelling import spelled
+from ..core.overrides import Override, read, written
+from .identity import not_chosen, of_folder
 
 # In the environment, as it reaches the processes of other launchers and of DDP too.
 STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
 STUDY_RUNS = "REGNET_STUDY_RUNS"  # how many runs the study has
 STUDY_SWEPT = "REGNET_STUDY_SWEPT"  # the keys that differ between them, by commas
+LONGEST_FOLDER = 150  # bytes of a run's, before its digest
 LONGEST = 200  # bytes of a study's name: 255 is the limit of file systems, and "-tuning" is added
 
 
@@ -25,7 +26,7 @@ def position() -> str:
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return ""
     hydra = HydraConfig.get()
-    return place(hydra.job.num, as_typed(hydra.overrides.task))
+    return place(hydra.job.num, hydra.overrides.task)
 
 
 def study_name(study: object) -> str:
@@ -42,42 +43,48 @@ def study_name(study: object) -> str:
 def place(number: int, overrides: Sequence[str]) -> str:
     """The position of a study's run, from its number and all its overrides."""
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
-    told = [override for override in overrides if not override.startswith(("study=", "warm_start="))]
-    own = [override for override in told if override.lstrip("+").partition("=")[0] in swept]
-    settings = (f"{key}={spelled(value)}" for key, _, value in (text.partition("=") for text in own or told))
+    told = [override for override in read(overrides) if override.key not in ("study", "warm_start")]
+    own = [override for override in told if override.key in swept]
+    settings = (f"{override.sign}{override.key}={override.spelled}" for override in own or told)
     return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *settings])
 
 
-def not_chosen(regularizer: DictConfig) -> list[str]:
-    """Entries that are only settings, of regularizers that this run does not use: they name no class."""
-    return [name for name, node in regularizer.items() if not (isinstance(node, DictConfig) and "_target_" in node)]
-
-
 def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
-    """The folder of a study's run, from its overrides: the technique first, safe as a file name, and unique.
+    """The folder of a study's run, from its overrides as values: the technique first, safe as a file name, and unique.
 
     It does not hold the run's number, so that a study which grows keeps its finished runs; nor the strength
     of a regularizer that is not chosen, so that a baseline is trained once, whatever is swept beside it.
     """
-    idle = tuple(f"regularizer.{name}." for name in not_chosen(regularizer))
-    plain = [override.lstrip("+") for override in as_typed(overrides)]
-    own = [_brief(override) for override in plain if not override.startswith(("study=", *idle))]
-    text = ",".join(sorted(own, key=lambda override: (_rank(override), override)))
+    idle = not_chosen(regularizer)
+    own = [one for one in read(overrides) if one.key != "study" and not _is_of(one, idle)]
+    last = {one.target: place for place, one in enumerate(own)}  # a mapping is merged into what came before it
+    own = [one for place, one in enumerate(own) if last[one.target] == place or isinstance(one.value, dict)]
+    text = ",".join(_named(one) for one in sorted(own, key=lambda one: (_rank(one), one.target)))
     name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
-    if name == text and len(name) <= 150:
+    if name == text and len(name.encode()) <= LONGEST_FOLDER:
         return name or "defaults"
-    return f"{name[:150]}-{sha256(text.encode()).hexdigest()[:8]}"
+    kept = name.encode()[:LONGEST_FOLDER].decode(errors="ignore")
+    return f"{kept}-{sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
 
 
-def _brief(override: str) -> str:
-    """A path to begin with stands for itself as a digest."""
-    key, _, path = override.partition("=")
-    return f"{key}={sha256(path.encode()).hexdigest()[:8]}" if key == "warm_start" else override
+def _is_of(override: Override, regularizers: Collection[str]) -> bool:
+    return override.parts[0] == "regularizer" and len(override.parts) > 2 and override.parts[1] in regularizers
 
 
-def _rank(override: str) -> int:
-    ranks = {"regularizer=": 0, "regularizer.": 1, "seed=": 3}
-    return next((rank for prefix, rank in ranks.items() if override.startswith(prefix)), 2)
+def _named(override: Override) -> str:
+    """What it sets; a run to begin with stands for itself as a digest, wherever it lies."""
+    if override.sign == "~":
+        return f"~{override.target}"
+    value = override.value
+    if override.key == "warm_start":
+        value = sha256(of_folder(str(value)).encode()).hexdigest()[:8]
+    elif override.key == "regularizer":
+        value = override.options[0] if len(override.options) == 1 else override.options or "none"
+    return f"{override.target}={written(value, repr, override.parts[-1])}"
+
+
+def _rank(override: Override) -> int:
+    return {"regularizer": 1 if len(override.parts) > 1 else 0, "seed": 3}.get(override.parts[0], 2)
 
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

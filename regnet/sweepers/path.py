@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from ..core.errors import UserError
+from ..core.overrides import written
 from ..run.record import Run
 from .base import StudySweeper, flag, key_of, say, whole
 
@@ -42,10 +42,10 @@ class PathSweeper(StudySweeper):
             raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
     def sweep(self, arguments: list[str]) -> None:
-        fixed, swept, seeds = self.given(arguments)
+        _, swept, seeds = self.given(arguments)
         if swept:
             raise UserError(f"{swept[0].input_line}: a path sweeps {self.key} by itself, and else only seeds")
-        fixed = [override for override in fixed if override.lstrip("+").partition("=")[0] != self.key]
+        fixed, _, _ = self.given(arguments, apart={self.key})
         start = OmegaConf.select(self.config, self.key)
         if not isinstance(start, int | float) or start <= 0:
             raise UserError(
@@ -97,13 +97,8 @@ class PathSweeper(StudySweeper):
         return _short(10**low)
 
     def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: Run | None) -> list[str]:
-        start = [] if warm is None else [f"warm_start={_quoted(warm.folder)}"]
+        start = [] if warm is None else [f"warm_start={written(str(warm.folder))}"]
         return [*fixed, f"{self.key}={strength:g}", *start, f"seed={seed}"]
-
-
-def _quoted(path: Path) -> str:
-    # in double quotes, which Hydra and YAML read alike
-    return '"' + str(path).replace('"', r"\"") + '"'
 
 
 def _short(value: float) -> float:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from regnet.core.overrides import Override
 from regnet.run.record import write_record
 
 CONFIG = "data: {}\nmodel: {}\nregularizer: {}\nseed: 0\n"
@@ -34,18 +35,18 @@ def config(overrides: list[str], shape: tuple[int, ...] | None = (1, 8, 8)) -> d
     """What Hydra would compose from the overrides, in small; without a `shape` if the run failed before its data."""
     composed = {"data": {"source": "digits", "batch_size": 128, "shape": shape and list(shape)}, "regularizer": {}}
     for override in overrides:
-        key, _, value = override.lstrip("+").partition("=")
-        if key == "regularizer":
-            for name in value.replace("none", "").strip("[]").split(","):
-                composed["regularizer"] |= {name: {"_target_": name}} if name else {}
-        elif key == "data":
-            composed["data"]["source"] = value
+        read = Override.guess(override)
+        if read.key == "regularizer":
+            for name in read.options:
+                composed["regularizer"] |= {name: {"_target_": name}} if name != "none" else {}
+        elif read.key == "data":
+            composed["data"]["source"] = read.value
         else:
-            *path, last = key.split(".")
+            *path, last = read.parts
             node = composed
             for name in path:
                 node = node.setdefault(name, {})
-            node[last] = value
+            node[last] = read.value
     return composed
 
 

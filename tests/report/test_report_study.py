@@ -1,6 +1,7 @@
 import pytest
 
-from regnet.report.study import settings, short_keys, studies, technique
+from regnet.report.study import short_keys, studies, technique
+from regnet.report.values import described
 from regnet.run.record import find_runs
 from tests.report.records import add_damaged, add_run, add_unfinished, classification, config, regression
 
@@ -81,7 +82,7 @@ def test_what_an_unfinished_run_has_chosen_is_not_known(tmp_path):
     overrides = ["regularizer=none", "++regularizer.l2.strength=1", "seed=0"]
     add_unfinished(tmp_path, overrides)
     add_run(tmp_path, overrides, classification(0.9))
-    unfinished, done = map(settings, find_runs(tmp_path))
+    unfinished, done = (described([run])[run.folder].settings for run in find_runs(tmp_path))
     assert sorted([tuple(unfinished), tuple(done)]) == [("regularizer",), ("regularizer", "regularizer.l2.strength")]
 
 
@@ -110,9 +111,17 @@ def test_a_regularizer_has_one_arm_however_it_is_written(tmp_path):
 
 
 def test_no_two_arms_have_one_label(tmp_path):
-    add_run(tmp_path, ["seed=0"], classification(0.9))
-    add_run(tmp_path, ["regularizer=none", "seed=0"], classification(0.9))
-    assert labels(tmp_path) == {"none by default": 1, "none": 1}
+    """As where a config file was changed between them."""
+    for widths in ([8], [16]):
+        composed = config(["model=mlp"]) | {"model": {"widths": widths}}
+        add_run(tmp_path, ["model=mlp", "seed=0"], classification(0.9), config=composed)
+    assert labels(tmp_path) == {"none model.widths=[8]": 1, "none model.widths=[16]": 1}
+
+
+def test_what_is_so_by_default_makes_no_arm(tmp_path):
+    for overrides in (["seed=0"], ["regularizer=none", "seed=1"], ["data.batch_size=128", "data=digits", "seed=2"]):
+        add_run(tmp_path, overrides, classification(0.9))
+    assert labels(tmp_path) == {"none": 3}
 
 
 def test_different_data_are_different_studies(tmp_path):
@@ -133,7 +142,8 @@ def test_data_are_told_apart_by_the_record_and_not_by_the_overrides(tmp_path):
     for experiment, source in {"a": "digits", "b": "wine", "c": "digits"}.items():
         for seed in range(2):
             overrides = [f"experiment={experiment}", f"seed={seed}"]
-            add_run(tmp_path, overrides, classification(0.9), config=config([f"data={source}"]))
+            composed = config([f"data={source}", f"optimizer.lr={len(experiment * ord(experiment))}"])
+            add_run(tmp_path, overrides, classification(0.9), config=composed)
     digits, wine = studies(find_runs(tmp_path))
     assert [arm.label for arm in digits.arms] == ["none experiment=a", "none experiment=c"]
     assert wine.common == ("experiment=b",)

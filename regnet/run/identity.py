@@ -1,0 +1,96 @@
+"""What makes a run this run: the values that its result depends on, wherever it lies and however they were written.
+
+Standard library only until a config is there: the report compares runs by these values too.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ..core.overrides import canonical
+from .record import DamagedRecord, read_record
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+PLACES = ("study", "folder")  # keys that say where a run lies
+KEPT = "root"  # of data: the folder where those of a known name are kept
+OF_PLACES = ("${hydra:", "${now:")  # what a value refers to that is another one in another place, or at another time
+
+
+def identity(cfg: "DictConfig") -> str:
+    """A fingerprint of `essence`, its references resolved; entries of regularizers that it does not use are dropped."""
+    from omegaconf import open_dict
+
+    with open_dict(cfg):
+        for name in not_chosen(cfg.get("regularizer") or {}):
+            del cfg.regularizer[name]
+    return sha256(json.dumps(essence(_placeless(cfg))).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def essence(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a resolved config that a run's result depends on, as `canonical`.
+
+    Without the run's place, and without the settings of regularizers that it does not choose. Those that it chooses
+    keep their order, in which they act. A run to begin with is known by its own fingerprint.
+    """
+    own = {key: value for key, value in config.items() if key not in PLACES}
+    found = _without(config.get("folder"), canonical(own))
+    if isinstance(data := found.get("data"), dict):
+        for node in (data, data.get("source")):
+            if isinstance(node, dict):
+                node.pop(KEPT, None)
+    if isinstance(nodes := own.get("regularizer"), Mapping):
+        found["regularizer"] = {
+            name: found["regularizer"][str(name)] for name in nodes if name not in not_chosen(nodes)
+        }
+    if isinstance(start := own.get("warm_start"), str):
+        found["warm_start"] = of_folder(start)
+    return found
+
+
+def _without(place: Any, value: Any) -> Any:
+    """The same with texts in which this run's own folder is left out."""
+    if isinstance(value, dict):
+        return {key: _without(place, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(place, item) for item in value]
+    return value.replace(place, "") if place and isinstance(value, str) and isinstance(place, str) else value
+
+
+def of_folder(folder: str) -> str:
+    """The fingerprint of the run that lies there; without a run the folder's own name."""
+    try:
+        record = read_record(folder) or {}
+    except (DamagedRecord, ValueError):  # a text with a null byte is no folder
+        record = {}
+    return record.get("fingerprint") or folder
+
+
+def not_chosen(regularizer: Mapping[str, Any]) -> list[str]:
+    """Entries that are only settings, of regularizers that this run does not use: they name no class."""
+    return [name for name, node in regularizer.items() if not (isinstance(node, Mapping) and "_target_" in node)]
+
+
+def _placeless(cfg: "DictConfig") -> dict[str, Any]:
+    """The config as plain data in which no value tells where and when the run takes place."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    unresolved = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
+    try:
+        masked = OmegaConf.create(_masked(unresolved | dict.fromkeys(PLACES, "")))
+        return OmegaConf.to_container(masked, resolve=True)
+    except OmegaConfBaseException:  # the run will tell what cannot be resolved
+        return unresolved
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _masked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    if isinstance(value, str) and any(reference in value for reference in OF_PLACES):
+        return value.replace("${", "$ {")  # no reference any more
+    return value
