@@ -10,7 +10,7 @@ from ..core.overrides import Override, canonical, written
 from ..run.identity import essence, not_chosen
 from ..run.record import Run
 
-APART = ("seed", "study", "folder", "warm_start", "data.split_seed")  # in which the runs of one arm may differ
+APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
 WATCHING = ("logger",)  # which changes no result
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
 FILLED_IN = {
@@ -20,6 +20,7 @@ FILLED_IN = {
     "num_outputs",
     "num_samples",
     "schema",
+    "inputs",
 }  # of `data`; not yet there where a run failed early
 
 Leaves = dict[str, Any]  # by dotted keys
