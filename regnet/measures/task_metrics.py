@@ -6,9 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..training.objective import Objective
+from ..training.objective import Batch, Objective
 
-Batch = tuple[Tensor, Tensor]
 Output = TypeVar("Output")
 
 

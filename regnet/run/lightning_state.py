@@ -1,14 +1,67 @@
-"""What Lightning's checkpoints hold beside weights and optimizer: so that a run alone goes on from a packed one's."""
+"""What Lightning keeps for itself, touched here and nowhere else.
 
+The form of its checkpoints, so that a run alone goes on from a packed one's and the other way round; and the epoch at
+which a Trainer begins.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
+import lightning
+from lightning import Trainer
 
-def loops(epochs: int, completed: int, steps: int, batches: int, scheduled: bool) -> dict[str, Any]:
-    """The progress of Lightning's loops after so many epochs, and steps, of so many batches each.
 
-    `completed` is one epoch less, unless it was the last one that was asked for.
+def checkpoint(
+    epochs: int,
+    steps: int,
+    weights: Mapping[str, Any],
+    batches: int,
+    finished: bool,
+    optimizer: Mapping[str, Any],
+    scheduler: Mapping[str, Any] | None,
+    callbacks: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A checkpoint at the end of an epoch.
+
+    Args:
+        epochs: trained so far.
+        steps: of the optimizer so far.
+        batches: of an epoch.
+        finished: whether it was the last epoch that was asked for.
+        callbacks: their states by their keys.
     """
+    completed = epochs if finished else epochs - 1
+    return {
+        **chosen(completed, steps, weights),
+        "loops": _loops(epochs, completed, steps, batches, scheduler is not None),
+        "callbacks": dict(callbacks),
+        "optimizer_states": [dict(optimizer)],
+        "lr_schedulers": [] if scheduler is None else [dict(scheduler)],
+    }
 
+
+def chosen(epoch: int, steps: int, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint that is only evaluated, not gone on from."""
+    return {
+        "epoch": epoch,
+        "global_step": steps,
+        "pytorch-lightning_version": lightning.__version__,
+        "state_dict": dict(weights),
+    }
+
+
+def epochs_of(checkpoint: Mapping[str, Any]) -> int:
+    """How many epochs were trained before the checkpoint."""
+    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+
+
+def begin_at(trainer: Trainer, epoch: int) -> None:
+    """Lets a Trainer's fit begin with this epoch."""
+    progress = trainer.fit_loop.epoch_progress.current
+    progress.ready = progress.completed = progress.processed = epoch
+
+
+def _loops(epochs: int, completed: int, steps: int, batches: int, scheduled: bool) -> dict[str, Any]:
     def progress(total: int, current: int, *more: str) -> dict[str, dict[str, int]]:
         keys = ("ready", "completed", *more)
         return {"total": dict.fromkeys(keys, total), "current": dict.fromkeys(keys, current)}
@@ -34,8 +87,3 @@ def loops(epochs: int, completed: int, steps: int, batches: int, scheduled: bool
     none = {"state_dict": {}, "batch_progress": progress(0, 0, "started", "processed")}
     idle = {"state_dict": {}, "batch_progress": none["batch_progress"] | {"is_last_batch": False}}
     return {"fit_loop": fit, "validate_loop": idle, "test_loop": idle, "predict_loop": none}
-
-
-def epochs_of(checkpoint: dict[str, Any]) -> int:
-    """How many epochs were trained before the checkpoint."""
-    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -51,6 +52,14 @@ def place(number: int, overrides: Sequence[str]) -> str:
 def not_chosen(regularizer: DictConfig) -> list[str]:
     """Entries that are only settings, of regularizers that this run does not use: they name no class."""
     return [name for name, node in regularizer.items() if not (isinstance(node, DictConfig) and "_target_" in node)]
+
+
+def plain(cfg: DictConfig) -> Any:
+    """The resolved config; as it is where it cannot be resolved, which is then why the run failed."""
+    try:
+        return OmegaConf.to_container(cfg, resolve=True)
+    except Exception:
+        return OmegaConf.to_container(cfg, resolve=False)
 
 
 def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
