@@ -80,8 +80,13 @@ def test_going_on_removes_nothing_that_a_checkpoint_names(tmp_path, scheme):
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "file").write_text("mine")
-    train_into(tmp_path / "long", *EVERY_EPOCH, "trainer.max_epochs=2")
-    train_into(tmp_path / "run", *EVERY_EPOCH, "trainer.max_epochs=1")
+    mine = [
+        "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint",
+        "+callbacks.mine.monitor=val/loss",
+        f"+callbacks.mine.dirpath={tmp_path}/mine",
+    ]
+    train_into(tmp_path / "long", *EVERY_EPOCH, "trainer.max_epochs=2", *mine)
+    train_into(tmp_path / "run", *EVERY_EPOCH, "trainer.max_epochs=1", *mine)
     checkpoints = tmp_path / "run" / "checkpoints"
     (tmp_path / "run" / "record.json").unlink()
     shutil.copy(tmp_path / "long" / "checkpoints" / "fingerprint", checkpoints)
@@ -96,7 +101,7 @@ def test_going_on_removes_nothing_that_a_checkpoint_names(tmp_path, scheme):
         return checkpoint
 
     change(checkpoints / "last.ckpt", name_it)
-    done = train(f"hydra.run.dir={tmp_path / 'run'}", *EVERY_EPOCH, "trainer.max_epochs=2", cwd=tmp_path)
+    done = train(f"hydra.run.dir={tmp_path / 'run'}", *EVERY_EPOCH, "trainer.max_epochs=2", *mine, cwd=tmp_path)
     assert "epoch 2 of 2" in done.out, done.err
     assert (victim / "file").read_text() == "mine"
 

@@ -30,8 +30,9 @@ from regnet.regularizers import (
     SpatialDropout,
     WeightDecay,
 )
+from regnet.run.ledger import generalization_gap
 from regnet.training.callbacks import Ema, LastCheckpoint, NoProfiler
-from regnet.training.module import RegularizedModule, generalization_gap
+from regnet.training.module import RegularizedModule
 from regnet.training.objective import Objective
 from tests.equality import same
 

@@ -7,28 +7,21 @@ import gc
 import logging
 import os
 import sys
-import time
 import warnings
 from collections.abc import Sequence
-from datetime import datetime, timezone
-from functools import cache
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from platform import python_version
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ..compose.mistakes import sentence
 from ..core.ending import at_steps
-from ..core.errors import Diverged
 from ..core.overrides import as_typed
-from ..run.identity import identity
-from ..run.record import MEASURED, flat, write_record
-from ..run.resuming import finished, is_rank_zero, resume_from
+from ..run.life import Run, score
+from ..run.record import MEASURED, Record, flat
 from ..run.study import position
 from .launch import launch
 
@@ -39,9 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Record = dict[str, Any]
 STUDY_JOB = "REGNET_STUDY_JOB"  # in the environment: the job that DDP's further processes are started for
-PACKAGES = ("regnet", "torch", "torchvision", "lightning", "hydra-core")
 ADVICE = (  # of Lightning, on what is meant as it is
     ".*LeafSpec.*",
     ".*does not have many workers.*",
@@ -69,14 +60,6 @@ def task(cfg: DictConfig) -> float:
     return score(record)
 
 
-def score(record: Record) -> float:
-    """The monitored metric of the chosen epoch."""
-    if not record["metrics"]:
-        return float("nan")
-    split, _, name = record["config"]["monitor"].partition("/")
-    return record["metrics"][split][name]
-
-
 def _is_own_job(number: int) -> bool:
     """Whether this process has to run the study's job `number`.
 
@@ -98,86 +81,38 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
     its last checkpoint, and goes on bitwise as if it had never stopped. A run that fails or diverges is
     recorded with its reason and returns like any other, so that a study goes on.
     """
-    fingerprint = identity(cfg)
-    if (record := finished(folder, fingerprint)) is not None:
+    run = Run(cfg, folder, overrides, launcher, partial(sentence, config_name="train"), position())
+    if (record := run.earlier()) is not None:
         log.info("%s  was done before", position() or folder)
         return record
     settle()
-    checkpoint = resume_from(folder, fingerprint)
-    record = new_record(cfg, overrides, launcher, fingerprint)
-    clock = time.monotonic()
+    checkpoint = run.checkpoint()
     try:
-        record |= _train_and_test(cfg, folder, overrides, checkpoint)
-    except (KeyboardInterrupt, SystemExit):
-        record |= {"status": "interrupted", "reason": "stopped before its end"}
+        return run.end(_train_and_test(cfg, folder, overrides, checkpoint))
+    except (KeyboardInterrupt, SystemExit) as error:
         way = f"study={cfg.study}" if position() else f"hydra.run.dir={folder}"
         log.warning("interrupted; the same command with %s goes on from here", way)
+        run.end(error=error)
         raise
     except Exception as error:
-        status = "diverged" if isinstance(error, Diverged) else "failed"
-        record |= {"status": status, "reason": sentence(error, "train")}
-        log.debug("traceback", exc_info=True)  # to the run's log only
-    finally:
-        record |= {"config": plain(cfg), "seconds": time.monotonic() - clock}
-        if is_rank_zero():
-            write_record(folder, record)
-            level = logging.INFO if record["status"] in MEASURED else logging.ERROR
-            log.log(level, "  ".join(filter(None, (position(), summary(record)))))
-    return record
-
-
-def new_record(cfg: DictConfig, overrides: Sequence[str], launcher: str, fingerprint: str) -> Record:
-    """The record of a run that has just begun."""
-    return {
-        "status": "failed",
-        "reason": None,
-        "overrides": list(overrides),
-        "seed": seed if type(seed := cfg.get("seed")) is int else None,
-        "epochs": None,
-        "best_epoch": None,
-        "steps": None,
-        "step_operations": None,
-        "threads": None,
-        "metrics": None,
-        "device": None,
-        "launcher": launcher,
-        "fingerprint": fingerprint,
-        "versions": versions(),
-        "started": datetime.now(timezone.utc).isoformat(),
-    }
-
-
-@cache
-def versions() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES} | {"python": python_version()}
-
-
-def summary(record: Record) -> str:
-    """One line on how a run ended."""
-    told = "" if record["status"] == "completed" else f"{record['status']}: {record['reason']}"
-    if record["status"] not in MEASURED:
-        return told
-    metrics = record["metrics"]
-    name = next(key for key in ("accuracy", "rmse", "loss") if key in metrics["val"])
-    numbers = "  ".join(f"{split} {metrics[split][name]:.4g}" for split in ("train", "val", "test"))
-    epoch = f"epoch {record['best_epoch'] + 1} of {record['epochs']}"
-    return "  ".join(filter(None, (f"{name} {numbers}  ({epoch}, {record['seconds']:.1f} s)", told)))
+        return run.end(error=error)
 
 
 def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
-    import torch
-
     from ..compose.build import build, build_trainer
     from ..core.threads import chosen, computing
-    from ..run.hparams import end_session, start_session
+    from ..run.checkpoints import read_checkpoint
+    from ..run.loggers import Overheard, end_session, hyperparameters, start_session
     from ..training.operations import of_training
 
     launched = set(os.environ)
     setup = build(cfg, overrides)
-    step = torch.load(checkpoint, weights_only=True, mmap=True)["global_step"] if checkpoint else None
+    step = read_checkpoint(checkpoint)["global_step"] if checkpoint else None
     trainer = build_trainer(cfg, setup.regularizers.callbacks, str(folder), resumed_step=step)
     operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
-    start_session(trainer, hyperparameters(overrides))
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    start_session(loggers, hyperparameters(cfg))
+    trainer.loggers = [*trainer.loggers, Overheard(setup.module.ledger, str(folder))]
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     threads = chosen(operations)
     try:
@@ -187,35 +122,23 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
             results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
         results |= {"steps": trainer.global_step, "step_operations": operations, "threads": threads}
     except Exception:
-        end_session(trainer, {}, completed=False)
+        end_session(loggers, {}, trainer.global_step, completed=False)
         raise
     finally:
         _disband(launched)
-    end_session(trainer, flat(results.get("metrics", {})), completed=True)
+    end_session(loggers, flat(results.get("metrics", {})), trainer.global_step, completed=True)
     return results
 
 
 def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[str, Any]:
     """The epoch that validation chose: its metrics of that time, and on test, looked at only now."""
-    import torch
-
-    from ..measures.task_metrics import measure
-    from ..run.checkpoints import chosen_checkpoint, load_objective
+    from ..measures.result import result
+    from ..run.checkpoints import chosen_checkpoint
 
     chosen = chosen_checkpoint(checkpoints)
-    device = trainer.strategy.root_device
-    objective = setup.module.objective
-    load_objective(objective, chosen)
-    test = measure(objective, setup.data.test_dataloader(), device=device)
+    outcome = result(setup.module, setup.data, chosen, trainer.current_epoch, trainer.strategy.root_device)
     reason = _cut(trainer)
-    return {
-        "status": "cut" if reason else "completed",
-        "reason": reason,
-        "epochs": trainer.current_epoch,
-        "best_epoch": min(chosen["epoch"], trainer.current_epoch - 1),  # last.ckpt tells the next one at the end
-        "metrics": nested(chosen["measured"], test),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-    }
+    return outcome | {"status": "cut" if reason else "completed", "reason": reason}
 
 
 def _cut(trainer: "Trainer") -> str | None:
@@ -228,41 +151,6 @@ def _cut(trainer: "Trainer") -> str | None:
     if limit and limit.cut:
         return f"trainer.max_time was up after {trainer.current_epoch} epochs; the same run goes on if started again"
     return None
-
-
-def nested(measured: dict[str, float], test: dict[str, float]) -> dict[str, Any]:
-    """The metrics of the record from the names of the log."""
-
-    def part(prefix: str) -> dict[str, float]:
-        return {k.removeprefix(prefix): v for k, v in measured.items() if k.startswith(prefix)}
-
-    whole = {"sparsity": "weights/sparsity", "zeros": "weights/zeros", "weight_norm": "weights/norm"}
-    return {
-        "train": part("train_eval/"),
-        "val": part("val/"),
-        "test": test,
-        "gap": part("gap/"),
-        **{name: measured.get(key) for name, key in whole.items()},
-    }
-
-
-def hyperparameters(overrides: Sequence[str]) -> dict[str, Any]:
-    """The choices and overrides of a run as TensorBoard takes them: numbers where they are numbers."""
-    values: dict[str, Any] = {}
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        key, _, text = override.input_line.lstrip("+").partition("=")
-        value = override.value()
-        values[key] = value if isinstance(value, int | float | str) else text
-    values.pop("study", None)  # the same for all
-    return values
-
-
-def plain(cfg: DictConfig) -> Any:
-    """The resolved config; as it is where it cannot be resolved, which is then why the run failed."""
-    try:
-        return OmegaConf.to_container(cfg, resolve=True)
-    except Exception:
-        return OmegaConf.to_container(cfg, resolve=False)
 
 
 def _disband(launched: set[str]) -> None:

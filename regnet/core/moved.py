@@ -12,7 +12,7 @@ SINCE_0_1 = """
 regnet              regnet.core                          errors seeds exact metrics tasks values spelling weights roles
 regnet              regnet.core                          patterns parametrized console ending threads
 regnet.regularizers regnet.core                          hyperparameters
-regnet              regnet.run                           checkpoints resuming hparams
+regnet              regnet.run                           checkpoints resuming
 regnet              regnet.models                        compact
 regnet              regnet.training                      objective module replay operations callbacks
 regnet.callbacks    regnet.training.callbacks            averages early_stopping last_checkpoint
@@ -29,6 +29,7 @@ regnet.regularizers regnet.regularizers.weight_layers    draws
 regnet.regularizers regnet.regularizers.transforms       augment boxes erasing mixing policies input_noise targets
 """  # from where, to where, and what
 MOVED = {  # those that have another name as well, and the rest
+    "regnet.hparams": "regnet.run.loggers",
     "regnet.runs": "regnet.run.record",
     "regnet.measure": "regnet.measures.task_metrics",
     "regnet.cli": "regnet.commands.launch",

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from ..core.exact import in_precision
-from ..training.objective import Objective
+from ..training.objective import Batch, Objective
 
-Batch = tuple[Tensor, Tensor]
 Output = TypeVar("Output")
 
 

@@ -1,5 +1,6 @@
 """What launcher and packs tell each other."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,16 +55,24 @@ class Job:
             text = yaml.dump(part, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
             (place / f"{name}.yaml").write_text(text, encoding="utf-8")
 
+    def log(self) -> logging.Logger:
+        """The log file that a run alone has in its folder, and nothing else."""
+        logger = logging.Logger(str(self.folder))
+        path = self.folder / f"{self.config.hydra.job.name}.log"
+        handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        return logger
+
     def activate(self) -> None:
         """What asks Hydra about the running job is told of this one."""
         HydraConfig.instance().cfg = self.config
 
 
 class Outcome(NamedTuple):
-    """The record of a job, the traceback where it failed, and whether the record was there before."""
+    """The record of a job, and whether it was there before."""
 
     record: dict[str, Any]
-    traceback: str | None = None
     before: bool = False
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
 
-from ..commands.train import score, settle, summary, task
+from ..commands.train import settle, task
 from ..compose.hydra_private import BasicLauncher
 from ..core.console import printable
 from ..core.errors import UserError
 from ..core.overrides import as_typed
+from ..run.life import score, summary
 from ..run.study import place
 from .compose import SweepLoader
 from .job import Job, Outcome

@@ -1,43 +1,45 @@
 """One run of a pack: everything of it that is not stacked."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..compose.build import Setup
-from ..compose.make import make
-from ..core.errors import Diverged
-from ..run.events import EventFile
-from ..run.hparams import final_scalars, session_end, session_start
-from ..run.lightning_state import epochs_of, loops
-from ..training.callbacks import AtomicCheckpointIO, LastCheckpoint, MetricsCsv
-from ..training.module import generalization_gap, learning_rates, train_terms
+from ..compose.make import make, make_a
+from ..run import lightning_state
+from ..run.checkpoints import PREFIX, read_checkpoint
+from ..run.events import EventFile, put_behind
+from ..run.ledger import training_state
+from ..run.life import Run
+from ..run.loggers import end_session, hyperparameters, start_session
+from ..training.callbacks import AtomicCheckpointIO, BestCheckpoint, EarlyStopping, LastCheckpoint, MetricsCsv
 from .job import Job
 
 Tensors = dict[str, Tensor]
-NETWORK = "objective."
+Metrics = Mapping[str, float]
 
 
 class Member:
     """A run's own optimizer settings, schedule, early stopping, choice of the best epoch, files and logs.
 
-    Its parameters lie in the pack's `Stack`. The callbacks are those of a run alone, which are told what they
-    look at in place of a Trainer: `trainer`.
+    Its parameters lie in the pack's `Stack`. What decides and what writes are the same objects as of a run alone.
+
+    Attributes:
+        epoch: how many were trained.
+        step: how many the optimizer made.
+        stopped: whether it is to train no further.
     """
 
-    def __init__(self, job: Job, cfg: DictConfig, setup: Setup) -> None:
-        self.job, self.cfg = job, cfg
+    def __init__(self, job: Job, cfg: DictConfig, setup: Setup, run: Run) -> None:
+        self.job, self.cfg, self.run = job, cfg, run
         self.data, self.module = setup.data, setup.module
-        self.objective = self.module.objective
+        self.objective, self.ledger = self.module.objective, self.module.ledger
         self.names = [name for name, _ in self.objective.named_parameters()]
         self.optimizer = self.module.make_optimizer(self.objective.parameters())
         self.scheduler = self.module.make_scheduler(self.optimizer) if self.module.make_scheduler else None
@@ -46,47 +48,30 @@ class Member:
         callbacks = setup.regularizers.callbacks.values()
         self.stoppers = [one for one in callbacks if isinstance(one, EarlyStopping)]
         self.others = [one for one in callbacks if not isinstance(one, EarlyStopping)]
-        self.best: ModelCheckpoint | None = self._callback("best")
+        self.best: BestCheckpoint | None = self._callback("best")
         self.last: LastCheckpoint | None = self._callback("last")
         self.csv: MetricsCsv | None = self._callback("metrics_csv")
-        self.events: EventFile | None = None
-        self.rows: list[dict[str, float]] = []  # of metrics.csv, not yet written
-        self.trainer = SimpleNamespace(
-            current_epoch=0,
-            global_step=0,
-            is_global_zero=True,
-            sanity_checking=False,
-            should_stop=False,
-            fast_dev_run=False,
-            world_size=1,
-            val_check_interval=1.0,
-            check_val_every_n_epoch=1,
-            callback_metrics={},
-            state=SimpleNamespace(fn="fit"),
-            strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision),
-        )
-        for stopper in self.stoppers:
-            stopper.setup(self.trainer, self.module, "fit")
+        self.epoch = self.step = 0
+        self.stopped = False
         self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
         self.unsaved_best = False
 
-    @property
-    def folder(self) -> Path:
-        return self.job.folder
-
-    def start(self, hyperparameters: Mapping[str, Any], resumed: bool) -> None:
+    def start(self, resumed: bool) -> None:
         """Opens the logs."""
         if self.csv:
-            self.csv.on_train_start(self.trainer, self.module)
-        if self.cfg.logger.get("tensorboard"):
-            self.events = EventFile(self.folder, purge_step=self.trainer.global_step + 1 if resumed else None)
-            self.events.add(session_start(hyperparameters))
+            self.ledger.open(self.csv.path)
+        if resumed:
+            put_behind(self.run.folder)
+        loggers = [make_a(Logger, node, f"logger.{name}") for name, node in self.cfg.logger.items() if node]
+        purge_step = self.step + 1 if resumed else None
+        self.ledger.listeners = [
+            EventFile(Path(one.log_dir), purge_step) if isinstance(one, TensorBoardLogger) else one for one in loggers
+        ]
+        start_session(self.ledger.listeners, hyperparameters(self.cfg))
 
-    def end(self, metrics: Mapping[str, float], completed: bool) -> None:
+    def end(self, metrics: Mapping[str, Any], completed: bool) -> None:
         """Closes the logs."""
-        if self.events:
-            self.events.scalars(final_scalars(metrics), self.trainer.global_step)
-            self.events.add(session_end(completed))
+        end_session(self.ledger.listeners, metrics, self.step, completed)
         self.flush()
 
     def release(self) -> None:
@@ -95,75 +80,44 @@ class Member:
 
     def flush(self) -> None:
         """Brings the logs up to date on disk."""
-        if self.csv:
-            self.csv.append(self.rows)
-            self.rows = []
-        if self.events:
-            self.events.flush()
+        self.ledger.flush()
+        for listener in self.ledger.listeners:
+            if isinstance(listener, EventFile):
+                listener.flush()
 
-    def check(self, values: Mapping[str, float]) -> None:
-        """Raises Diverged as a run alone would."""
-        for name, value in values.items():
-            if not math.isfinite(value):
-                epoch, step = self.trainer.current_epoch, self.trainer.global_step
-                raise Diverged(f"{name} became {value} in epoch {epoch}, step {step}")
-
-    def log_step(self, terms: Mapping[str, float]) -> None:
-        step = {f"step/{name}": value for name, value in terms.items()}
-        self.check(step)
-        if self.events:
-            self.events.scalars(step, self.trainer.global_step)
-
-    def measure(
-        self,
-        terms: Mapping[str, float],
-        weights: Mapping[str, float],
-        val: Mapping[str, float],
-        probe: Mapping[str, float],
-    ) -> bool:
-        """Logs an epoch's metrics and follows them; returns whether the epoch is the best.
-
-        Raises:
-            Diverged: one of them is not finite.
-        """
-        measured = train_terms(dict(terms)) | {f"weights/{key}": value for key, value in weights.items()}
-        measured |= learning_rates(self.rates or self._rates())
-        measured |= self.module.schedules.values()
-        for part, metrics in (("val", val), ("train_eval", probe), ("gap", generalization_gap(probe, val))):
-            measured |= {f"{part}/{key}": value for key, value in metrics.items()}
-        self.module.measured = measured
-        self.check(measured)
-        # in float32, as Lightning keeps them for its callbacks
-        self.trainer.callback_metrics = {f"val/{key}": torch.tensor(value) for key, value in val.items()}
-        if self.events:
-            self.events.scalars(measured, self.trainer.global_step)
-        self.rows.append({"epoch": self.trainer.current_epoch, "step": self.trainer.global_step, **measured})
-        best = self.best is not None and self._is_best()
-        for stopper in self.stoppers:
-            stopper.on_validation_end(self.trainer, self.module)
-            stopper.on_train_epoch_end(self.trainer, self.module)
-        return best
+    def log_step(self, terms: Metrics) -> None:
+        """Raises Diverged: a term is not finite."""
+        self.ledger.step(terms, self.epoch, self.step)
 
     def end_step(self) -> bool:
         """Counts a step of the optimizer; whether the schedule has changed the settings of the next one."""
-        self.trainer.global_step += 1
+        self.step += 1
         if self.scheduler is None or self.module.interval != "step":
             return False
         self.rates = self._rates()
         self.scheduler.step()
         return True
 
-    def _rates(self) -> list[float]:
-        return [group["lr"] for group in self.optimizer.param_groups]
+    def end_epoch(self, terms: Metrics, weights: Metrics, val: Metrics, probe: Metrics) -> bool:
+        """Logs an epoch's metrics and follows them; returns whether the epoch is the best.
 
-    def end_epoch(self) -> None:
-        """Steps the schedule, where it goes by epochs, and counts the epoch."""
+        Raises:
+            Diverged: one of them is not finite.
+        """
+        state = training_state(terms, weights, self.rates or self._rates(), self.module.schedules.values())
+        self.ledger.measure(self.epoch, self.step, state, val, probe)
+        self.ledger.enter(self.epoch, self.step)
+        best = self.best is not None and self.best.improves(self._watched(self.best.monitor))
+        if best:
+            self.chosen, self.unsaved_best = self.progress(), True
+        for stopper in self.stoppers:
+            stopper.watch(self.epoch, self._watched(stopper.monitor))
+            self.stopped |= stopper.exhausted(self.epoch)
         if self.scheduler is not None and self.module.interval == "epoch":
-            if isinstance(self.scheduler, ReduceLROnPlateau):
-                self.scheduler.step(self.trainer.callback_metrics[self.module.monitor])
-            else:
-                self.scheduler.step()
-        self.trainer.current_epoch += 1
+            plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+            self.scheduler.step(*([torch.tensor(self._watched(self.module.monitor))] if plateau else []))
+        self.epoch += 1
+        return best
 
     def save(self, best: Tensors | None, last: Tensors | None, optimizer_state: dict[int, Any], steps: int) -> None:
         """Writes best.ckpt if it has changed, and the whole state as last.ckpt, from which a run alone may go on too.
@@ -175,79 +129,70 @@ class Member:
         """
         disk = AtomicCheckpointIO()
         if self.unsaved_best and best:
-            disk.save_checkpoint(self._with_weights(self.chosen, best), self.folder / "checkpoints" / "best.ckpt")
+            disk.save_checkpoint(self.chosen | {"state_dict": self._whole(best)}, self.best.path)
             self.unsaved_best = False
         if self.last is None or last is None:
             return
-        self.last.stopped = self.trainer.should_stop
+        self.last.stopped = self.stopped
         groups = [
             {key: value for key, value in group.items() if key != "params"} | {"params": list(range(len(self.names)))}
             for group in self.optimizer.param_groups
         ]
-        callbacks = [callback for callback in (*self.stoppers, self.best, self.last) if callback]
-        epochs = self.trainer.current_epoch
-        interval = self.module.interval if self.scheduler else None
-        completed = epochs if epochs == self.cfg.trainer.max_epochs else epochs - 1
-        state = self._with_weights(self.progress() | {"epoch": completed}, last) | {
-            "loops": loops(epochs, completed, self.trainer.global_step, steps, interval),
-            "callbacks": {callback.state_key: callback.state_dict() for callback in callbacks},
-            "optimizer_states": [{"state": optimizer_state, "param_groups": groups}],
-            "lr_schedulers": [self.scheduler.state_dict()] if self.scheduler else [],
-        }
-        disk.save_checkpoint(state, self.last.path)
+        state = lightning_state.checkpoint(
+            self.epoch,
+            self.step,
+            self._whole(last),
+            batches=steps,
+            finished=self.epoch == self.cfg.trainer.max_epochs,
+            optimizer={"state": optimizer_state, "param_groups": groups},
+            scheduler=self.scheduler.state_dict() if self.scheduler else None,
+            interval=self.module.interval,
+            callbacks={callback.state_key: callback.state_dict() for callback in self._with_state()},
+        )
+        disk.save_checkpoint(state | self.ledger.state_dict(), self.last.path)
 
     def load(self, path: Path) -> tuple[dict[int, Any], Tensors | None]:
         """Goes on from last.ckpt; returns the state of the optimizer and the objective's best, for the stacked ones."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if any(state["state_dict"][NETWORK + name].dtype == torch.float64 for name in self.names):
+        state = read_checkpoint(path)
+        if any(state["state_dict"][PREFIX + name].dtype == torch.float64 for name in self.names):
             self.module.double()
         self.module.load_state_dict(state["state_dict"])
-        self.module.measured = state["measured"]
-        self.trainer.current_epoch, self.trainer.global_step = epochs_of(state), state["global_step"]
-        for callback in (*self.stoppers, self.best, self.last):
-            if callback and callback.state_key in state["callbacks"]:
+        self.ledger.load_state_dict(state)
+        self.epoch, self.step = lightning_state.epochs_of(state), state["global_step"]
+        for callback in self._with_state():
+            if callback.state_key in state["callbacks"]:
                 callback.load_state_dict(state["callbacks"][callback.state_key])
-        self.trainer.should_stop = bool(self.last and self.last.stopped)
+        self.stopped = bool(self.last and self.last.stopped)
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["lr_schedulers"][0])
         saved = state["optimizer_states"][0]
         for group, before in zip(self.optimizer.param_groups, saved["param_groups"], strict=True):
             group.update({key: value for key, value in before.items() if key != "params"})
-        best = self.folder / "checkpoints" / "best.ckpt"
-        if not (self.best and best.exists()):
+        if not (self.best and Path(self.best.path).exists()):
             return saved["state"], None
-        chosen = torch.load(best, map_location="cpu", weights_only=True)
-        weights = chosen.pop("state_dict")
-        self.chosen = chosen
-        return saved["state"], {k.removeprefix(NETWORK): v for k, v in weights.items() if k.startswith(NETWORK)}
+        self.chosen = read_checkpoint(Path(self.best.path))
+        weights = self.chosen.pop("state_dict")
+        return saved["state"], {k.removeprefix(PREFIX): v for k, v in weights.items() if k.startswith(PREFIX)}
 
     def progress(self) -> dict[str, Any]:
-        """A checkpoint in Lightning's form, without its weights."""
-        return {
-            "epoch": self.trainer.current_epoch,
-            "global_step": self.trainer.global_step,
-            "pytorch-lightning_version": lightning.__version__,
-            "measured": dict(self.module.measured),
-        }
+        """A checkpoint without its weights."""
+        return lightning_state.chosen(self.epoch, self.step, {}) | self.ledger.state_dict()
 
-    def _with_weights(self, progress: dict[str, Any], objective: Tensors) -> dict[str, Any]:
+    def _whole(self, objective: Tensors) -> Tensors:
         rest = self.module.state_dict()
-        state = {name: objective.get(name.removeprefix(NETWORK), tensor) for name, tensor in rest.items()}
+        state = {name: objective.get(name.removeprefix(PREFIX), tensor) for name, tensor in rest.items()}
         # views of the stack otherwise, which would be saved as a whole
-        return progress | {"state_dict": {name: tensor.detach().clone() for name, tensor in state.items()}}
+        return {name: tensor.detach().clone() for name, tensor in state.items()}
 
-    def _is_best(self) -> bool:
-        current = self.trainer.callback_metrics[self.best.monitor]
-        better = torch.lt if self.best.mode == "min" else torch.gt
-        self.best.current_score = current
-        if self.best.best_model_score is not None and not better(current, self.best.best_model_score):
-            return False
-        path = str(self.folder / "checkpoints" / "best.ckpt")
-        self.best.best_model_score = self.best.kth_value = current
-        self.best.best_model_path = self.best.kth_best_model_path = path
-        self.best.best_k_models = {path: current}
-        self.chosen, self.unsaved_best = self.progress(), True
-        return True
+    def _rates(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def _watched(self, monitor: str) -> float:
+        """In float32, as Lightning keeps metrics for its callbacks."""
+        return torch.tensor(self.ledger.measured[monitor]).item()
+
+    def _with_state(self) -> list[Any]:
+        return [callback for callback in (*self.stoppers, self.best, self.last) if callback]
 
     def _callback(self, name: str) -> Any:
         return make(self.cfg.callbacks[name], f"callbacks.{name}") if self.cfg.callbacks.get(name) else None

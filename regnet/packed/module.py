@@ -64,7 +64,7 @@ class PackedModule(lightning.LightningModule):
         for k, (member, state) in enumerate(zip(self.members, states, strict=True)):
             if state is not None:
                 optimizer, best = state
-                self.rule.load(k, optimizer, member.names, member.trainer.global_step)
+                self.rule.load(k, optimizer, member.names, member.step)
                 if best:
                     self.stack.load_best(k, best)
         self.noise = Noise(self.root)
@@ -82,7 +82,7 @@ class PackedModule(lightning.LightningModule):
     def begin(self) -> bool:
         """Lets members go that were at their end when they were saved; returns whether any is left to train."""
         epochs = [member.cfg.trainer.max_epochs for member in self.members]
-        done = [k for k, m in enumerate(self.members) if m.trainer.should_stop or m.trainer.current_epoch >= epochs[k]]
+        done = [k for k, m in enumerate(self.members) if m.stopped or m.epoch >= epochs[k]]
         if done:
             self._dismiss(done)
         return bool(self.members)
@@ -123,7 +123,7 @@ class PackedModule(lightning.LightningModule):
             member = self.members[k]
             if member.module.schedules.scheduled:
                 steps = self.loader.steps(k) * member.cfg.trainer.max_epochs
-                member.module.schedules.set(member.trainer.global_step / steps)
+                member.module.schedules.set(member.step / steps)
 
     def on_train_epoch_end(self) -> None:
         here = [k for k in range(len(self.members)) if k not in self.errors]
@@ -136,9 +136,8 @@ class PackedModule(lightning.LightningModule):
             member = self.members[k]
             try:
                 terms = {name: total / self.counts[k] for name, total in zip(self.terms, sums[k], strict=True)}
-                if member.measure(terms, weights[k], vals[k], probes[k]):
+                if member.end_epoch(terms, weights[k], vals[k], probes[k]):
                     improved.append(k)
-                member.end_epoch()
             except Exception as error:  # this run's own
                 self.errors[k] = error
         self.stack.remember([k for k in improved if k not in self.errors])
@@ -161,14 +160,14 @@ class PackedModule(lightning.LightningModule):
         told, moved = None, False
         for i, k in enumerate(range(rows.start, rows.stop)):
             self.counts[k] += count
-            trainer = self.members[k].trainer
-            if every and trainer.global_step % every == 0 and k not in self.errors:
+            member = self.members[k]
+            if every and member.step % every == 0 and k not in self.errors:
                 told = values.tolist() if told is None else told
                 try:
-                    self.members[k].log_step(dict(zip(self.terms, told[i], strict=True)))
+                    member.log_step(dict(zip(self.terms, told[i], strict=True)))
                 except Diverged as error:
                     self.errors[k] = error
-            moved |= self.members[k].end_step()
+            moved |= member.end_step()
         if moved:
             self._set_groups()
 
@@ -210,7 +209,7 @@ class PackedModule(lightning.LightningModule):
     def _write(self) -> None:
         """Saves what it is time to save, and lets those go that are done."""
         done = self.current_epoch + 1 == self.trainer.max_epochs
-        leaving = [k for k, m in enumerate(self.members) if done or k in self.errors or m.trainer.should_stop]
+        leaving = [k for k, m in enumerate(self.members) if done or k in self.errors or m.stopped]
         now = time.monotonic()
         every = next((member.last.every_seconds for member in self.members if member.last), float("inf"))
         due = now - self.saved >= every

@@ -4,9 +4,9 @@ import copy
 import json
 import logging
 import time
-import traceback
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
-from ..commands.train import hyperparameters, nested, new_record, plain, summary
 from ..compose.build import build, build_trainer, load_data
 from ..compose.make import literal
 from ..compose.mistakes import sentence
 from ..core.ending import at_steps
-from ..core.errors import Diverged
+from ..core.errors import UserError
 from ..data import DataModule
-from ..measures.task_metrics import measure
-from ..run.identity import identity
-from ..run.record import flat, write_record
-from ..run.resuming import finished, resume_from
+from ..measures.result import result
+from ..run.checkpoints import PREFIX
+from ..run.life import Run
+from ..run.lightning_state import begin_at
+from ..run.record import flat
 from ..training.operations import of_training
 from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
@@ -33,8 +33,6 @@ from .memory import free, out_of_memory, room, try_pack
 from .module import PackedModule
 
 log = logging.getLogger(__name__)
-
-LINE = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 class SharedData:
@@ -76,11 +74,8 @@ class Pack:
     ) -> None:
         self.jobs, self.size, self.reporter = jobs, size, reporter
         self.data, self.processes = data, processes
-        self.records: dict[int, dict[str, Any]] = {}
-        self.operations: dict[
-            int, int | None
-        ] = {}  # of a step on so many samples; runs of a pack differ in numbers only
-        self.cfgs: dict[int, DictConfig] = {}  # in which building fills in what it finds in the data
+        self.runs: dict[int, Run] = {}
+        self.operations: dict[int, int | None] = {}  # of a step on so many samples: runs differ in numbers only
         self.clock = time.monotonic()
 
     def run(self) -> None:
@@ -97,7 +92,7 @@ class Pack:
             return
         except Exception as error:
             for member in members:
-                self._fail(member.job, error)
+                self._end(member.job, error=error)
             return
         for member in members:
             size = _batch(member)
@@ -108,7 +103,7 @@ class Pack:
 
     def _train_in_parts(self, members: list[Member], most: int, step: int) -> None:
         def epoch(member: Member) -> int:
-            return member.trainer.current_epoch
+            return member.epoch
 
         while members:
             states = {}
@@ -117,7 +112,7 @@ class Pack:
                     states[member] = self._resume(member)
                 except Exception as error:
                     members.remove(member)
-                    self._fail(member.job, error)
+                    self._end(member.job, error=error)
             left = {m.job.number: m.job for m in members}
             try:
                 for _, together in groupby(sorted(neighbours(members), key=epoch), key=epoch):
@@ -134,39 +129,35 @@ class Pack:
             members += [member for job in left.values() if (member := self._build(job))]
 
     def _build(self, job: Job) -> Member | None:
-        job.activate()
-        cfg = self.cfgs[job.number] = job.task_config()
-        fingerprint = identity(cfg)
-        if (record := finished(job.folder, fingerprint)) is not None:
+        run = self._begin(job)
+        if (record := run.earlier()) is not None:
             self.reporter.ended(job.number, Outcome(record, before=True))
             return None
-        self._begin(job, fingerprint)
         try:
-            return Member(job, cfg, build(cfg, job.overrides, self.data.of))
+            return Member(job, run.cfg, build(run.cfg, job.overrides, self.data.of), run)
         except Exception as error:
-            self._fail(job, error)
+            self._end(job, error=error)
             return None
 
-    def _fail(self, job: Job, error: Exception) -> None:
-        text = "".join(traceback.format_exception(error))
-        self._end(job, {"status": "failed", "reason": sentence(error, "train")}, text)
-
-    def _begin(self, job: Job, fingerprint: str) -> None:
+    def _begin(self, job: Job) -> Run:
+        job.activate()
         launcher = job.config.hydra.runtime.choices["hydra/launcher"]
-        self.records[job.number] = new_record(self.cfgs[job.number], job.overrides, launcher, fingerprint)
+        told = partial(sentence, config_name="train")
+        run = Run(job.task_config(), job.folder, job.overrides, launcher, told, log=job.log())
+        self.runs[job.number] = run
+        return run
 
     def give_up(self, reason: str) -> None:
         """Records that all jobs failed."""
         for job in self.jobs:
-            job.activate()
-            cfg = self.cfgs[job.number] = job.task_config()
-            self._begin(job, identity(cfg))
-            self._end(job, {"status": "failed", "reason": reason})
+            self._begin(job)
+            self._end(job, error=UserError(reason))
 
     def _resume(self, member: Member) -> Any:
-        checkpoint = resume_from(member.folder, self.records[member.job.number]["fingerprint"])
+        checkpoint = member.run.checkpoint()
         state = member.load(checkpoint) if checkpoint else None
-        member.start(hyperparameters(member.job.overrides), resumed=checkpoint is not None)
+        member.job.activate()
+        member.start(resumed=checkpoint is not None)
         return state
 
     def _train(self, members: list[Member], states: dict[Member, Any], left: dict[int, Job], step: int) -> None:
@@ -178,8 +169,7 @@ class Pack:
 
         members[0].job.activate()
         trainer = trainer_of(members[0])
-        progress = trainer.fit_loop.epoch_progress.current
-        progress.ready = progress.completed = progress.processed = members[0].trainer.current_epoch
+        begin_at(trainer, members[0].epoch)
         running = {member.job.number for member in members}
         try:
             module = PackedModule(members, [states[m] for m in members], trainer, ended, self.reporter.trained, step)
@@ -187,9 +177,9 @@ class Pack:
                 with warnings.catch_warnings(), at_steps():
                     warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
                     trainer.fit(module, train_dataloaders=module.loader)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as stop:
             for job in left.values():
-                self._end(job, {"status": "interrupted", "reason": "stopped before its end"})
+                self._end(job, error=stop)
             left.clear()
             raise
         except BrokenPipeError:  # the process that is told is gone: no failure of a run
@@ -201,48 +191,37 @@ class Pack:
                 if member.job.number in left.keys() & running:
                     ended(member, None, error)
         finally:
-            module = trainer = progress = None
+            module = trainer = None
             free()
 
     def _finish(self, member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
         """Tests a member that is done as a run alone is tested, and writes its record."""
-        text = None
+        outcome: dict[str, Any] = {}
         try:
-            if error is not None:
-                raise error
-            costs = {"steps": member.trainer.global_step, "step_operations": self.operations[_batch(member)]}
-            result = _tested(member, best) | costs
+            if error is None:
+                outcome = _tested(member, best) | {"step_operations": self.operations[_batch(member)]}
         except Exception as cause:
-            status = "diverged" if isinstance(cause, Diverged) else "failed"
-            result, text = {"status": status, "reason": sentence(cause, "train")}, traceback.format_exc()
-        member.end(flat(result.get("metrics", {})), completed=result["status"] == "completed")
+            error = cause
+        member.end(flat(outcome.get("metrics", {})), completed=error is None)
         member.release()
-        self._end(member.job, result, text)
+        self._end(member.job, outcome, error)
 
-    def _end(self, job: Job, result: dict[str, Any], text: str | None = None) -> None:
+    def _end(self, job: Job, result: dict[str, Any] | None = None, error: BaseException | None = None) -> None:
         job.activate()
         # of the pack's time each run has its share
-        seconds = (time.monotonic() - self.clock) / len(self.jobs)
-        record = self.records[job.number] | result | {"config": plain(self.cfgs[job.number]), "seconds": seconds}
-        write_record(job.folder, record)
-        outcome = Outcome(record, text)
-        write_log(job, outcome)
-        self.reporter.ended(job.number, outcome)
+        run = self.runs[job.number]
+        record = run.end(result, error, seconds=(time.monotonic() - self.clock) / len(self.jobs))
+        for handler in run.log.handlers:
+            handler.close()
+        self.reporter.ended(job.number, Outcome(record))
 
 
 def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
-    chosen, epochs = member.chosen or member.progress(), member.trainer.current_epoch
-    root = next(member.objective.parameters()).device
-    member.objective.load_state_dict(best)
-    test = measure(member.objective, member.data.test_dataloader(), device=root)
-    return {
-        "status": "completed",
-        "epochs": epochs,
-        "best_epoch": min(chosen["epoch"], epochs - 1),
-        "metrics": nested(chosen["measured"], test),
-        "device": torch.cuda.get_device_name(root) if root.type == "cuda" else root.type,
-        "threads": torch.get_num_threads(),
-    }
+    weights = {PREFIX + name: tensor for name, tensor in best.items()}
+    chosen = (member.chosen or member.progress()) | {"state_dict": weights}
+    device = next(member.objective.parameters()).device
+    outcome = result(member.module, member.data, chosen, member.epoch, device)
+    return outcome | {"steps": member.step, "threads": torch.get_num_threads()}
 
 
 def _batch(member: Member) -> int:
@@ -266,12 +245,3 @@ def neighbours(members: Sequence[Member]) -> list[Member]:
         return len(data.train), data.train.x.data_ptr(), data.seed, member.job.number
 
     return sorted(members, key=key)
-
-
-def write_log(job: Job, outcome: Outcome) -> None:
-    """The line that a run alone leaves in its log, and its traceback."""
-    level = logging.INFO if outcome.record["status"] == "completed" else logging.ERROR
-    text = "\n".join(filter(None, [summary(outcome.record), outcome.traceback]))
-    line = LINE.format(log.makeRecord(log.name, level, "", 0, text, (), None))
-    with (job.folder / f"{job.config.hydra.job.name}.log").open("a", encoding="utf-8") as file:
-        file.write(line + "\n")

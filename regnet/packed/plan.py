@@ -129,11 +129,10 @@ def obstacle(cfg: Config) -> str | None:
     for key, value in optimizer.items():
         if key not in OPTIMIZER_KEYS or (key == "dampening" and value):
             return f"optimizer.{key}={value}"
-    for group, default in (("callbacks", "callbacks/default"), ("logger", "logger/tensorboard")):
-        for name, node in cfg[group].items():
-            usual = dict(_default(default).get(name) or {})
-            if node is not None and {**node, "every_seconds": 0} != {**usual, "every_seconds": 0}:
-                return f"{group}.{name}"
+    for name, node in cfg["callbacks"].items():
+        usual = dict(_default("callbacks/default").get(name) or {})
+        if node is not None and {**node, "every_seconds": 0} != {**usual, "every_seconds": 0}:
+            return f"callbacks.{name}"
     for name, node in cfg["regularizer"].items():
         target = node.get("_target_") or "" if isinstance(node, dict) else ""
         if target.startswith(("regnet.training.callbacks.", "lightning.")) and target != EARLY_STOPPING:

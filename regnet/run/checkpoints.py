@@ -4,6 +4,7 @@ A checkpoint may come from a stranger. torch opens nothing but tensors and plain
 not a checkpoint of the same network is refused in one sentence.
 """
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise ValueError(f"it holds a {type(checkpoint).__name__}")
     return checkpoint
+
+
+def read_whole(path: Path) -> dict[str, Any]:
+    """As `read_checkpoint`. Raises an error too where a byte is not as it was saved, which torch does not look at."""
+    with zipfile.ZipFile(path) as file:
+        if (name := file.testzip()) is not None:
+            raise ValueError(f"its part {name} is not as it was saved")
+    return read_checkpoint(path)
 
 
 def chosen_checkpoint(folder: Path) -> dict[str, Any]:

@@ -1,15 +1,69 @@
-"""What Lightning's checkpoints hold beside weights and optimizer: so that a run alone goes on from a packed one's."""
+"""What Lightning keeps for itself, touched here and nowhere else.
 
+The form of its checkpoints, so that a run alone goes on from a packed one's and the other way round; and the epoch at
+which a Trainer begins.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
+import lightning
+from lightning import Trainer
 
-def loops(epochs: int, completed: int, steps: int, batches: int, interval: str | None) -> dict[str, Any]:
-    """The progress of Lightning's loops after so many epochs, and steps, of so many batches each.
 
-    `completed` is one epoch less, unless it was the last one that was asked for. A learning-rate schedule is stepped
-    after each `interval`, ``epoch`` or ``step``; None is none.
+def checkpoint(
+    epochs: int,
+    steps: int,
+    weights: Mapping[str, Any],
+    batches: int,
+    finished: bool,
+    optimizer: Mapping[str, Any],
+    scheduler: Mapping[str, Any] | None,
+    interval: str,
+    callbacks: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A checkpoint at the end of an epoch.
+
+    Args:
+        epochs: trained so far.
+        steps: of the optimizer so far.
+        batches: of an epoch.
+        finished: whether it was the last epoch that was asked for.
+        interval: after which the schedule is stepped, ``epoch`` or ``step``.
+        callbacks: their states by their keys.
     """
+    completed = epochs if finished else epochs - 1
+    return {
+        **chosen(completed, steps, weights),
+        "loops": _loops(epochs, completed, steps, batches, interval if scheduler else None),
+        "callbacks": dict(callbacks),
+        "optimizer_states": [dict(optimizer)],
+        "lr_schedulers": [] if scheduler is None else [dict(scheduler)],
+    }
 
+
+def chosen(epoch: int, steps: int, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint that is only evaluated, not gone on from."""
+    return {
+        "epoch": epoch,
+        "global_step": steps,
+        "pytorch-lightning_version": lightning.__version__,
+        "state_dict": dict(weights),
+    }
+
+
+def epochs_of(checkpoint: Mapping[str, Any]) -> int:
+    """How many epochs were trained before the checkpoint."""
+    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+
+
+def begin_at(trainer: Trainer, epoch: int) -> None:
+    """Lets a Trainer's fit begin with this epoch."""
+    progress = trainer.fit_loop.epoch_progress.current
+    progress.ready = progress.completed = progress.processed = epoch
+
+
+def _loops(epochs: int, completed: int, steps: int, batches: int, interval: str | None) -> dict[str, Any]:
     def progress(total: int, current: int, *more: str) -> dict[str, dict[str, int]]:
         keys = ("ready", "completed", *more)
         return {"total": dict.fromkeys(keys, total), "current": dict.fromkeys(keys, current)}
@@ -17,13 +71,12 @@ def loops(epochs: int, completed: int, steps: int, batches: int, interval: str |
     epoch = progress(epochs, epochs, "started", "processed")
     epoch["total"]["completed"], epoch["current"]["completed"] = epochs - 1, completed
     zeros = progress(0, 0)
+    scheduled = {"epoch": progress(epochs, 1), "step": progress(steps, batches)}
     fit = {
         "state_dict": {},
         "epoch_loop.state_dict": {"_batches_that_stepped": steps},
         "epoch_loop.batch_progress": progress(steps, batches, "started", "processed") | {"is_last_batch": True},
-        "epoch_loop.scheduler_progress": {"epoch": progress(epochs, 1), "step": progress(steps, batches)}.get(
-            interval, zeros
-        ),
+        "epoch_loop.scheduler_progress": scheduled.get(interval, zeros),
         "epoch_loop.automatic_optimization.state_dict": {},
         "epoch_loop.automatic_optimization.optim_progress": {
             "optimizer": {"step": progress(steps, batches), "zero_grad": progress(steps, batches, "started")}
@@ -37,8 +90,3 @@ def loops(epochs: int, completed: int, steps: int, batches: int, interval: str |
     none = {"state_dict": {}, "batch_progress": progress(0, 0, "started", "processed")}
     idle = {"state_dict": {}, "batch_progress": none["batch_progress"] | {"is_last_batch": False}}
     return {"fit_loop": fit, "validate_loop": idle, "test_loop": idle, "predict_loop": none}
-
-
-def epochs_of(checkpoint: dict[str, Any]) -> int:
-    """How many epochs were trained before the checkpoint."""
-    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

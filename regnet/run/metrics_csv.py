@@ -1,58 +1,81 @@
-"""metrics.csv: one row for each validation, which is one an epoch unless the Trainer is told otherwise."""
+"""metrics.csv: one row for each validation, under one header."""
 
 import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.trainer.states import TrainerFn
-
+Row = dict[str, float]
 COUNTS = ("epoch", "step")
 
 
-class MetricsCsv(Callback):
-    """Writes what the module measured (`RegularizedModule.measured`) as one row for each validation.
+class MetricsFile:
+    """Rows on disk. A name that comes later gets a column of its own, which is blank in the rows before it.
 
-    An epoch has one by default; several rows of an epoch differ in `step`.
-
-    Numbers are written so that they read back bitwise. A resumed run keeps the rows of the epochs that
-    its checkpoint has seen, so that the file equals that of an uninterrupted run.
+    Numbers are written so that they read back bitwise.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
-        self.rows: list[dict[str, float]] = []
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header: list[str] = []
+        self.lines: list[bytes] = []  # in the file, the header first
+        self.clean = 0  # rows that are in the file as they should be
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.rows = _read(self.path, trainer.current_epoch) if trainer.current_epoch else []
-        if trainer.is_global_zero:
-            self.path.unlink(missing_ok=True)
-            self.append(self.rows)
+    def start(self, rows: Sequence[Row]) -> None:
+        """These rows take the place of what is there."""
+        self.path.unlink(missing_ok=True)
+        self.header, self.clean = [], 0
+        self.write(rows)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+    def changed(self, row: int) -> None:
+        """The row of this number is to be written again."""
+        self.clean = min(self.clean, row)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Writes what is new or changed in `rows`."""
+        if self.clean == len(rows):
             return
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, **pl_module.measured}
-        self.rows.append(row)
-        if trainer.is_global_zero:
-            self.append([row])
+        header = list(dict.fromkeys([*self.header, *(name for row in rows[self.clean :] for name in row)]))
+        if header != self.header or not self.path.exists():
+            self.header, self.clean = header, 0
+        kept = self.lines[: self.clean + 1] if self.clean else [_line(header)]
+        new = [_line(row.get(name, "") for name in header) for row in rows[self.clean :]]
+        if self.clean:
+            with self.path.open("r+b") as file:
+                file.truncate(sum(map(len, kept)))
+                file.seek(0, os.SEEK_END)
+                file.writelines(new)
+        else:
+            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            temporary.unlink(missing_ok=True)  # never through a link that lies there
+            temporary.write_bytes(b"".join([*kept, *new]))
+            temporary.replace(self.path)
+        self.lines, self.clean = [*kept, *new], len(rows)
 
-    def append(self, rows: list[dict[str, float]]) -> None:
-        """Writes rows behind those in the file."""
-        if not rows:
-            return
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
 
+def read_rows(path: Path) -> list[Row]:
+    """The rows of metrics.csv; none without one. The last line may have been cut off with the run.
 
-def _read(path: Path, epochs: int) -> list[dict[str, float]]:
-    """The rows of the first epochs; a later one may have been cut off with the run."""
+    Raises:
+        ValueError: it is damaged.
+        OSError: it cannot be read.
+    """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs]
-    return [{key: (int if key in COUNTS else float)(row[key]) for key in row} for row in rows]
+    text = path.read_bytes().decode()
+    header, *lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")) or [[]]
+    if any(len(line) != len(header) for line in lines):
+        raise ValueError("a row has not the columns of the header")
+    return [_row(header, line) for line in lines]
+
+
+def _row(header: Sequence[str], line: Sequence[str]) -> Row:
+    named = {name: text for name, text in zip(header, line, strict=True) if text}
+    return {name: int(text) if name in COUNTS else float(text) for name, text in named.items()}
+
+
+def _line(values: Iterable[object]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(values)
+    return text.getvalue().encode()

@@ -49,6 +49,9 @@ MEASURED = ("completed", "cut")  # runs that have metrics
 STATUSES = (*MEASURED, "failed", "diverged", "interrupted")
 
 
+Record = dict[str, Any]
+
+
 class DamagedRecord(ValueError):
     """A `record.json` that cannot be read or is not a run record; the message names the file."""
 

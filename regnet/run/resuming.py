@@ -1,10 +1,15 @@
 """Whether a folder holds this very run already: done, or cut off where it can go on."""
 
+import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from .metrics_csv import read_rows
 from .record import DamagedRecord, read_record, read_text
+
+log = logging.getLogger(__name__)
 
 FINAL = ("completed", "diverged")  # another try would end the same way
 
@@ -19,21 +24,59 @@ def finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     return record if same and record["status"] in FINAL else None
 
 
-def resume_from(folder: Path, fingerprint: str) -> Path | None:
-    """The last checkpoint of this very run, or None; what another run left in `folder` is cleared away."""
+def resumable(folder: Path, fingerprint: str) -> Path | None:
+    """The last checkpoint of this very run; None without one.
+
+    Where it, or what it cannot do without, is damaged, the damaged file is kept aside: the run begins again.
+    """
     checkpoints = folder / "checkpoints"
-    owner = checkpoints / "fingerprint"
-    last = checkpoints / "last.ckpt"
-    if last.is_file() and _text_of(owner) == fingerprint:
-        return last
-    if not is_rank_zero():  # the first process has cleared the folder, and has begun to fill it
+    last, owner = checkpoints / "last.ckpt", checkpoints / "fingerprint"
+    if not last.is_file():
         return None
+    text = _text_of(owner)
+    if text is None or not re.fullmatch("[0-9a-f]{64}", text):
+        found = (owner, "it does not tell whose checkpoints these are")
+    elif text != fingerprint:
+        return None
+    else:
+        found = damage(folder)
+    if found is None:
+        return last
+    path, reason = found
+    aside = folder / f"{path.name}.damaged"
+    if path.exists():
+        path.replace(aside)
+    log.warning("%s is damaged (%s); it is kept as %s, and the run begins again", path, reason, aside.name)
+    return None
+
+
+def damage(folder: Path) -> tuple[Path, str] | None:
+    """The first damaged file of those that a run goes on from, and why; None if all are whole."""
+    from .checkpoints import read_whole  # with torch
+
+    last, best, metrics = folder / "checkpoints/last.ckpt", folder / "checkpoints/best.ckpt", folder / "metrics.csv"
+    for path in (best, last):
+        try:
+            saved = read_whole(path) if path.exists() else {}
+        except Exception as error:  # zipfile and torch raise anything
+            return path, " ".join(str(error).split())[:120]
+    rows = saved.get("rows", 0)
+    try:
+        if len(read_rows(metrics)) < rows:
+            return metrics, f"fewer than {rows} rows"
+    except (OSError, ValueError) as error:
+        return metrics, str(error)
+    return None
+
+
+def clear(folder: Path, fingerprint: str) -> None:
+    """What another run left in `folder` goes; the folder is this run's."""
+    checkpoints = folder / "checkpoints"
     shutil.rmtree(checkpoints, ignore_errors=True)
     for stale in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv", folder / "record.json"]:
         stale.unlink(missing_ok=True)
     checkpoints.mkdir(parents=True)
-    owner.write_text(fingerprint)
-    return None
+    (checkpoints / "fingerprint").write_text(fingerprint)
 
 
 def _text_of(path: Path) -> str | None:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from hashlib import sha256
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -47,6 +48,14 @@ def place(number: int, overrides: Sequence[str]) -> str:
     own = [override for override in told if override.key in swept]
     settings = (f"{override.sign}{override.key}={override.spelled}" for override in own or told)
     return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *settings])
+
+
+def plain(cfg: DictConfig) -> Any:
+    """The resolved config; as it is where it cannot be resolved, which is then why the run failed."""
+    try:
+        return OmegaConf.to_container(cfg, resolve=True)
+    except Exception:
+        return OmegaConf.to_container(cfg, resolve=False)
 
 
 def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:

@@ -1,42 +1,32 @@
 """The LightningModule: an objective, its optimizer, and what is measured each epoch."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ..core.ending import stop_here
-from ..core.errors import Diverged
-from ..core.metrics import BETTER, SIGNS
 from ..core.seeds import derive
 from ..core.weights import weight_statistics
-from ..measures.task_metrics import Batch
 from ..regularizers import SAM, BatchTransform, Update
 from ..regularizers.schedules import Schedules
-from .objective import Objective
+from ..run.ledger import Ledger, training_state
+from ..run.loggers import Overheard
+from .objective import Batch, Objective
 from .replay import Replay
 
 
 class RegularizedModule(lightning.LightningModule):
     """Trains an `Objective`: the sum of its named terms, every term logged apart.
 
-    Measured at the end of every epoch, and kept in `measured` under the names of the log:
-      ``train/<term>``       mean over the epoch's samples as they were trained on (noise and all);
-                             ``train/objective`` their sum, ``train/share/<penalty>`` the part of each in it
-      ``val/<metric>``       on the validation set, free of penalties
-      ``train_eval/<metric>``  the same in evaluation mode on a fixed part of the training set
-      ``gap/<metric>``       the generalization gap between the two, positive when training looks better
-      ``weights/...``        norm and sparsity, see `regnet.core.weights.weight_statistics`
-      ``lr``, ``lr/1``, ...  the learning rate of the last step, of each of the optimizer's parameter groups
-      ``strength/<name>``, ``rate/<name>``  of what follows a schedule, at the last step
-
-    All of this at every validation, of which an epoch has one by default. The end of training is always validated,
-    wherever it comes: `max_steps` in the middle of an epoch, or an epoch that `check_val_every_n_epoch` passes over.
+    What is measured at every validation goes into the `Ledger`, which has the names; an epoch has one by default. The
+    end of training is always validated, wherever it comes: `max_steps` in the middle of an epoch, or an epoch that
+    `check_val_every_n_epoch` passes over.
 
     Args:
         objective: its `loss` is a task of `regnet.core.tasks` (it also defines the metrics).
@@ -71,7 +61,8 @@ class RegularizedModule(lightning.LightningModule):
         self.schedules = schedules or Schedules()
         self.seed, self.monitor, self.interval = seed, monitor, interval
         self.replay = Replay(self, next((update for update in self.updates if isinstance(update, SAM)), None))
-        self.measured: dict[str, float] = {}
+        self.ledger = Ledger()
+        self._state: dict[str, float] = {}  # of the training, at the last validation
         self._rates: list[float | Tensor] = []  # of learning, in the last step
         self._logged_step = -1
         self._names: list[str] = []
@@ -85,8 +76,16 @@ class RegularizedModule(lightning.LightningModule):
         else:
             super().__setattr__(name, value)
 
+    @property
+    def measured(self) -> dict[str, float]:
+        """What the last validation found, under the names of the `Ledger`."""
+        return self.ledger.measured
+
     def forward(self, x: Tensor) -> Tensor:
         return self.objective.network(x)
+
+    def setup(self, stage: str) -> None:
+        self.ledger.listeners = [logger for logger in self.loggers if not isinstance(logger, Overheard)]
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.objective.parameters())
@@ -151,11 +150,9 @@ class RegularizedModule(lightning.LightningModule):
             trainer.check_val_every_n_epoch, trainer.val_check_batch = 1, batch_idx + 1  # now
 
     def on_validation_epoch_start(self) -> None:
-        self.measured = self._train_terms()
         # here, as callbacks that average weights swap them in for the validation alone
-        statistics = weight_statistics(self.objective.network)
-        self.measured |= {f"weights/{name}": value for name, value in statistics.items()}
-        self.measured |= learning_rates(self._rates) | self.schedules.values()
+        weights = weight_statistics(self.objective.network)
+        self._state = training_state(self._train_terms(), weights, self._rates, self.schedules.values())
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         stop_here()
@@ -164,29 +161,27 @@ class RegularizedModule(lightning.LightningModule):
             self._outputs[dataloader_idx].append((self.objective.network(x), y))
 
     def on_validation_epoch_end(self) -> None:
-        task = self.objective.loss
-        parts = {}
-        for name, outputs in zip(("val", "train_eval"), self._outputs, strict=True):
-            if outputs:
-                logits, y = (torch.cat(column) for column in zip(*outputs, strict=True))
-                parts[name] = task.metrics(logits, y)
-                self.measured |= {f"{name}/{key}": value for key, value in parts[name].items()}
-                outputs.clear()
-        if len(parts) == 2:
-            gap = generalization_gap(parts["train_eval"], parts["val"])
-            self.measured |= {f"gap/{key}": value for key, value in gap.items()}
-        self._check(self.measured)
+        val, probe = map(self._metrics, self._outputs)
+        self.ledger.measure(self.current_epoch, self.global_step, self._state, val, probe)
         if not self.trainer.sanity_checking:
             # what callbacks may watch; the rest goes to the loggers directly, as `self.log` costs 0.2 ms a value
-            self.log_dict({f"val/{key}": value for key, value in parts["val"].items()}, logger=False)
-            for logger in self.loggers:
-                logger.log_metrics(self.measured, step=self.global_step)
+            self.log_dict({f"val/{key}": value for key, value in val.items()}, logger=False)
+            self.ledger.enter(self.current_epoch, self.global_step, row=self.trainer.state.fn == TrainerFn.FITTING)
+            self.ledger.flush()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["measured"] = dict(self.measured)
+        checkpoint |= self.ledger.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.measured = checkpoint["measured"]
+        self.ledger.load_state_dict(checkpoint)
+
+    def _metrics(self, outputs: list[Batch]) -> dict[str, float]:
+        """The task's metrics of what a validation has gathered, which is then forgotten."""
+        if not outputs:
+            return {}
+        logits, y = (torch.cat(column) for column in zip(*outputs, strict=True))
+        outputs.clear()
+        return self.objective.loss.metrics(logits, y)
 
     def _accumulate(self, terms: dict[str, Tensor], values: Tensor, count: int) -> None:
         if self._sums is None:
@@ -199,40 +194,9 @@ class RegularizedModule(lightning.LightningModule):
         if self._sums is None:
             return {}
         *sums, count = self.trainer.strategy.reduce(self._sums.clone(), reduce_op="sum").tolist()
-        terms = {name: value / count for name, value in zip(self._names, sums, strict=True)}
-        return train_terms(terms)
+        return {name: value / count for name, value in zip(self._names, sums, strict=True)}
 
     def _log_step(self, terms: dict[str, Tensor], values: Tensor) -> None:
-        """A step's own values, for epochs too long to wait for."""
         self._logged_step = self.global_step  # with accumulated gradients, several batches have the same step
-        step = {f"step/{key}": value for key, value in zip(terms, values.tolist(), strict=True)}
-        if self.trainer.world_size == 1:  # else the processes would part ways; they agree at validation
-            self._check(step)
-        for logger in self.loggers:
-            logger.log_metrics(step, step=self.global_step)
-
-    def _check(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise Diverged(f"{name} became {value} in epoch {self.current_epoch}, step {self.global_step}")
-
-
-def train_terms(terms: dict[str, float]) -> dict[str, float]:
-    """``train/<term>`` for every term, ``train/objective`` = their sum, and each penalty's share of it."""
-    objective = sum(terms.values())
-    shares = {name: value / objective if objective else 0.0 for name, value in terms.items() if name != "loss"}
-    return (
-        {f"train/{name}": value for name, value in terms.items()}
-        | {"train/objective": objective}
-        | {name.replace("penalty/", "train/share/"): share for name, share in shares.items()}
-    )
-
-
-def learning_rates(rates: Sequence[float | Tensor]) -> dict[str, float]:
-    """``lr`` of the optimizer's first parameter group, ``lr/1`` of the second, and so on."""
-    return {f"lr/{i}" if i else "lr": float(rate) for i, rate in enumerate(rates)}
-
-
-def generalization_gap(train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
-    """How much better training looks than validation: val - train where less is better, train - val where more is."""
-    return {name: SIGNS[BETTER[name]] * (val[name] - train[name]) for name in train}
+        alone = self.trainer.world_size == 1  # else the processes would part ways; they agree at validation
+        self.ledger.step(dict(zip(terms, values.tolist(), strict=True)), self.current_epoch, self.global_step, alone)

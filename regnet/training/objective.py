@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ..regularizers.penalties.weights import Penalty
 
+Batch = tuple[Tensor, Tensor]
+
 
 class Needs(NamedTuple):
     """What penalties need of a batch.

@@ -15,8 +15,8 @@ from ..data.loader import EpochSampler, make_loader
 
 if TYPE_CHECKING:
     from ..data import DataModule
-    from ..measures.task_metrics import Batch
     from .module import RegularizedModule
+    from .objective import Batch
 
 log = logging.getLogger(__name__)
 

@@ -342,16 +342,18 @@ def test_a_schedule_that_changes_the_momentum_is_followed(tmp_path, optimizer):
         compare(alone, packed, 1e-9)
 
 
-def test_a_damaged_checkpoint_is_the_failure_of_its_run(tmp_path):
+def test_a_damaged_checkpoint_is_kept_aside_and_its_run_begins_again(tmp_path):
     assert train(*SWEEP, PACKED, cwd=tmp_path).code == 0
     first, *others = study(tmp_path).values()
+    before = record(first)["metrics"]
     for folder in (first, *others):
         (folder / "record.json").unlink()
     (first / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
     done = train(*SWEEP, PACKED, cwd=tmp_path)
-    assert done.code == 1
-    assert record(first)["status"] == "failed"
-    assert {record(folder)["status"] for folder in others} == {"completed"}
+    assert done.code == 0
+    assert {record(folder)["status"] for folder in (first, *others)} == {"completed"}
+    assert record(first)["metrics"] == before
+    assert (first / "last.ckpt.damaged").read_bytes() == b"damaged"
 
 
 def test_where_there_is_no_memory_for_two_all_run_alone(tmp_path, monkeypatch):

@@ -1,9 +1,10 @@
 """What happens around training: when, never maths."""
 
-from ...run.metrics_csv import MetricsCsv
 from .averages import Ema, Swa
+from .best_checkpoint import BestCheckpoint
 from .early_stopping import EarlyStopping
 from .last_checkpoint import AtomicCheckpointIO, LastCheckpoint
+from .metrics_csv import MetricsCsv
 from .network import NetworkCallback
 from .no_profiler import NoProfiler
 from .progress import Progress
@@ -14,6 +15,7 @@ from .time_limit import TimeLimit
 
 __all__ = [
     "AtomicCheckpointIO",
+    "BestCheckpoint",
     "EarlyStopping",
     "Ema",
     "Ensemble",

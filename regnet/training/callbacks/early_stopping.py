@@ -42,26 +42,39 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         # Lightning forgets that training had been stopped early
-        trainer.should_stop = trainer.should_stop or self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
+        trainer.should_stop = trainer.should_stop or self.stopped
 
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
-        if not fitting or trainer.fast_dev_run or trainer.current_epoch < self.start_epoch:
+    def watch(self, epoch: int, value: float) -> None:
+        """Takes note of a validation's value of the monitor."""
+        if epoch < self.start_epoch:
             return
         self.validated = True
-        current = torch.as_tensor(trainer.callback_metrics[self.monitor]).squeeze()
-        if self.monitor_op(current - self.min_delta, self.best_score.to(current.device)):
-            self.best_score, self.best_epoch = current, trainer.current_epoch
+        current = torch.tensor(value)
+        if self.monitor_op(current - self.min_delta, self.best_score):
+            self.best_score, self.best_epoch = current, epoch
+
+    def exhausted(self, epoch: int) -> bool:
+        """Whether training is to end with this epoch."""
+        if not self.validated:  # nothing new is known
+            return False
+        self.validated = False
+        self.wait_count = epoch - self.best_epoch
+        if self.wait_count < self.patience:
+            return False
+        self.stopped_epoch, self.stopping_reason = epoch, EarlyStoppingReason.PATIENCE_EXHAUSTED
+        return True
+
+    @property
+    def stopped(self) -> bool:
+        return self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not trainer.fast_dev_run:
+            self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor]))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        if not self.validated:  # nothing new is known
-            return
-        self.validated = False
-        self.wait_count = trainer.current_epoch - self.best_epoch
         # every process stops if one of them does
-        if trainer.strategy.reduce_boolean_decision(self.wait_count >= self.patience, all=False):
-            self.stopped_epoch = trainer.current_epoch
-            self.stopping_reason = EarlyStoppingReason.PATIENCE_EXHAUSTED
+        if trainer.strategy.reduce_boolean_decision(self.exhausted(trainer.current_epoch), all=False):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""The life of a run, whoever trains it: it begins in a folder, or goes on there, and ends with a record."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ..core.errors import Diverged
+from .identity import identity
+from .record import MEASURED, Record, write_record
+from .resuming import clear, finished, is_rank_zero, resumable
+from .study import plain
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("regnet", "torch", "torchvision", "lightning", "hydra-core")
+
+
+class Run:
+    """One run in its folder.
+
+    Args:
+        cfg: composed; building fills in what it finds in the data, which the record then has as well.
+        overrides: as typed.
+        launcher: by which it was started.
+        told: gives the one sentence for an error that ended the run.
+        place: of the run in its study, with which its log line begins.
+        log: takes the log line.
+    """
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        folder: Path,
+        overrides: Sequence[str] = (),
+        launcher: str = "basic",
+        told: Callable[[Exception], str] = str,
+        place: str = "",
+        log: logging.Logger = log,
+    ) -> None:
+        self.cfg, self.folder, self.told, self.place, self.log = cfg, folder, told, place, log
+        self.fingerprint = identity(cfg)
+        self.clock = time.monotonic()
+        self.record: Record = {
+            "status": "failed",
+            "reason": None,
+            "overrides": list(overrides),
+            "seed": seed if type(seed := cfg.get("seed")) is int else None,
+            "epochs": None,
+            "best_epoch": None,
+            "steps": None,
+            "step_operations": None,
+            "threads": None,
+            "metrics": None,
+            "device": None,
+            "launcher": launcher,
+            "fingerprint": self.fingerprint,
+            "versions": versions(),
+            "started": datetime.now(timezone.utc).isoformat(),
+        }
+
+    def earlier(self) -> Record | None:
+        """The record of this very run that the folder holds already, if another try would end the same way."""
+        return finished(self.folder, self.fingerprint)
+
+    def checkpoint(self) -> Path | None:
+        """Where this very run was cut off; None for a new beginning, for which the folder is cleared."""
+        if (last := resumable(self.folder, self.fingerprint)) is None and is_rank_zero():
+            clear(self.folder, self.fingerprint)
+        return last
+
+    def end(
+        self, result: Mapping[str, Any] | None = None, error: BaseException | None = None, seconds: float | None = None
+    ) -> Record:
+        """Writes the record of what came out, or of what went wrong, and one line to the log."""
+        took = time.monotonic() - self.clock if seconds is None else seconds
+        outcome = failure(error, self.told) if error is not None else result or {}
+        self.record |= {**outcome, "config": plain(self.cfg), "seconds": took}
+        if is_rank_zero():
+            write_record(self.folder, self.record)
+            if self.record["status"] == "failed":
+                self.log.debug("traceback", exc_info=error)  # to the run's log only
+            level = logging.INFO if self.record["status"] in MEASURED else logging.ERROR
+            self.log.log(level, "  ".join(filter(None, (self.place, summary(self.record)))))
+        return self.record
+
+
+def failure(error: BaseException, told: Callable[[Exception], str] = str) -> dict[str, Any]:
+    """How a run ended that has no result."""
+    if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit
+        return {"status": "interrupted", "reason": "stopped before its end"}
+    return {"status": "diverged" if isinstance(error, Diverged) else "failed", "reason": told(error)}
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """One line on how a run ended."""
+    told = "" if record["status"] == "completed" else f"{record['status']}: {record['reason']}"
+    if record["status"] not in MEASURED:
+        return told
+    metrics = record["metrics"]
+    name = next(key for key in ("accuracy", "rmse", "loss") if key in metrics["val"])
+    numbers = "  ".join(f"{split} {metrics[split][name]:.4g}" for split in ("train", "val", "test"))
+    epoch = f"epoch {record['best_epoch'] + 1} of {record['epochs']}"
+    return "  ".join(filter(None, (f"{name} {numbers}  ({epoch}, {record['seconds']:.1f} s)", told)))
+
+
+def score(record: Mapping[str, Any]) -> float:
+    """The monitored metric of the chosen epoch."""
+    if not record["metrics"]:
+        return float("nan")
+    split, _, name = record["config"]["monitor"].partition("/")
+    return record["metrics"][split][name]
+
+
+@cache
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES} | {"python": python_version()}

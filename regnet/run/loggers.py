@@ -1,0 +1,122 @@
+"""All loggers of a run: its hyper-parameters when it begins, its result when it ends.
+
+TensorBoard's HPARAMS tab has one row for every run, with the same columns for all. No experiment summary is written, as
+TensorBoard then derives the columns from all runs of the study, those that differ first.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from omegaconf import DictConfig
+from tensorboard.plugins.hparams.api_pb2 import Status
+from torch.utils.tensorboard.summary import hparams
+
+from .identity import not_chosen
+from .ledger import Ledger
+from .study import plain
+
+PARTS = ("data", "model", "optimizer", "scheduler", "trainer")
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
+    """All settings of a run, wherever they were given: numbers, booleans and texts under their keys.
+
+    ``regularizer`` names the techniques, as ``dropout+l2``; ``model``, ``data`` and the like the choices.
+    """
+    chosen = "+".join(name for name in cfg.regularizer if name not in not_chosen(cfg.regularizer)) or "none"
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": chosen}
+    settings = plain(cfg)
+    parts = {name: part for name, part in settings.items() if name in (*PARTS, "regularizer", "seed", "monitor")}
+    filled_in = ("data.classes", "data.schema")  # as long as the data make them
+    return values | {key: value for key, value in _leaves(parts) if not key.startswith(filled_in)}
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, float | str]]:
+    if isinstance(node, Mapping):
+        for name, item in node.items():
+            yield from _leaves(item, f"{key}.{name}" if key else name)
+    elif node is not None:
+        yield key, node if isinstance(node, int | float | str) else str(node)
+
+
+def start_session(loggers: Iterable[Any], values: Mapping[str, Any]) -> None:
+    """Announces the run under its hyper-parameters (numbers, booleans and strings)."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):  # whose own way writes an experiment summary
+            logger.experiment._get_file_writer().add_summary(session_start(values))
+        else:
+            logger.log_hyperparams(dict(values))
+
+
+def end_session(loggers: Sequence[Any], metrics: Mapping[str, Any], step: int, completed: bool) -> None:
+    """Adds the final metrics, as ``when_best/val/loss`` for that of the chosen epoch, and closes the session.
+
+    A column of the HPARAMS tab must be a scalar, and so has a chart too, of a single dot. TensorBoard orders charts by
+    name: these come last, after all curves.
+    """
+    final = {f"when_best/{name}": value for name, value in metrics.items() if value is not None}
+    for logger in loggers:
+        if final:
+            logger.log_metrics(final, step)
+        if isinstance(logger, TensorBoardLogger):
+            writer = logger.experiment._get_file_writer()
+            writer.add_summary(session_end(completed))
+            writer.flush()
+        else:
+            logger.finalize("success" if completed else "failed")
+        if type(logger).__name__ == "WandbLogger":  # else the study's next run would be logged into this one
+            logger.experiment.finish(exit_code=0 if completed else 1)
+
+
+def session_start(values: Mapping[str, Any]) -> Any:
+    """TensorBoard's summary that opens a session."""
+    return hparams(dict(values), {})[1]
+
+
+def session_end(completed: bool) -> Any:
+    """TensorBoard's summary that closes a session."""
+    end = hparams({}, {})[2]
+    if not completed:
+        end.value[0].metadata.plugin_data.content = _failure()
+    return end
+
+
+class Overheard(Logger):
+    """Passes on to the ledger what modules and callbacks log by ``self.log``.
+
+    Without any other logger too, where Lightning would drop it.
+    """
+
+    def __init__(self, ledger: Ledger, folder: str) -> None:
+        super().__init__()
+        self.ledger, self.folder = ledger, folder
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return self.folder
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        pass
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.ledger.add(metrics, step)
+        self.ledger.flush()
+
+
+def _failure() -> bytes:
+    from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+    info = SessionEndInfo(status=Status.STATUS_FAILURE)
+    return HParamsPluginData(session_end_info=info, version=PLUGIN_DATA_VERSION).SerializeToString()
