@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell a reader to type: their blocks, commands and code spans; and commands made short."""
+"""What the pages tell a reader to type: their blocks, commands and code spans; and commands made short."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAM = re.compile(
     r"(regnet-\w+|make|python3?|pip|tensorboard|optuna-dashboard|wandb|mlflow|eval|\.)( |$)", re.MULTILINE
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import regnet
 from regnet.compose.config_files import config_folder
 from tests.commands import PROGRAMS, finish, start
 
@@ -81,7 +82,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
     ("line", "completions"),
     [
         ("regularizer=dropo", ["regularizer=dropout"]),
-        ("model=", ["model=cnn", "model=mlp", "model=residual_mlp", "model=resnet", "model=timm", "model=torchvision"]),
+        ("model=", sorted(f"model={path.stem}" for path in (ROOT / "conf" / "model").glob("*.yaml"))),
         ("regularizer=dropout regularizer.dr", ["regularizer.dropout."]),
         ("regularizer=dropout regularizer.dropout.ra", ["regularizer.dropout.rate="]),
         ("data=csv data.targ", ["data.target="]),
@@ -108,7 +109,7 @@ def test_a_wheel_holds_all_that_the_commands_need(tmp_path):
     pip = ["-m", "pip", "--disable-pip-version-check", "-q"]
     built = python(*pip, "wheel", str(ROOT), "--no-deps", "-w", str(wheels), cwd=tmp_path)
     assert built.returncode == 0, built.stderr
-    (wheel,) = wheels.glob("regnet-*.whl")
+    (wheel,) = wheels.glob(f"regnet-{regnet.__version__}-*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"regnet/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in packed
@@ -118,6 +119,8 @@ def test_a_wheel_holds_all_that_the_commands_need(tmp_path):
 
     program = """
 import regnet, regnet.compose.config_files
+from importlib.metadata import version
+assert regnet.__version__ == version("regnet")
 print(regnet.__file__, regnet.compose.config_files.config_folder())
 import sys
 sys.argv = ["regnet-train", "--cfg", "job", "regularizer=[dropout,l2]"]

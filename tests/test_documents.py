@@ -1,4 +1,4 @@
-"""README.md and docs/: each command and block does what it is there for, as it is written."""
+"""README.md, CONTRIBUTING.md and docs/: each command and block does what it is there for, as it is written."""
 
 import argparse
 import importlib
@@ -404,7 +404,7 @@ def test_other_commands_name_what_there_is():
 
 def test_the_files_that_the_pages_name_are_there():
     for span in SPANS:
-        if re.fullmatch(r"[\w/.-]+/[\w.-]+\.(py|md|yaml|json|svg)", span.text):
+        if re.fullmatch(r"[\w/.-]+/[\w.-]+\.(py|md|yaml|json|svg)|[A-Z]+\.md|(regnet|conf|tests)/[\w/]*", span.text):
             written = span.text in globals()["written"]() or span.text.startswith(("my/", "my_conf/"))
             placeholder = "NAME" in span.text
             assert written or placeholder or (ROOT / span.text).exists(), f"{span.place}: {span.text}"
