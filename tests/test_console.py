@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 from rich.table import Table
 
+from regnet.core import progress
 from regnet.core.console import live_line, plain_console
 from regnet.packed import progress as packed
 from regnet.training.callbacks import progress as alone
@@ -37,7 +38,7 @@ def test_the_live_line_shows_text_as_it_is(text):
 
 def test_the_live_line_of_a_run_alone_names_its_regularizers(monkeypatch):
     console = terminal()
-    monkeypatch.setattr(alone, "plain_console", lambda: console)
+    monkeypatch.setattr(progress, "plain_console", lambda: console)
     monkeypatch.setattr(alone, "position", lambda: TEXTS[0])
     trainer = SimpleNamespace(current_epoch=0, is_global_zero=True, max_epochs=3, num_training_batches=2)
     shown = alone.Progress(redraw=0)
@@ -50,8 +51,8 @@ def test_the_live_line_of_a_run_alone_names_its_regularizers(monkeypatch):
 
 def test_the_live_line_of_packs_is_drawn_by_the_same_console(monkeypatch):
     console = terminal()
-    monkeypatch.setattr(packed, "plain_console", lambda: console)
-    monkeypatch.setattr(packed, "REDRAW", 0)
+    monkeypatch.setattr(progress, "plain_console", lambda: console)
+    monkeypatch.setattr(progress.ProgressLine, "due", lambda _: True)
     with packed.PackProgress(runs=2, epochs=6, say=print) as shown:
         shown.trained(3)
         shown.end(0)

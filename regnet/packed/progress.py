@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable
 
-from ..core.console import live_line, plain_console
-
-REDRAW, REPORT = 0.1, 30.0  # seconds between two pictures of the live line, and between two lines in a log file
+from ..core.progress import ProgressLine, time_left
 
 
 class PackProgress:
-    """One live line in a terminal or a notebook; in a log file, a line of text every so often.
+    """Counts epochs and runs of a study's packs.
 
     Args:
         runs: that are trained.
@@ -18,22 +16,17 @@ class PackProgress:
     """
 
     def __init__(self, runs: int, epochs: int, say: Callable[[str], None]) -> None:
-        console = plain_console()
-        self.live = console.is_terminal or console.is_jupyter
-        self.runs, self.epochs, self.say = runs, epochs, say
+        self.runs, self.epochs = runs, epochs
         self.done = self.ended = self.begun = 0
-        self.started = self.drawn = time.monotonic()
-        self.bar = live_line(console)
-        self.task = self.bar.add_task("packed", total=epochs, text="")
+        self.started = time.monotonic()
+        self.line = ProgressLine(lambda text: say(f"packed: {text}"))
 
     def __enter__(self) -> "PackProgress":
-        if self.live:
-            self.bar.start()
+        self.line.start("packed", self.epochs)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.bar.stop()
+        self.line.stop()
 
     def trained(self, epochs: int) -> None:
         if not self.done:  # what is left is judged from here on, as the start took a time of its own
@@ -48,16 +41,7 @@ class PackProgress:
         self._draw()
 
     def _draw(self) -> None:
-        now = time.monotonic()
-        if now - self.drawn < (REDRAW if self.live else REPORT):
-            return
-        self.drawn = now
-        text = f"{self.done} of {self.epochs} epochs, {self.ended} of {self.runs} runs done"
-        if self.done > self.begun:
-            left = (now - self.started) * (self.epochs - self.done) / (self.done - self.begun)
-            text += f"  {max(0, left):.0f} s left"
-        if self.live:
-            self.bar.update(self.task, completed=self.done, total=self.epochs, text=text)
-            self.bar.refresh()
-        else:
-            self.say(f"packed: {text}")
+        if self.line.due():
+            text = f"{self.done} of {self.epochs} epochs, {self.ended} of {self.runs} runs done"
+            left = time_left(self.started, self.begun, self.done, self.epochs)
+            self.line.show(self.done, "  ".join(filter(None, (text, left))), self.epochs)
