@@ -11,7 +11,7 @@ from torch.distributions import Categorical
 
 from regnet.core.tasks import Classification, Regression
 from regnet.measures.monte_carlo import measure_passes, of_classes, of_numbers, predict, stochastic
-from regnet.measures.task_metrics import measure
+from regnet.measures.task_metrics import task_metrics
 from regnet.regularizers import ConcreteDropout, Dropout, RandomLayer
 from regnet.training.objective import Objective
 from tests.commands import TINY, evaluate, train_into
@@ -102,7 +102,7 @@ def test_without_noise_it_is_the_deterministic_evaluation(task):
     y = torch.randint(3, (40,)) if outputs == 3 else torch.randn(40)
     batches = list(zip(torch.randn(4, 10, 4), y.view(4, 10), strict=True))
     objective = Objective(network, task)
-    expected, metrics = measure(objective, batches), measure_passes(objective, batches, 3)
+    expected, metrics = task_metrics(objective, batches), measure_passes(objective, batches, 3)
     assert {name: metrics.pop(name) for name in expected} == pytest.approx(expected, rel=1e-5)
     assert metrics.get("std", 0) == pytest.approx(0, abs=1e-6)
     assert metrics.get("mutual_information", 0) == pytest.approx(0, abs=1e-6)

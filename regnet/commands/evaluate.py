@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..compose.arguments import describe, fits
 from ..compose.mistakes import sentence
 from ..compose.protocol import HALF
-from ..core.errors import UserError, near, told
+from ..core.errors import UserError, near, shown
 from ..run.record import MEASURED, DamagedRecord, find_runs, read_record, read_text
 from .launch import launch, stop
 
@@ -84,9 +84,9 @@ def _check(cfg: DictConfig) -> None:
     known = (*KINDS, "data", "perturbation")
     for key, value in OmegaConf.to_container(cfg, resolve=True).items():
         if key not in known:
-            raise UserError(f"+{key}={told(value)}: nothing reads {key}{near(key, known)}")
+            raise UserError(f"+{key}={shown(value)}: nothing reads {key}{near(key, known)}")
         if key in KINDS and not fits(value, KINDS[key]):
-            raise UserError(f"{key}={told(value)} must be {describe(KINDS[key])}")
+            raise UserError(f"{key}={shown(value)} must be {describe(KINDS[key])}")
     if not cfg.run:
         raise UserError("run='' must be the folder of a run")
     if cfg.seed < 0:
@@ -126,7 +126,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from ..core.threads import computing
     from ..data.loader import EpochSampler, make_loader
     from ..measures.monte_carlo import measure_passes
-    from ..measures.task_metrics import measure
+    from ..measures.task_metrics import task_metrics
     from ..models.compact import compact
     from ..regularizers import BatchTransform
 
@@ -153,7 +153,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     torch.manual_seed(derive(cfg.seed, "perturbation"))
     with computing(record.get("threads")):  # another number adds up in another order
         if cfg.passes is None:
-            metrics = try_to(f"run={folder}", measure, objective, batches, perturb, device)
+            metrics = try_to(f"run={folder}", task_metrics, objective, batches, perturb, device)
         else:
             metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None

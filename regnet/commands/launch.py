@@ -28,7 +28,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     """
     os.environ["MPLBACKEND"] = "agg"  # a notebook's own is not there for its commands
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to another run
-    gc.disable()  # until all is imported (see `train.settle`): else it looks through the same modules again and again
+    gc.disable()  # until all is imported, see `train.prepare_process`: else it goes through the modules over and over
     if own_modules:
         sys.path.insert(0, str(Path.cwd()))  # model._target_=my.pkg.Net
     app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(task)

@@ -85,7 +85,7 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
     if (record := run.earlier()) is not None:
         log.info("%s  was done before", position() or folder)
         return record
-    settle()
+    prepare_process()
     checkpoint = run.checkpoint()
     try:
         return run.end(_train_and_test(cfg, folder, overrides, checkpoint))
@@ -163,7 +163,7 @@ def _disband(launched: set[str]) -> None:
             os.environ.pop(name, None)
 
 
-def settle() -> None:
+def prepare_process() -> None:
     """Lightning's greetings, tips and advice are not a run's news; the rest of its warnings is."""
     import torch
 

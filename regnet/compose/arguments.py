@@ -9,7 +9,7 @@ from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ..core.errors import UserError, near, told
+from ..core.errors import UserError, near, shown
 
 FEW = 16  # names that are told
 WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "null"}
@@ -43,7 +43,7 @@ def suited(
         if fits(value, hint):
             continue
         if type(value) is not int or {hint, *get_args(hint)} - {NoneType} != {str}:
-            raise UserError(f"{given_at(f'{key}.{name}')}={told(value)} must be {describe(hint)}")
+            raise UserError(f"{given_at(f'{key}.{name}')}={shown(value)} must be {describe(hint)}")
         result[name] = str(value)
     return result
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..core.errors import UserError, told
+from ..core.errors import UserError, shown
 from ..core.overrides import Override, read
 from ..core.seeds import derive
 from ..core.tasks import Classification, Regression
@@ -49,7 +49,7 @@ from .checks import (
     try_network,
     try_transforms,
 )
-from .make import class_of, given, literal, make, make_a, try_to
+from .make import as_typed_of, class_of, literal, make, make_a, try_to
 from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_steps
 from .sites import Site
 from .structure import check_form, check_kinds
@@ -158,7 +158,7 @@ def build(
         seed=cfg.seed,
         monitor=cfg.monitor,
     )
-    try_to(given(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
+    try_to(as_typed_of(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
     return Setup(data, module, regularizers)
 
 
@@ -223,7 +223,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str | Override] = ()
         key, (settings, common) = f"regularizer.{name}", _common(node)
         for filled in ("num_classes", "num_samples"):
             if settings.get(filled, known := cfg.data.get(filled)) != known:
-                raise UserError(f"{key}.{filled}={told(settings[filled])} is {told(known)} in the data; leave it out")
+                raise UserError(f"{key}.{filled}={shown(settings[filled])} is {shown(known)} in the data; leave it out")
         regularizer = make(settings, key)
         kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
         if kind is None:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..core.errors import UserError, near, told
+from ..core.errors import UserError, near, shown
 from ..core.overrides import Override
 from ..core.weights import scaled, weights
 from ..regularizers import BatchTransform, Update
@@ -116,9 +116,9 @@ def _settings(*folders: Path) -> dict[str, set[str]]:
 def check_settings(cfg: DictConfig) -> None:
     """What the config alone tells. Raises UserError."""
     if type(cfg.seed) is not int or cfg.seed < 0:
-        raise UserError(f"seed={told(cfg.seed)} must be a whole number >= 0")
+        raise UserError(f"seed={shown(cfg.seed)} must be a whole number >= 0")
     if not isinstance(cfg.warm_start, str | None) or cfg.warm_start == "":
-        raise UserError(f"warm_start={told(cfg.warm_start)} must be the folder of a run, or null")
+        raise UserError(f"warm_start={shown(cfg.warm_start)} must be the folder of a run, or null")
     if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
         raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
     precision = str(cfg.trainer.precision)
@@ -142,7 +142,7 @@ def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     settings = OmegaConf.to_container(cfg.scheduler, resolve=True)
     interval = settings.pop("interval", "epoch")
     if interval not in ("epoch", "step"):
-        raise UserError(f"scheduler.interval={told(interval)} must be epoch or step")
+        raise UserError(f"scheduler.interval={shown(interval)} must be epoch or step")
     if not settings:
         return {}, interval
     epochs = cfg.trainer.max_epochs

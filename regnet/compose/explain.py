@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from ..core.errors import near, told
+from ..core.errors import near, shown
 from ..core.overrides import Override, read
 from .arguments import signature
 from .hydra_private import get_args_parser
@@ -131,7 +131,7 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
     if not path and (options := configs.options(missing)):
         return f"{typed}: no {missing} is chosen; choose one as well: {missing}=NAME, one of {', '.join(options)}"
     if not isinstance(node, DictConfig):
-        return f"{typed}: {path} is the value {told(node)}, and has no key {missing}"
+        return f"{typed}: {path} is the value {shown(node)}, and has no key {missing}"
     if _takes(node, missing) or (group == "regularizer" and path.count(".") == 1 and missing in OF_REGULARIZERS):
         return f"{typed}: {path} takes {missing}, which is not in its config yet; write +{typed}"
     return _no_such_key(typed, path, missing, node, configs)
@@ -239,7 +239,7 @@ def _wrong_kind(match: re.Match[str], configs: Configs) -> str:
     if isinstance(now, DictConfig):
         example = next((name for name in now if not name.startswith("_")), "key")
         return f"{match[1]}: {key} has settings of its own; write one of them, such as {key}.{example}=VALUE"
-    return f"{match[1]}: the value is not of the kind of {key}, which is {told(now)} by default"
+    return f"{match[1]}: the value is not of the kind of {key}, which is {shown(now)} by default"
 
 
 def _interpolation(match: re.Match[str], _: Configs) -> str:

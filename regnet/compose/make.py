@@ -10,7 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ..core.errors import UserError, told
+from ..core.errors import UserError, shown
 from ..core.overrides import Override
 from .arguments import suited
 from .hydra_private import root
@@ -60,7 +60,7 @@ def _suit(node: Any, key: str, given_at: Callable[[str], str]) -> Any:
     if "_target_" not in node:
         return settings
     if not isinstance(node.get("_partial_", True), bool):
-        raise UserError(f"{key}._partial_={told(node['_partial_'])} must be true or false")
+        raise UserError(f"{key}._partial_={shown(node['_partial_'])} must be true or false")
     own = {name: value for name, value in settings.items() if not name.startswith("_")}
     return settings | suited(class_of(node["_target_"], key), own, key, given_at)
 
@@ -127,7 +127,7 @@ def _construct(node: Any, extra: dict[str, Any]) -> Any:
 def class_of(path: Any, key: str) -> Callable[..., Any]:
     """The class or function of a `_target_`. Raises UserError where there is none."""
     if not isinstance(path, str):
-        raise UserError(f"{key}._target_={told(path)} must be the path of a class, such as torch.nn.Linear")
+        raise UserError(f"{key}._target_={shown(path)} must be the path of a class, such as torch.nn.Linear")
     try:
         found = resolve_name(path)
     except Exception as error:
@@ -145,7 +145,7 @@ def _known(target: str) -> Any:
     return found
 
 
-def given(overrides: Sequence[Override], *keys: str) -> str:
+def as_typed_of(overrides: Sequence[Override], *keys: str) -> str:
     """The overrides of `keys` and below, as a person typed them."""
     return " ".join(override.text for override in overrides if override.parts[0] in keys)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ..core.errors import UserError, told
+from ..core.errors import UserError, shown
 from ..core.metrics import direction
 
 if TYPE_CHECKING:  # sweepers do without torch
@@ -51,7 +51,7 @@ def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
     known = [f"val/{name}" for name in metrics]
     for key, monitor in [("", cfg.monitor), *((f"{key}.", node.monitor) for key, node in _watching(cfg))]:
         if monitor not in known:
-            raise UserError(f"{key}monitor={told(monitor)} must be one of {', '.join(known)}")
+            raise UserError(f"{key}monitor={shown(monitor)} must be one of {', '.join(known)}")
 
 
 def _watching(cfg: DictConfig) -> Iterator[tuple[str, DictConfig]]:
@@ -129,7 +129,7 @@ def settle_steps(cfg: DictConfig, batches: int) -> None:
     found = min(ends, default=None)
     if cfg.get("steps") not in (None, found):
         raise UserError(
-            f"steps={told(cfg.steps)} is filled in, and is {told(found)} in this training; a sooner end is "
+            f"steps={shown(cfg.steps)} is filled in, and is {shown(found)} in this training; a sooner end is "
             "+trainer.max_steps"
         )
     with open_dict(cfg):

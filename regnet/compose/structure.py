@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from ..core import values
-from ..core.errors import UserError, near, told
+from ..core.errors import UserError, near, shown
 from ..core.overrides import Override
 from ..run.study import study_name
 from .config_files import config_folder
@@ -74,10 +74,10 @@ def check_form(cfg: DictConfig, overrides: Sequence[Override] = ()) -> None:
             check_class(OmegaConf.select(cfg.data, part), f"data.{part}")
     for part in ("callbacks", "logger", "regularizer", "scheduler"):
         if not isinstance(cfg.get(part), DictConfig):
-            raise UserError(f"{part}={told(cfg.get(part))} chooses nothing; {part}={_options(part)[0]} is the least")
+            raise UserError(f"{part}={shown(cfg.get(part))} chooses nothing; {part}={_options(part)[0]} is the least")
     for name, node in cfg.regularizer.items():
         if not isinstance(node, DictConfig | None):
-            raise UserError(f"regularizer.{name}={told(node)} is no regularizer: choose one, such as regularizer=l2")
+            raise UserError(f"regularizer.{name}={shown(node)} is no regularizer: choose one, such as regularizer=l2")
     if cfg.scheduler:
         check_class(cfg.scheduler, "scheduler")
     for group in ("callbacks", "logger"):
@@ -116,7 +116,7 @@ def check_class(node: Any, key: str, otherwise: str = "") -> None:
     if node is None and (options := _options(key)):
         raise UserError(f"{key} is missing: choose one of {', '.join(f'{key}={name}' for name in options)}")
     if not isinstance(node, DictConfig) or "_target_" not in node:
-        raise UserError(f"{key}={told(node)} must name a class by its _target_{otherwise}")
+        raise UserError(f"{key}={shown(node)} must name a class by its _target_{otherwise}")
 
 
 def _check_choice(override: Override) -> None:

@@ -20,7 +20,7 @@ def near(name: str, options: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def told(value: object) -> str:
+def shown(value: object) -> str:
     """A value as it is typed on the command line."""
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):

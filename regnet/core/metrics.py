@@ -3,7 +3,7 @@
 For training, sweepers and reports alike: standard library only.
 """
 
-from .errors import told
+from .errors import shown
 
 BETTER = {"loss": "min", "accuracy": "max", "nll": "min", "ece": "min", "rmse": "min", "r2": "max"}
 SIGNS = {"min": 1, "max": -1}  # by which a metric is multiplied so that less is better
@@ -17,5 +17,5 @@ def direction(monitor: str) -> str:
     """
     split, _, name = str(monitor).partition("/")
     if split != "val" or name not in BETTER:
-        raise ValueError(f"monitor={told(monitor)} must be one of {', '.join(f'val/{known}' for known in BETTER)}")
+        raise ValueError(f"monitor={shown(monitor)} must be one of {', '.join(f'val/{known}' for known in BETTER)}")
     return BETTER[name]

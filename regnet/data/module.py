@@ -10,7 +10,7 @@ from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..core.errors import UserError, told
+from ..core.errors import UserError, shown
 from ..core.seeds import derive
 from ..core.values import LONGEST
 from .loader import EpochSampler, TensorLoader, count_batches, make_loader
@@ -198,14 +198,14 @@ class DataModule(LightningDataModule):
             if name == "train_size" and value is None:
                 continue
             if type(value) is not int or not minimum <= value <= LONGEST:
-                raise UserError(f"data.{name}={told(value)} must be a whole number, at least {minimum}")
+                raise UserError(f"data.{name}={shown(value)} must be a whole number, at least {minimum}")
         noise = self.label_noise
         if not isinstance(noise, int | float) or isinstance(noise, bool) or not 0 <= noise <= 1:
-            raise UserError(f"data.label_noise={told(noise)} must be a number from 0 to 1")
+            raise UserError(f"data.label_noise={shown(noise)} must be a number from 0 to 1")
         for name in ("val_fraction", "test_fraction"):
             value = getattr(self, name)
             if not isinstance(value, float) or not 0 < value < 1:
-                raise UserError(f"data.{name}={told(value)} must be a fraction between 0 and 1, such as 0.2")
+                raise UserError(f"data.{name}={shown(value)} must be a fraction between 0 and 1, such as 0.2")
 
     def _check_types(self, data: Dataset) -> None:
         """Other types would be rounded, as large numbers to float32."""

@@ -7,7 +7,7 @@ import torch
 from ..data import DataModule
 from ..run.checkpoints import load_objective
 from ..training.module import RegularizedModule
-from .task_metrics import measure
+from .task_metrics import task_metrics
 
 
 def result(
@@ -20,7 +20,7 @@ def result(
         epochs: that were trained.
     """
     load_objective(module.objective, chosen)
-    test = measure(module.objective, data.test_dataloader(), device=device)
+    test = task_metrics(module.objective, data.test_dataloader(), device=device)
     return {
         "status": "completed",
         "epochs": epochs,

@@ -12,7 +12,7 @@ from ..training.objective import Batch, Objective
 Output = TypeVar("Output")
 
 
-def measure(
+def task_metrics(
     objective: Objective,
     batches: Iterable[Batch],
     perturb: Callable[[Tensor, Tensor], Batch] | None = None,
@@ -34,7 +34,7 @@ def passed(
     device: torch.device | str,
     forward: Callable[[Tensor], Output],
 ) -> Iterator[tuple[Output, Tensor]]:
-    """What `forward` makes of each batch's inputs, beside the targets, with the objective as in `measure`."""
+    """What `forward` makes of each batch's inputs, beside the targets, with the objective as in `task_metrics`."""
     dtype = widen(objective)
     objective.to(device).eval()
     for batch in batches:

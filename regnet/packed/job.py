@@ -39,7 +39,7 @@ class Job:
         return OmegaConf.masked_copy(self.config, [key for key in self.config if key != "hydra"])
 
     @cached_property
-    def plain(self) -> dict[str, Any]:
+    def unresolved(self) -> dict[str, Any]:
         """The task's config as it is written, unresolved."""
         plain = OmegaConf.to_container(self.config, resolve=False)
         del plain["hydra"]
@@ -50,7 +50,7 @@ class Job:
         place = self.folder / str(self.config.hydra.output_subdir)
         place.mkdir(parents=True, exist_ok=True)
         hydra = OmegaConf.to_container(self.config.hydra, resolve=False, enum_to_str=True)
-        parts = {"config": self.plain, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
+        parts = {"config": self.unresolved, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
         for name, part in parts.items():
             text = yaml.dump(part, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
             (place / f"{name}.yaml").write_text(text, encoding="utf-8")

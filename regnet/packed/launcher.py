@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
 
-from ..commands.train import settle, task
+from ..commands.train import prepare_process, task
 from ..compose.hydra_private import BasicLauncher
 from ..core.console import printable
 from ..core.errors import UserError
 from ..core.overrides import as_typed
 from ..run.life import score, summary
-from ..run.study import place
+from ..run.study import place_in_study
 from .compose import SweepLoader
 from .job import Job, Outcome
 from .plan import plan
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .pack import SharedData
 
 
-class Told:
+class PackAnnouncer:
     """Passes on what is told of a pack: a line for each job that ends, to the terminal and to Hydra.
 
     Jobs of one folder are one run, which is trained once.
@@ -64,7 +64,7 @@ class Told:
     def _tell(self, job: Job, outcome: Outcome, text: str) -> None:
         well = outcome.record["status"] == "completed"
         print(
-            printable(f"{place(job.number, job.overrides)}  {text}"),
+            printable(f"{place_in_study(job.number, job.overrides)}  {text}"),
             file=sys.stdout if well else sys.stderr,
             flush=True,
         )
@@ -75,7 +75,7 @@ class Told:
 
 
 def _epochs(job: Job) -> int:
-    return job.plain["trainer"]["max_epochs"]
+    return job.unresolved["trainer"]["max_epochs"]
 
 
 class PackedLauncher(BasicLauncher):
@@ -125,7 +125,7 @@ class PackedLauncher(BasicLauncher):
         return Job(number, tuple(as_typed(config.hydra.overrides.task)), folder.absolute(), config)
 
     def _train(self, jobs: Sequence[Job]) -> dict[int, JobReturn]:
-        told = Told(self, jobs)
+        told = PackAnnouncer(self, jobs)
         for job in jobs:
             job.write_config()
             self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
@@ -134,7 +134,7 @@ class PackedLauncher(BasicLauncher):
                 from .pack import SharedData  # Hydra imports this file for every `--help`
                 from .workers import train
 
-                settle()
+                prepare_process()
                 self.data = self.data or SharedData()
                 train(told.first, self.size, told, self.data)
         except (KeyboardInterrupt, SystemExit):  # Lightning makes the one the other

@@ -105,7 +105,7 @@ class Member:
             Diverged: one of them is not finite.
         """
         state = training_state(terms, weights, self.rates or self._rates(), self.module.schedules.values())
-        self.ledger.measure(self.epoch, self.step, state, val, probe)
+        self.ledger.validated(self.epoch, self.step, state, val, probe)
         self.ledger.enter(self.epoch, self.step)
         best = self.best is not None and self.best.improves(self._watched(self.best.monitor))
         if best:

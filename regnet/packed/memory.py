@@ -101,7 +101,7 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         _, grads = stack.gradients(rows, *stacked, noise, stacked=True)
     rule.step(stack.params, grads, rows)
     stack.update(object, rows, rule.lr.to(root, torch.float32), rule.step_sizes(stack.params, rows))
-    stack.measure(rows, [x], y)
+    stack.task_metrics(rows, [x], y)
     # weights, gradients, the best weights; the optimizer's state; and what the backward pass needs
     weights, state = _bytes(stack.params), sum(_bytes(one) for one in rule.state.values())
     kept = 3 * weights + state + 2 * _bytes(stack.buffers) + 2 * activations

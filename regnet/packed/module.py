@@ -128,8 +128,8 @@ class PackedModule(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         here = [k for k in range(len(self.members)) if k not in self.errors]
         weights = self.stack.statistics()
-        vals = self._measure([member.data.val for member in self.members])
-        probes = self._measure([member.data.probe for member in self.members])
+        vals = self._task_metrics([member.data.val for member in self.members])
+        probes = self._task_metrics([member.data.probe for member in self.members])
         sums = self.sums.tolist()
         improved = []
         for k in here:
@@ -186,7 +186,7 @@ class PackedModule(lightning.LightningModule):
             ys.append(y)
         return True, torch.stack(xs), torch.stack(ys)
 
-    def _measure(self, sets: Sequence[Samples]) -> list[Metrics]:
+    def _task_metrics(self, sets: Sequence[Samples]) -> list[Metrics]:
         """The metrics of each member on its own set."""
         measured = []
         dtype = next(iter(self.stack.params.values())).dtype
@@ -203,7 +203,7 @@ class PackedModule(lightning.LightningModule):
                 y = torch.stack([samples.y for _, samples in part]) if len(targets) > 1 else part[0][1].y
                 rows = slice(part[0][0], part[-1][0] + 1)
                 with torch.autocast(self.root.type, enabled=False):
-                    measured += self.stack.measure(rows, x, y.to(self.root))
+                    measured += self.stack.task_metrics(rows, x, y.to(self.root))
         return measured
 
     def _write(self) -> None:

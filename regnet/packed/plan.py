@@ -61,7 +61,7 @@ def plan(jobs: Sequence[Job]) -> Plan:
     alone = []
     for job in jobs:
         try:
-            if (reason := obstacle(job.plain)) is None:
+            if (reason := obstacle(job.unresolved)) is None:
                 groups.setdefault(signature(job), []).append(job)
         except (LookupError, TypeError, AttributeError):  # the run itself will tell
             reason = "a config that has not the form of a run"
@@ -79,7 +79,7 @@ def plan(jobs: Sequence[Job]) -> Plan:
 
 def signature(job: Job) -> str:
     """What runs of one pack have in common, as text."""
-    cfg, idle = job.plain, not_chosen(job.config.regularizer)
+    cfg, idle = job.unresolved, not_chosen(job.config.regularizer)
     common = dict(cfg, momentum=bool(cfg["optimizer"].get("momentum")))
     for part, keys in OWN.items():
         if part:

@@ -121,7 +121,7 @@ class Stack:
                 act(*own, *(tensor[rows] for tensor in limits.values()), lr, *sizes)
 
     @torch.no_grad()
-    def measure(self, rows: slice, batches: Sequence[Tensor], y: Tensor) -> list[dict[str, float]]:
+    def task_metrics(self, rows: slice, batches: Sequence[Tensor], y: Tensor) -> list[dict[str, float]]:
         """The task's metrics of the networks of `rows`, in evaluation mode.
 
         Args:

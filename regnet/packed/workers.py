@@ -42,7 +42,7 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: Share
         jobs[0].activate()
         data.of(jobs[0].task_config())  # read once, before the processes part
     # runs of one seed side by side, as they share their batches
-    order = sorted(jobs, key=lambda job: (str(job.plain.get("seed")), job.number))
+    order = sorted(jobs, key=lambda job: (str(job.unresolved.get("seed")), job.number))
     left = {job.number: job for job in order}
     count = min(cores, len(order))
     shares = [order[i * len(order) // count : (i + 1) * len(order) // count] for i in range(count)]
@@ -61,7 +61,7 @@ def train(jobs: Sequence[Job], size: int | None, reporter: Reporter, data: Share
 
 def _alone(job: Job) -> str | None:
     """Why a regularizer of these jobs acts on a single run only; None if all can be stacked."""
-    for name, node in job.plain["regularizer"].items():
+    for name, node in job.unresolved["regularizer"].items():
         target = node.get("_target_") if isinstance(node, dict) else None
         with suppress(Exception):  # building it will tell
             kind = resolve_name(target or "")
@@ -71,7 +71,7 @@ def _alone(job: Job) -> str | None:
 
 
 def _on_cpu(job: Job) -> bool:
-    wanted = str(job.plain["trainer"]["accelerator"])
+    wanted = str(job.unresolved["trainer"]["accelerator"])
     return wanted == "cpu" or (wanted == "auto" and not CUDAAccelerator.is_available())
 
 

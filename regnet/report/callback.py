@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from ..core.console import printable
 from ..core.ending import NO_READER
-from ..core.errors import UserError, told
+from ..core.errors import UserError, shown
 from ..core.overrides import as_typed
 from ..run.study import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .command import load, show
@@ -40,7 +40,7 @@ class StudyReport(Callback):
 
     def __init__(self, page: bool = True) -> None:
         if not isinstance(page, bool):
-            raise UserError(f"hydra.callbacks.study_report.page={told(page)} must be true or false")
+            raise UserError(f"hydra.callbacks.study_report.page={shown(page)} must be true or false")
         self.page = page
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:

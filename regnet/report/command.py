@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ..core.console import printable
 from ..core.ending import exit_codes
 from ..core.errors import UserError
-from ..run.record import Run, find_runs
+from ..run.record import RecordedRun, find_runs
 
 if TYPE_CHECKING:
     from .content import Content
@@ -75,13 +75,13 @@ def _stop(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
-def load(folders: Sequence[Path]) -> list[Run]:
+def load(folders: Sequence[Path]) -> list[RecordedRun]:
     """All runs in `folders`, each once.
 
     Raises:
         UserError: a folder does not exist or holds no run.
     """
-    runs: dict[Path, Run] = {}
+    runs: dict[Path, RecordedRun] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder: give the folder of a run or of a study.")

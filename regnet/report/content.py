@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..run.record import Run
+from ..run.record import RecordedRun
 from .answer import Answer, answer
 from .compare import check_baseline, find_baseline
 from .ranking import Ranking, rank
@@ -36,7 +36,7 @@ class Section:
 class Content:
     """All that a report tells; `baseline` is the name that was asked for."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[RecordedRun, ...]
     sections: tuple[Section, ...]
     ranking: Ranking | None
     baseline: str | None = None
@@ -52,7 +52,7 @@ class Content:
         return [f"{title}: {text}" if title else text for title, text in told]
 
 
-def content(runs: Sequence[Run], baseline: str | None = None) -> Content:
+def content(runs: Sequence[RecordedRun], baseline: str | None = None) -> Content:
     """Group, compare and answer.
 
     Args:

@@ -10,14 +10,14 @@ from typing import Any
 
 from ..core.console import printable
 from ..core.errors import UserError
-from ..run.record import Run, flat
+from ..run.record import RecordedRun, flat
 from .study import pairing
 from .values import described
 
 FORMULA = ("=", "+", "-", "@")
 
 
-def write_csv(runs: Sequence[Run], path: Path) -> None:
+def write_csv(runs: Sequence[RecordedRun], path: Path) -> None:
     """One row for each run: how it ended, its settings (one column a key), its metrics (`val/accuracy`).
 
     Raises:
@@ -52,7 +52,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _row(run: Run, settings: Mapping[str, str]) -> dict[str, Any]:
+def _row(run: RecordedRun, settings: Mapping[str, str]) -> dict[str, Any]:
     names = ("folder", "status", "reason", "seed", "epochs", "best_epoch", "seconds", "steps", "step_operations")
     row = {name: getattr(run, name) for name in names}
     return row | {"split_seed": pairing(run)[1]} | settings | flat(run.metrics)

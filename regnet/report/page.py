@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from ..core.console import printable
-from ..run.record import Run
+from ..run.record import RecordedRun
 from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
 from .content import Content, Section
 from .effects import interactions, main_effects
@@ -96,12 +96,12 @@ def write(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _title(runs: Sequence[Run]) -> str:
+def _title(runs: Sequence[RecordedRun]) -> str:
     names = list(dict.fromkeys(run.folder.resolve().parent.name for run in runs))
     return shorten(f"{'Study' if len(names) == 1 else 'Studies'} {printable(', '.join(names))}", 120, placeholder=" …")
 
 
-def _counts(runs: Sequence[Run]) -> str:
+def _counts(runs: Sequence[RecordedRun]) -> str:
     counts = Counter(run.status for run in runs)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     return f'<p class="dim">{len(runs)} runs: {told}</p>'
@@ -164,7 +164,7 @@ def _effects(study: Study) -> list[str]:
     return ["<h3>Effects and interactions</h3>", _table(headers, rows), f'<p class="dim">{escape(note)}</p>']
 
 
-def _runs(runs: Sequence[Run]) -> tuple[list[str], list[list[Cell]]]:
+def _runs(runs: Sequence[RecordedRun]) -> tuple[list[str], list[list[Cell]]]:
     def cell(value: float | None, form: str = ".4f") -> Cell:
         return NOTHING if value is None else Cell(format(value, form), value)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ..run.record import Run
+from ..run.record import RecordedRun
 from .selection import namer
 from .study import Study
 from .sweep import as_error
@@ -33,7 +33,7 @@ def pareto(points: Sequence[Point]) -> list[Point]:
     return front[::-1]
 
 
-def _points(study: Study, measured: Callable[[Run], float | None]) -> Points:
+def _points(study: Study, measured: Callable[[RecordedRun], float | None]) -> Points:
     name = namer(study.arms, least=1)
     found: Points = {}
     for arm in study.arms:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.metrics import BETTER, SIGNS
 from ..core.overrides import Override, written
-from ..run.record import Run
+from ..run.record import RecordedRun
 from .values import Described, chosen, described, listed
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
@@ -27,11 +27,11 @@ class Arm:
     """Runs that differ by nothing but seed and split (and the name of their study); one run for each of both."""
 
     label: str
-    runs: tuple[Run, ...]
+    runs: tuple[RecordedRun, ...]
     settings: Mapping[str, str] = field(default_factory=dict, compare=False)  # the values of the keys that were given
 
     @property
-    def completed(self) -> list[Run]:
+    def completed(self) -> list[RecordedRun]:
         return [run for run in self.runs if run.status == "completed"]
 
     @property
@@ -130,7 +130,7 @@ class Study:
         return replace(self, arms=tuple(arm for arm in self.arms if first[arm.technique] is arm or arm in kept))
 
 
-def studies(runs: Iterable[Run]) -> list[Study]:
+def studies(runs: Iterable[RecordedRun]) -> list[Study]:
     """Group runs by their values; one study for each data that they were trained and measured on.
 
     Scores on different data cannot be compared, so a sweep over `data=` or `data.train_size=` gives
@@ -171,7 +171,7 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
     return {key: shortest(key) for key in keys}
 
 
-def pairing(run: Run) -> Pairing:
+def pairing(run: RecordedRun) -> Pairing:
     """The seed and `data.split_seed` of a run: two runs that share both differ by their arms alone."""
     config = run.config.get("data") or {}
     given = {one.key: one.value for one in map(Override.guess, run.overrides)}
@@ -279,8 +279,8 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _one_per_pairing(group: list[Run]) -> tuple[Run, ...]:
-    chosen: dict[object, Run] = {}
+def _one_per_pairing(group: list[RecordedRun]) -> tuple[RecordedRun, ...]:
+    chosen: dict[object, RecordedRun] = {}
     for run in sorted(group, key=lambda run: (run.status == "completed", run.started)):
         chosen[pairing(run)] = run
     kept = {run.folder for run in chosen.values()}

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..core.console import printable
-from ..run.record import Run
+from ..run.record import RecordedRun
 from .columns import BEST, columns, marks
 from .content import Content
 from .statistics import LEAST
@@ -104,7 +104,7 @@ def legend(compared: Sequence[Study]) -> str:
     return "; ".join(signs) + "."
 
 
-def left_out(runs: Sequence[Run], compared: Sequence[Study]) -> list[str]:
+def left_out(runs: Sequence[RecordedRun], compared: Sequence[Study]) -> list[str]:
     """One line for the counts and one for each run without a result: its status, folder and reason."""
     kept = {run.folder for study in compared for arm in study.arms for run in arm.runs}
     without = [run for run in runs if run.status == "damaged" or (run.folder in kept and run.status != "completed")]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..run.record import Run
+from ..run.record import RecordedRun
 from .study import Arm, pairing, studies
 
 
-def link(runs: Sequence[Run], folder: Path) -> None:
+def link(runs: Sequence[RecordedRun], folder: Path) -> None:
     """Make `folder/<technique and settings>, seed=0`, a link to the folder of that run, for `tensorboard --logdir`.
 
     A run's own folder is named by all its overrides, by which a study that goes on finds it again; TensorBoard would
@@ -31,11 +31,11 @@ def link(runs: Sequence[Run], folder: Path) -> None:
         ) from error
 
 
-def named(runs: Sequence[Run]) -> dict[str, Run]:
+def named(runs: Sequence[RecordedRun]) -> dict[str, RecordedRun]:
     """Each run under a name that is safe as that of a file; where two would share one, they are numbered."""
     compared = studies(runs)
     several = len(compared) > 1
-    found: dict[str, Run] = {}
+    found: dict[str, RecordedRun] = {}
     for number, study in enumerate(compared, 1):
         for arm in study.arms:
             for run in arm.runs:
@@ -49,7 +49,7 @@ def named(runs: Sequence[Run]) -> dict[str, Run]:
     return found
 
 
-def _repetition(arm: Arm, run: Run) -> list[str]:
+def _repetition(arm: Arm, run: RecordedRun) -> list[str]:
     """The seed and the split, each where the arm has several."""
     keys = zip(("seed", "split"), *map(pairing, (run, *arm.runs)), strict=True)
     return [f"{key}={own}" for key, own, *all_ in keys if len(set(all_)) > 1]

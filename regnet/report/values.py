@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.overrides import Override, canonical, written
 from ..run.identity import essence, not_chosen
-from ..run.record import Run
+from ..run.record import RecordedRun
 
 APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
 WATCHING = ("logger",)  # which changes no result
@@ -37,14 +37,14 @@ class Described:
         settings: the values of the keys that were given to any of the runs, as they are spelled.
     """
 
-    run: Run
+    run: RecordedRun
     data: str
     values: str
     given: frozenset[str]
     settings: dict[str, str]
 
 
-def described(runs: Iterable[Run]) -> dict[Path, Described]:
+def described(runs: Iterable[RecordedRun]) -> dict[Path, Described]:
     """Each of the runs by its folder.
 
     Two runs with the same values are alike however they came to them: by default, by an override or an experiment. A
@@ -90,7 +90,7 @@ def listed(regularizer: str) -> list[str]:
     return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
 
 
-def _given(run: Run) -> dict[str, Override]:
+def _given(run: RecordedRun) -> dict[str, Override]:
     overrides = map(Override.guess, run.overrides)
     return {one.key: one for one in overrides if one.sign != "~" and not _is_apart(one.key, run.config)}
 
@@ -101,7 +101,7 @@ def _is_apart(key: str, config: Mapping[str, Any]) -> bool:
     return key in APART or idle
 
 
-def _config(run: Run) -> dict[str, Any]:
+def _config(run: RecordedRun) -> dict[str, Any]:
     """The values of its config, without its own place."""
     return essence({key: value for key, value in run.config.items() if key not in ("seed", "warm_start")})
 
@@ -121,7 +121,7 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + name, value
 
 
-def _following(runs: Sequence[Run], leaves: Mapping[Path, Leaves], given: Collection[str]) -> list[str]:
+def _following(runs: Sequence[RecordedRun], leaves: Mapping[Path, Leaves], given: Collection[str]) -> list[str]:
     """The keys whose value is that of the seed, say, in every run: they refer to it."""
     apart = {run.folder: {"seed": run.seed} | dict(_flat(canonical(run.config))) for run in runs if run.config}
 
@@ -136,7 +136,7 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other and one is not None
 
 
-def _is_whole(run: Run) -> bool:
+def _is_whole(run: RecordedRun) -> bool:
     """Whether its data had filled in what other values may refer to."""
     data = run.config.get("data")
     return bool(data) and data.get("shape") is not None
@@ -175,7 +175,7 @@ def _below(key: str, own: Leaves, given: Collection[str]) -> str:
 
 
 def _settings(
-    keys: Sequence[str], run: Run, own: Leaves, typed: Mapping[str, Override], options: Mapping[str, str]
+    keys: Sequence[str], run: RecordedRun, own: Leaves, typed: Mapping[str, Override], options: Mapping[str, str]
 ) -> dict[str, str]:
     found: dict[str, str | None] = {}
     for key in keys:

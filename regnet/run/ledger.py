@@ -64,7 +64,7 @@ class Ledger:
             check_finite(values, epoch, step)
         self._tell(values, step)
 
-    def measure(self, epoch: int, step: int, state: Metrics, val: Metrics, probe: Metrics) -> None:
+    def validated(self, epoch: int, step: int, state: Metrics, val: Metrics, probe: Metrics) -> None:
         """What a validation found; nothing is told of it yet.
 
         Args:

@@ -16,7 +16,7 @@ from ..core.errors import Diverged
 from .identity import identity
 from .record import MEASURED, Record, write_record
 from .resuming import clear, finished, is_rank_zero, resumable
-from .study import plain
+from .study import resolved_config
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Run:
         cfg: composed; building fills in what it finds in the data, which the record then has as well.
         overrides: as typed.
         launcher: by which it was started.
-        told: gives the one sentence for an error that ended the run.
+        sentence: gives the one sentence for an error that ended the run.
         place: of the run in its study, with which its log line begins.
         log: takes the log line.
     """
@@ -41,11 +41,11 @@ class Run:
         folder: Path,
         overrides: Sequence[str] = (),
         launcher: str = "basic",
-        told: Callable[[Exception], str] = str,
+        sentence: Callable[[Exception], str] = str,
         place: str = "",
         log: logging.Logger = log,
     ) -> None:
-        self.cfg, self.folder, self.told, self.place, self.log = cfg, folder, told, place, log
+        self.cfg, self.folder, self.sentence, self.place, self.log = cfg, folder, sentence, place, log
         self.fingerprint = identity(cfg)
         self.clock = time.monotonic()
         self.record: Record = {
@@ -81,8 +81,8 @@ class Run:
     ) -> Record:
         """Writes the record of what came out, or of what went wrong, and one line to the log."""
         took = time.monotonic() - self.clock if seconds is None else seconds
-        outcome = failure(error, self.told) if error is not None else result or {}
-        self.record |= {**outcome, "config": plain(self.cfg), "seconds": took}
+        outcome = failure(error, self.sentence) if error is not None else result or {}
+        self.record |= {**outcome, "config": resolved_config(self.cfg), "seconds": took}
         if is_rank_zero():
             write_record(self.folder, self.record)
             if self.record["status"] == "failed":
@@ -92,11 +92,11 @@ class Run:
         return self.record
 
 
-def failure(error: BaseException, told: Callable[[Exception], str] = str) -> dict[str, Any]:
+def failure(error: BaseException, sentence: Callable[[Exception], str] = str) -> dict[str, Any]:
     """How a run ended that has no result."""
     if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit
         return {"status": "interrupted", "reason": "stopped before its end"}
-    return {"status": "diverged" if isinstance(error, Diverged) else "failed", "reason": told(error)}
+    return {"status": "diverged" if isinstance(error, Diverged) else "failed", "reason": sentence(error)}
 
 
 def summary(record: Mapping[str, Any]) -> str:

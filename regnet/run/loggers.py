@@ -15,7 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from .identity import not_chosen
 from .ledger import Ledger
-from .study import plain
+from .study import resolved_config
 
 PARTS = ("data", "model", "optimizer", "scheduler", "trainer")
 
@@ -28,7 +28,7 @@ def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
     chosen = "+".join(name for name in cfg.regularizer if name not in not_chosen(cfg.regularizer)) or "none"
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": chosen}
-    settings = plain(cfg)
+    settings = resolved_config(cfg)
     parts = {name: part for name, part in settings.items() if name in (*PARTS, "regularizer", "seed", "monitor")}
     filled_in = ("data.classes", "data.schema")  # as long as the data make them
     return values | {key: value for key, value in _leaves(parts) if not key.startswith(filled_in)}

@@ -1,6 +1,6 @@
 """The run record: the only contract between training and reporting. Standard library only.
 
-A record may come from a stranger: what is not as `SCHEMA` says is damaged, and the texts of a `Run` can be printed.
+A record may come from a stranger: what is not as `SCHEMA` says is damaged; the texts of a `RecordedRun` can be printed.
 
 A run folder holds `record.json`, written once, when the run ends:
 
@@ -57,7 +57,7 @@ class DamagedRecord(ValueError):
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """One run as its folder tells it.
 
     `status` is one of `STATUSES`, or "unfinished" (started, no record) or "damaged" (a record that
@@ -157,7 +157,7 @@ def regular(path: Path) -> Path:
     return path
 
 
-def find_runs(folder: str | Path) -> Iterator[Run]:
+def find_runs(folder: str | Path) -> Iterator[RecordedRun]:
     """Every run in `folder` and below it, in natural order (2_a before 10_a).
 
     A folder is a run's if it has a record, or regnet's `.hydra/config.yaml` and none yet; what lies
@@ -172,19 +172,19 @@ def find_runs(folder: str | Path) -> Iterator[Run]:
     yield from map(load_run, sorted(found, key=_natural))
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: Path) -> RecordedRun:
     """The run of `folder`, whatever became of it."""
     try:
         record = read_record(folder)
     except DamagedRecord as error:
-        return Run(folder, "damaged", printable(str(error)))
+        return RecordedRun(folder, "damaged", printable(str(error)))
     if record is None:
         overrides = printable_data(_hydra_overrides(folder))
         seeds = [one.value for one in read(overrides) if one.key == "seed"]
         seed = seeds[-1] if seeds and _is_whole(seeds[-1]) and abs(seeds[-1]) < 2**63 else None
-        return Run(folder, "unfinished", "still running, or killed", tuple(overrides), seed=seed)
+        return RecordedRun(folder, "unfinished", "still running, or killed", tuple(overrides), seed=seed)
     record = printable_data(record)
-    return Run(
+    return RecordedRun(
         folder=folder,
         status=record["status"],
         reason=record.get("reason"),

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ..core.errors import UserError, told
+from ..core.errors import UserError, shown
 from ..core.overrides import Override, read, written
 from .identity import not_chosen, of_folder
 
@@ -27,21 +27,21 @@ def position() -> str:
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return ""
     hydra = HydraConfig.get()
-    return place(hydra.job.num, hydra.overrides.task)
+    return place_in_study(hydra.job.num, hydra.overrides.task)
 
 
 def study_name(study: object) -> str:
     """The name of a study, which is that of its folder. Raises UserError for what is no name of a folder."""
     name = str(study) if isinstance(study, str | int | float) and not isinstance(study, bool) else ""
     if not name.strip(" .") or re.search(r"[/\\\x00-\x1f]", name) or len(name.encode()) > LONGEST:
-        shown = told(study) if len(str(study)) < 60 else f"{str(study)[:60]}..."
+        text = shown(study) if len(str(study)) < 60 else f"{str(study)[:60]}..."
         raise UserError(
-            f"study={shown} must be the name of a folder: no slashes, 1 to {LONGEST} bytes; hydra.sweep.dir says where"
+            f"study={text} must be the name of a folder: no slashes, 1 to {LONGEST} bytes; hydra.sweep.dir says where"
         )
     return name
 
 
-def place(number: int, overrides: Sequence[str]) -> str:
+def place_in_study(number: int, overrides: Sequence[str]) -> str:
     """The position of a study's run, from its number and all its overrides."""
     runs, swept = os.environ.get(STUDY_RUNS), os.environ.get(STUDY_SWEPT, "").split(",")
     told = [override for override in read(overrides) if override.key not in ("study", "warm_start")]
@@ -50,7 +50,7 @@ def place(number: int, overrides: Sequence[str]) -> str:
     return " ".join([f"run {number + 1}" + (f"/{runs}" if runs else ""), *settings])
 
 
-def plain(cfg: DictConfig) -> Any:
+def resolved_config(cfg: DictConfig) -> Any:
     """The resolved config; as it is where it cannot be resolved, which is then why the run failed."""
     try:
         return OmegaConf.to_container(cfg, resolve=True)

@@ -13,9 +13,9 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from ..compose.protocol import settle_modes
-from ..core.errors import UserError, told
+from ..core.errors import UserError, shown
 from ..core.metrics import direction
-from ..run.record import Run, load_run
+from ..run.record import RecordedRun, load_run
 
 
 class StudySweeper(Sweeper):
@@ -42,7 +42,7 @@ class StudySweeper(Sweeper):
         )
         self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
 
-    def given(
+    def sorted_out(
         self, arguments: Sequence[str], apart: Collection[str] = ()
     ) -> tuple[list[str], list[Override], list[int]]:
         """The overrides that all runs share, those that sweep, both without the keys `apart`; and the seeds."""
@@ -67,7 +67,7 @@ class StudySweeper(Sweeper):
         mine = self.parser.parse_overrides([f"{key}={value}" for key, value in knobs.items()])
         return [self.overrides.get(override.key_or_group, override) for override in mine]
 
-    def launch(self, jobs: Sequence[Sequence[str]]) -> list[Run]:
+    def launch(self, jobs: Sequence[Sequence[str]]) -> list[RecordedRun]:
         """One run for each job."""
         jobs = [list(job) for job in jobs]
         if not self.jobs:
@@ -82,7 +82,7 @@ class StudySweeper(Sweeper):
         # of DDP's processes only the first has the returned values; the records are there for all
         return [load_run(Path(result.hydra_cfg.hydra.runtime.output_dir)) for result in results]
 
-    def score(self, run: Run) -> float:
+    def score(self, run: RecordedRun) -> float:
         """The monitored metric of the chosen epoch; NaN of a run that did not complete."""
         split, _, name = self.config.monitor.partition("/")
         value = run.metric(split, name) if run.status == "completed" else None
@@ -104,21 +104,21 @@ def say(sentence: str) -> None:
 def whole(name: str, value: object, least: int = 1) -> int:
     """A setting of the sweeper that must be a whole number. Raises UserError."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"hydra.sweeper.{name}={told(value)} must be a whole number >= {least}")
+        raise UserError(f"hydra.sweeper.{name}={shown(value)} must be a whole number >= {least}")
     return value
 
 
 def key_of(value: object) -> str:
     """The setting `key` of the sweeper. Raises UserError."""
     if not isinstance(value, str) or not value:
-        raise UserError(f"hydra.sweeper.key={told(value)} must be the name of a key, such as regularizer.l2.strength")
+        raise UserError(f"hydra.sweeper.key={shown(value)} must be the name of a key, such as regularizer.l2.strength")
     return value
 
 
 def flag(name: str, value: object) -> bool:
     """A setting of the sweeper that must be true or false. Raises UserError."""
     if not isinstance(value, bool):
-        raise UserError(f"hydra.sweeper.{name}={told(value)} must be true or false")
+        raise UserError(f"hydra.sweeper.{name}={shown(value)} must be true or false")
     return value
 
 

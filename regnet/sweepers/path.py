@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from ..core.errors import UserError
 from ..core.overrides import written
-from ..run.record import Run
+from ..run.record import RecordedRun
 from .base import StudySweeper, flag, key_of, say, whole
 
 SUFFIX = "-probes"
@@ -42,10 +42,10 @@ class PathSweeper(StudySweeper):
             raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
     def sweep(self, arguments: list[str]) -> None:
-        _, swept, seeds = self.given(arguments)
+        _, swept, seeds = self.sorted_out(arguments)
         if swept:
             raise UserError(f"{swept[0].input_line}: a path sweeps {self.key} by itself, and else only seeds")
-        fixed, _, _ = self.given(arguments, apart={self.key})
+        fixed, _, _ = self.sorted_out(arguments, apart={self.key})
         start = OmegaConf.select(self.config, self.key)
         if not isinstance(start, int | float) or start <= 0:
             raise UserError(
@@ -56,7 +56,7 @@ class PathSweeper(StudySweeper):
         strengths = strengths[::-1] if self.up else strengths
         way = f"from {strengths[0]:g} {'up' if self.up else 'down'} to {strengths[-1]:g}"
         say(f"path: {self.key} {way} in {self.points} steps")
-        before: list[Run | None] = [None] * len(seeds)
+        before: list[RecordedRun | None] = [None] * len(seeds)
         for strength in strengths:
             jobs = [self._job(fixed, strength, seed, warm) for seed, warm in zip(seeds, before, strict=True)]
             runs = zip(self.launch(jobs), before, strict=True)
@@ -96,7 +96,7 @@ class PathSweeper(StudySweeper):
             low += step if useful(10 ** (low + step)) else 0
         return _short(10**low)
 
-    def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: Run | None) -> list[str]:
+    def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: RecordedRun | None) -> list[str]:
         start = [] if warm is None else [f"warm_start={written(str(warm.folder))}"]
         return [*fixed, f"{self.key}={strength:g}", *start, f"seed={seed}"]
 

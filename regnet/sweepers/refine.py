@@ -30,7 +30,7 @@ class RefineSweeper(StudySweeper):
         self.key, self.rounds = key_of(key), whole("rounds", rounds, 0)
 
     def sweep(self, arguments: list[str]) -> None:
-        fixed, swept, seeds = self.given(arguments)
+        fixed, swept, seeds = self.sorted_out(arguments)
         refined = next((override for override in swept if override.key_or_group == self.key), None)
         grid = _numbers(refined) if refined else []
         if len(grid) < 3:

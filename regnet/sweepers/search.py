@@ -81,7 +81,7 @@ class SearchSweeper(StudySweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         knobs = {key for group in self.techniques for own in group.values() for key in own}
-        fixed, searched, seeds = self.given(arguments, {"regularizer", *knobs} if self.techniques else ())
+        fixed, searched, seeds = self.sorted_out(arguments, {"regularizer", *knobs} if self.techniques else ())
         groups = self._groups()
         if not searched and not groups:
             raise UserError(

@@ -35,7 +35,7 @@ class TuneSweeper(StudySweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         knobs = {key for own in self.arms.values() for key in own}
-        fixed, nuisance, (first, *rest) = self.given(arguments, apart={"regularizer", *knobs})
+        fixed, nuisance, (first, *rest) = self.sorted_out(arguments, apart={"regularizer", *knobs})
         if not rest:
             raise UserError(f"seed={first} is one only: the first tunes and the others compare; give seed=range(6)")
         drawn = {arm: self._drawn(arm, nuisance) for arm in self.options(list(self.arms))}

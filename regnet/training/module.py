@@ -162,7 +162,7 @@ class RegularizedModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         val, probe = map(self._metrics, self._outputs)
-        self.ledger.measure(self.current_epoch, self.global_step, self._state, val, probe)
+        self.ledger.validated(self.current_epoch, self.global_step, self._state, val, probe)
         if not self.trainer.sanity_checking:
             # what callbacks may watch; the rest goes to the loggers directly, as `self.log` costs 0.2 ms a value
             self.log_dict({f"val/{key}": value for key, value in val.items()}, logger=False)

@@ -377,8 +377,8 @@ def test_a_hostile_label_is_shown_as_it_is_and_saved_without_a_warning(label):
 
 
 def test_a_long_label_keeps_both_ends_and_an_unknown_letter_leaves_a_mark():
-    assert style.plain("dropout " + "a" * 100 + " rate=0.5", 32) == "dropout aaaaaaa … aaaaa rate=0.5"
-    assert style.plain("日 a\nb") == "\N{REPLACEMENT CHARACTER} a b"
+    assert style.shortened("dropout " + "a" * 100 + " rate=0.5", 32) == "dropout aaaaaaa … aaaaa rate=0.5"
+    assert style.shortened("日 a\nb") == "\N{REPLACEMENT CHARACTER} a b"
     assert style.wrapped("x" * 200).count("\n") == 2
 
 

@@ -20,7 +20,7 @@ def shares(found: Mapping[str, Share]) -> Figure:
     axes = figure.subplots()
     colours = [style.GREY if key == SEEDS else style.COLOURS[0] for key, _ in bars]
     axes.barh(range(len(bars)), [100 * share.explained for _, share in bars], color=colours, height=0.65)
-    axes.set_yticks(range(len(bars)), [style.plain(key, 32) for key, _ in bars])
+    axes.set_yticks(range(len(bars)), [style.shortened(key, 32) for key, _ in bars])
     for index, (key, share) in enumerate(bars):
         ends = [100 * share.explained] if key == SEEDS else [100 * share.explained, 100 * share.by_chance]
         axes.text(max(ends) + 1.5, index, f"{ends[0]:.0f}", va="center", fontsize=8)
@@ -52,7 +52,7 @@ def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: 
         axes.errorbar(scale * effect.mean, index, xerr=half, color=colour, marker=marker, markersize=4.5, capsize=2.5)
     if pairs:
         axes.axhline(2 * len(pairs) - 0.5, color="#c8c8c8", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [style.plain(name, 44) for name, *_ in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [style.shortened(name, 44) for name, *_ in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(f"validation {'accuracy gained, points' if metric == 'accuracy' else metric + ' saved'}")
     return figure

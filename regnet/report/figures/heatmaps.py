@@ -32,7 +32,7 @@ def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
     axes.grid(False)
     _ticks(axes, "x", grid.xs)
     _ticks(axes, "y", grid.ys)
-    axes.set(xlabel=style.plain(x_key, 40), ylabel=style.plain(y_key, 32))
+    axes.set(xlabel=style.shortened(x_key, 40), ylabel=style.shortened(y_key, 32))
     for row, column in grid.best(sign):
         frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=style.COLOURS[1], linewidth=2.2)
         axes.add_patch(frame)

@@ -78,7 +78,7 @@ def panels(labels: Sequence[str], share_x: bool, share_y: bool) -> tuple[Figure,
 
 def legend(figure: Figure, handles: Sequence, labels: Iterable[str]) -> None:
     """Above the axes, where it covers no data; the figure grows by it."""
-    labels = [plain(label, 64) for label in labels]
+    labels = [shortened(label, 64) for label in labels]
     if not labels:
         return
     longest = max(map(len, labels))
@@ -94,7 +94,7 @@ def named(label: str) -> str:
     return f" {label}"
 
 
-def plain(label: str, width: int = 64) -> str:
+def shortened(label: str, width: int = 64) -> str:
     """In one line of at most so many letters, the middle left out, and without letters that the font lacks."""
     known = _letters()
     label = "".join(
@@ -106,7 +106,7 @@ def plain(label: str, width: int = 64) -> str:
 
 def wrapped(label: str, width: int = 28, lines: int = 3) -> str:
     """In lines short enough for the title of a panel."""
-    return textwrap.fill(plain(label, (width - 4) * lines), width, max_lines=lines, placeholder=" …")
+    return textwrap.fill(shortened(label, (width - 4) * lines), width, max_lines=lines, placeholder=" …")
 
 
 def positions_axis(axes: Axes, positions: Sequence[float], decades: bool) -> None:

@@ -40,7 +40,7 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     if baseline is not None:
         label, values = baseline
         mean, half = mean_interval([scale * value for value in values], span=scale * span(metric))
-        text = f"baseline {style.plain(label, 28)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
+        text = f"baseline {style.shortened(label, 28)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
         axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=text)
         if half is not None:
             axes.axhspan(mean - half, mean + half, color=style.GREY, alpha=0.12, linewidth=0)
@@ -48,7 +48,7 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     _end(axes, everything, metric)
     positions = [x for line in found for x in line.along]
     style.positions_axis(axes, positions, geometric(positions))
-    axes.set(xlabel=style.plain(key, 48), ylabel=f"validation {words}")
+    axes.set(xlabel=style.shortened(key, 48), ylabel=f"validation {words}")
     style.legend(figure, *axes.get_legend_handles_labels())
     return figure
 
@@ -81,7 +81,7 @@ def by_data(found: Sequence[Line], key: str, metric: str) -> Figure:
         shift = 0.01 * (index - (len(found) - 1) / 2)  # of the axis, so that intervals do not hide each other
         _means(axes, line, index, metric, _beside(positions, shift, logarithmic))
     style.positions_axis(axes, positions, logarithmic)
-    axes.set(xlabel=WORDS.get(key, style.plain(f"data.{key}", 48)), ylabel=f"test {error(metric)}")
+    axes.set(xlabel=WORDS.get(key, style.shortened(f"data.{key}", 48)), ylabel=f"test {error(metric)}")
     style.legend(figure, *axes.get_legend_handles_labels())
     return figure
 
