@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from .. import __version__
 from ..core.errors import Diverged
 from .identity import identity
 from .record import MEASURED, Record, write_record
@@ -20,7 +21,7 @@ from .study import resolved_config
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("regnet", "torch", "torchvision", "lightning", "hydra-core")
+PACKAGES = ("torch", "torchvision", "lightning", "hydra-core")
 
 
 class Run:
@@ -121,4 +122,5 @@ def score(record: Mapping[str, Any]) -> float:
 
 @cache
 def versions() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES} | {"python": python_version()}
+    # the metadata of regnet itself are those of its installation, which an editable one outgrows
+    return {"regnet": __version__} | {name: version(name) for name in PACKAGES} | {"python": python_version()}
