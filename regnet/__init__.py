@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .commands.in_python import train
     from .compose.load import load
     from .core.errors import UserError
-    from .report.frame import load_study
+    from .report.export import load_study
 
 __version__ = "0.2.0"
 __all__ = ["UserError", "__version__", "load", "load_study", "train"]
@@ -20,7 +20,7 @@ __all__ = ["UserError", "__version__", "load", "load_study", "train"]
 _HOMES = {
     "UserError": ".core.errors",
     "load": ".compose.load",
-    "load_study": ".report.frame",
+    "load_study": ".report.export",
     "train": ".commands.in_python",
 }
 
