@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from omegaconf import DictConfig
 from torch import nn
@@ -93,7 +94,7 @@ class TrainedRun:
 
     @property
     def network(self) -> nn.Module:
-        """Takes inputs as the data have them, (B, *shape), on the CPU; in evaluation mode."""
+        """Takes inputs (B, *shape) as the loaders of `data` give them, on the CPU; in evaluation mode."""
         return self.objective.network
 
     @cached_property
@@ -149,7 +150,7 @@ class TrainedRun:
     def in_one_sentence(self) -> Iterator[None]:
         """Whatever goes wrong with what a record says is told in one sentence."""
         try:
-            with own_modules(self.allow):
+            with own_modules(self.allow), torch.inference_mode(False), torch.enable_grad():  # whatever the caller has
                 yield
         except UserError:
             raise

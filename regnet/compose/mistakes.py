@@ -38,7 +38,7 @@ def sentence(error: Exception, config_name: str, typed: Sequence[str] | None = N
         from ..compose.explain import explain
 
         return explain(error, config_folder(), config_name, typed)
-    place = next((text for text in typed if re.match(r"hydra\.(run|sweep)\.dir=", text)), None)
+    place = next((text for text in typed if re.match(r"(hydra\.(run|sweep)\.dir|folder)=", text)), None)
     if isinstance(error, OSError) and place:
         return f"{place} cannot be used ({error.strerror})"
     if "Only one of --run" in str(error):

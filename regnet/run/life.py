@@ -49,6 +49,7 @@ class Run:
         self.cfg, self.folder, self.sentence, self.place, self.log = cfg, folder, sentence, place, log
         self.fingerprint = identity(cfg)
         self.clock = time.monotonic()
+        self.error: BaseException | None = None
         self.record: Record = {
             "status": "failed",
             "reason": None,
@@ -82,6 +83,7 @@ class Run:
     ) -> Record:
         """Writes the record of what came out, or of what went wrong, and one line to the log."""
         took = time.monotonic() - self.clock if seconds is None else seconds
+        self.error = error
         outcome = failure(error, self.sentence) if error is not None else result or {}
         self.record |= {**outcome, "config": resolved_config(self.cfg), "seconds": took}
         if is_rank_zero():
