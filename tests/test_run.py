@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.hparams.api_pb2 import Status
 
+import regnet
 import regnet.commands.train
 from tests.commands import TINY, evaluate, finish, record, start, train, train_into
 
@@ -72,6 +73,7 @@ def test_the_record_has_every_field_with_sane_values(runs, name, metrics):
     assert 0 < kept["seconds"] < 100
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*\+00:00", kept["started"])
     assert kept["versions"].keys() == {"regnet", "torch", "torchvision", "lightning", "hydra-core", "python"}
+    assert kept["versions"]["regnet"] == regnet.__version__
     for part in ("train", "val", "test", "gap"):
         assert kept["metrics"][part].keys() == metrics
     assert 0 <= kept["metrics"]["zeros"] <= kept["metrics"]["sparsity"] < 0.5
