@@ -123,7 +123,7 @@ def test_a_penalty_of_weights_is_its_formula(row, network):
     found = weights(network)
     tensors = [weight.tensor.detach().numpy() for weight in found]
     expected = row.reference(tensors if made_by(row) is R.Hoyer else ref.blocks(found))
-    assert penalty(network).item() == pytest.approx(0.1 * expected, rel=EXACT)
+    assert penalty(network).item() == pytest.approx(0.1 * expected, rel=EXACT, abs=0)
 
 
 @pytest.mark.parametrize(
@@ -138,13 +138,13 @@ def test_a_penalty_of_weights_is_its_formula(row, network):
     ],
 )
 def test_several_numbers_are_those_of_the_formula(penalty, expected, network):
-    assert penalty(network).item() == pytest.approx(expected(ref.blocks(weights(network))), rel=EXACT)
+    assert penalty(network).item() == pytest.approx(expected(ref.blocks(weights(network))), rel=EXACT, abs=0)
 
 
 def test_sparsity_is_its_formula():
     h = [X.abs(), X.square()]
     value = R.KLSparsity(0.1, target=0.1)(None, activations=h)
-    assert value.item() == pytest.approx(0.1 * ref.kl_sparsity([one.numpy() for one in h], rho=0.1), rel=EXACT)
+    assert value.item() == pytest.approx(0.1 * ref.kl_sparsity([one.numpy() for one in h], rho=0.1), rel=EXACT, abs=0)
 
 
 def after(update, w, gradient):
@@ -210,7 +210,7 @@ def test_a_stack_is_the_formula_of_each():
     values, grads = stack.gradients(slice(0, 3), X, Y, noise, stacked=False)
     assert values.dtype == grads["network.0.weight"].dtype == torch.double
     for value, strength, w in zip(values[:, 1].tolist(), strengths, before, strict=True):
-        assert value == pytest.approx(strength * (w**2).sum(), rel=EXACT)
+        assert value == pytest.approx(strength * (w**2).sum(), rel=EXACT, abs=0)
     rates = torch.tensor([0.1, 0.01, 0.3], dtype=torch.double)
     stack.update(R.WeightDecay, slice(0, 3), rates)
     for one, w, strength, lr in zip(networks, before, strengths, rates.tolist(), strict=True):
