@@ -5,7 +5,7 @@ import pytest
 from regnet.core.metrics import BETTER, direction
 from regnet.core.tasks import Classification, Regression
 from regnet.report.study import METRICS
-from regnet.training.module import generalization_gap
+from regnet.run.ledger import generalization_gap
 
 
 def test_every_metric_of_every_task_has_a_direction():

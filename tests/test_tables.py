@@ -7,7 +7,6 @@ import random
 import pytest
 
 from regnet.commands.inspect import main as inspect_main
-from regnet.commands.train import hyperparameters
 from regnet.data.module import _say
 from tests.commands import _call, evaluate, record, train
 
@@ -56,14 +55,6 @@ def test_targets_of_any_name_and_classes_of_any_text(place, name, given):
         "run=run", "data=csv", "data.path=names.csv", f"data.target={given}", "part=all", "save=m.json", cwd=place
     )
     assert done.code == 0, done.err
-
-
-def test_overrides_mean_what_hydra_read():
-    overrides = ["data.target=% fat", "+a=*star", "b=@id", "c=1e-3", "d=007", "regularizer=[dropout,l2]", "e='価=1'"]
-    assert hyperparameters(overrides) == {
-        **{"data.target": "% fat", "a": "*star", "b": "@id", "c": 0.001, "d": "007"},
-        **{"regularizer": "[dropout,l2]", "e": "価=1"},
-    }
 
 
 def write(path, rows, sep=",", decimal=".", encoding="utf-8"):

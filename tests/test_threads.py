@@ -8,7 +8,7 @@ import torch
 
 from regnet.core import threads
 from regnet.core.threads import LARGE, chosen, computing, cores, quota
-from regnet.measures import task_metrics as measure
+from regnet.measures import result, task_metrics
 from tests.commands import TINY, evaluate, train_into
 
 
@@ -77,8 +77,11 @@ def test_computing_gives_the_threads_back(asked, expected, four):
 def test_a_run_records_its_threads_and_is_evaluated_with_as_many(four, operations, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(threads, "LARGE", operations)
     seen = []
-    measured = measure.measure
-    monkeypatch.setattr(measure, "measure", lambda *a, **k: seen.append(torch.get_num_threads()) or measured(*a, **k))
+    measured = task_metrics.task_metrics
+    for module in (result, task_metrics):
+        monkeypatch.setattr(
+            module, "task_metrics", lambda *a, **k: seen.append(torch.get_num_threads()) or measured(*a, **k)
+        )
     assert train_into(tmp_path / "run", *TINY)["threads"] == expected
     assert set(seen) == {expected}
     assert torch.get_num_threads() == 4

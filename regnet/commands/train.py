@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STUDY_JOB = "REGNET_STUDY_JOB"  # in the environment: the job that DDP's further processes are started for
-ADVICE = (  # of Lightning, on what is meant as it is
+ADVICE = (  # warnings of Lightning about what regnet does on purpose
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",

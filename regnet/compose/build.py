@@ -316,7 +316,7 @@ def build_network(
                 try_to(f"regularizer.{name}.after", site.insert, network, name)
             try_to(f"regularizer.{name}", site.finish)
         if any(map(is_lazy, network.parameters())):
-            try_network(network, cfg, ends.example)  # so that there are weights to put layers on
+            try_network(network, cfg, ends.example)  # lazy layers get their weights, for weight layers
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
         for callback in regularizers.callbacks.values():
@@ -379,7 +379,7 @@ def _model_arguments(
     arguments = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
     del arguments["_target_"]
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    if takes_all and inspect.isclass(model):  # which hands them to its base class
+    if takes_all and inspect.isclass(model):  # the class hands them to its base class
         return arguments
     for name in layers:
         if name not in parameters:
@@ -392,6 +392,6 @@ def _model_arguments(
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
     named = {override.key for override in read(overrides)}
-    if "model._target_" in named:  # the other keys are those of the model that this one takes the place of
+    if "model._target_" in named:  # the other keys belong to the model that this one replaces
         arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in named}
     return arguments

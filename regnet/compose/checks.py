@@ -25,12 +25,12 @@ from .structure import check_settings_of
 
 log = logging.getLogger(__name__)
 
-CONTRADICTIONS = (  # sets of which one may be chosen, and why
+CONTRADICTIONS = (  # regularizers of which only one may be chosen, and why
     ({"mixup", "cutmix", "mixup_cutmix"}, "each mixes the batch"),
     ({"ema", "swa", "snapshots"}, "each puts weights of its own into validation and test"),
 )
 PROXIMAL = ("proximal_l1", "proximal_l0", "proximal_group_lasso")
-SAME_WEIGHT = (  # the same, where they act on the same weight
+SAME_WEIGHT = (  # the same, if they act on the same weight
     ({"unit_norm", "max_norm", "min_max_norm"}, "each sets the norms of the units, and undoes the other's"),
     *(
         ({"orthogonal_projection", other}, "an orthogonal matrix has its norms fixed, and neither signs nor zeros")
@@ -252,7 +252,7 @@ def try_transforms(
 ) -> None:
     """Each on inputs x: it takes such inputs and targets, and leaves whole numbers whole. Raises UserError."""
     if any(transform.of_objective for transform in transforms.values()):
-        objective = copy.deepcopy(objective)  # whose batch norm would count these samples
+        objective = copy.deepcopy(objective)  # in training mode batch norm would count these samples
     y = torch.zeros(len(x), dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
     with torch.random.fork_rng(devices=[]):
         for name, transform in transforms.items():

@@ -20,7 +20,7 @@ from .hydra_private import get_args_parser
 from .quoting import quoted, unreadable
 
 MISSING = object()
-PLUGINS = {  # of Hydra, by the options that they bring
+PLUGINS = {  # Hydra plugins, by the options that they bring
     "hydra/launcher=joblib": "hydra-joblib-launcher",
     "hydra/launcher=ray": "hydra-ray-launcher",
     "hydra/launcher=ray_aws": "hydra-ray-launcher",
@@ -31,7 +31,7 @@ PLUGINS = {  # of Hydra, by the options that they bring
     "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
     "hydra/sweeper=optuna": "hydra-optuna-sweeper --pre",
 }
-OF_REGULARIZERS = ("schedule", "rule", "after")  # what all of them or all layers may be given
+OF_REGULARIZERS = ("schedule", "rule", "after")  # settings that all regularizers, or all layers, have
 
 
 class Configs:
@@ -247,7 +247,7 @@ def _interpolation(match: re.Match[str], _: Configs) -> str:
 
 
 def _no_value(match: re.Match[str], _: Configs) -> str:
-    key = match[1] if "." in match[1] else match[2] or match[1]  # that of what an interpolation refers to
+    key = match[1] if "." in match[1] else match[2] or match[1]  # the key to which an interpolation refers
     return f"{key} has no value; give it as {key}=VALUE"
 
 

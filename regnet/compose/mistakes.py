@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..core.errors import Diverged, UserError
 from .config_files import config_folder
 
-OF_HYDRA = (  # how errors begin that are of other types, where Hydra did not expect what it was given
+OF_HYDRA = (  # how errors of other types begin that Hydra raises for input it did not expect
     r"Config group override must be",
     r"argument of type '.*' is not iterable",
     r"\w+(Launcher|Sweeper)\.__init__\(\) got an unexpected keyword",

@@ -13,7 +13,7 @@ from ..core.metrics import direction
 if TYPE_CHECKING:  # sweepers do without torch
     from ..regularizers import Update
 
-OURS = ("regnet.", "lightning.", "pytorch_lightning.")  # callbacks of which it is known what `monitor` means
+OURS = ("regnet.", "lightning.", "pytorch_lightning.")  # packages whose callbacks mean a metric by `monitor`
 MODES = ("min", "max")
 HALF = ("bf16-true", "16-true")
 PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
@@ -65,7 +65,7 @@ def _watching(cfg: DictConfig) -> Iterator[tuple[str, DictConfig]]:
 def _takes_mode(node: DictConfig) -> bool:
     try:
         return "mode" in node or "mode" in inspect.signature(resolve_name(node._target_)).parameters
-    except (ImportError, AttributeError, ValueError):  # there is no such class, which is told when it is made
+    except (ImportError, AttributeError, ValueError):  # there is no such class; the error comes when it is built
         return False
 
 
@@ -93,7 +93,7 @@ def check_length(cfg: DictConfig, train_batches: int, val_batches: int) -> None:
         val_batches: of a validation.
     """
     trainer = cfg.trainer
-    if trainer.get("fast_dev_run"):  # which sets all of these itself
+    if trainer.get("fast_dev_run"):  # fast_dev_run sets all of these itself
         return
     _check_end(cfg)
     limited = {

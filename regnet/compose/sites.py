@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..core import hyperparameters
 from ..core.weights import modules
 
-RULES = {  # of the l-th of so many sites: its share of the rate
+RULES = {  # (l, number of sites) ─► the share of the rate that site l has
     "constant": lambda number, count: 1.0,
     "linear": lambda number, count: number / count,  # Huang et al. 2016, equation 4
     "first": lambda number, count: float(number == 1),
@@ -55,7 +55,7 @@ class Site:
         """
         for module in modules(network, self.after):
             module.add_module(name, self())
-            if type(module).forward is not nn.Sequential.forward:  # which runs what is added to it by itself
+            if type(module).forward is not nn.Sequential.forward:  # a Sequential runs by itself what is added to it
                 module.register_forward_hook(partial(_then, getattr(module, name)))
 
     def finish(self) -> None:

@@ -19,7 +19,7 @@ from .make import suit, try_to
 
 Check = Callable[[Any, str], object]
 
-LIMITS: Mapping[str, Mapping[str, Check]] = {  # of what is checked nowhere else, or only when it is too late
+LIMITS: Mapping[str, Mapping[str, Check]] = {  # of settings that nothing else checks in time
     "trainer": {
         "accumulate_grad_batches": values.whole,
         "check_val_every_n_epoch": values.whole,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-JOINERS = "\u200c\u200d"  # of letters in Persian and Hindi: they turn nothing around
+JOINERS = "\u200c\u200d"  # join letters in Persian and Hindi; they do not change the direction of text
 
 
 def printable(text: str) -> str:

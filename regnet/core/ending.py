@@ -12,7 +12,7 @@ from typing import NoReturn
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 AGAIN = 1.0  # seconds in which further signals are the same one: a terminal, a shell and a scheduler each send it
-NO_READER = 128 + 13  # of SIGPIPE, which Python turns into an exception
+NO_READER = 128 + 13  # the exit code of SIGPIPE, which Python turns into an exception
 
 
 _waiting: list[int] = []  # signals for which `stop_here` is to stop

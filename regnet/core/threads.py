@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-LARGE = 2e8  # operations of a step, 5 ms of one core; in a smaller one threads gain little, and take cores from others
+LARGE = 2e8  # operations of a step, 5 ms of one core; a smaller one gains little by threads
 ASKED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # of the environment, where a person has chosen
 FOUND = torch.get_num_threads()  # torch's own choice, or the person's
 

@@ -245,7 +245,7 @@ def _own(prefix: str, module: nn.Module) -> Iterator[tuple[str, str, Tensor, str
     """
     if isinstance(module, ParametrizationList) or not (module._parameters or "parametrizations" in module._modules):
         return
-    inside = ".parametrizations." in f".{prefix}."  # what a parametrization learns for itself
+    inside = ".parametrizations." in f".{prefix}."  # parameters of the parametrization itself
     listed = prefix.rpartition(".")[2] + "_" if isinstance(module, nn.ParameterList | nn.ParameterDict) else ""
     made_of, kind = computed(module), own_class(module)
     parts = {key for keys in made_of.values() for key in keys}

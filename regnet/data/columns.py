@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABEL_RANGE = 20  # whole numbers that lie wider apart are taken for a quantity, such as a price
-FEW = 0.05  # of a column's cells: texts as rare among numbers are taken for mistakes
-MAX_LEVELS = 1000  # of a column; more are taken for names
+FEW = 0.05  # share of a column's cells; rarer texts among numbers are taken for mistakes
+MAX_LEVELS = 1000  # levels of a column; more are taken for names
 LARGEST = 1e150  # whose square is a number still
 # lower case: a missing value among numbers; among texts a level like others
 ABSENT = frozenset(

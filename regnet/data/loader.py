@@ -109,7 +109,7 @@ def make_loader(
         drop_last=_drops_last(batch_size, sampler),
         pin_memory=device.type == "cuda",
         persistent_workers=num_workers > 0,
-        generator=torch.Generator(),  # it draws its workers' seeds: not from the global stream
+        generator=torch.Generator(),  # torch draws the workers' seeds from it, and so not from the global stream
     )
 
 

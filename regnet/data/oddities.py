@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANY = 50  # levels
-SOME = 8  # rows: fewer may all be different, or tell the target, by chance
+SOME = 8  # rows; in fewer, values may differ everywhere, or predict the target, by chance
 
 
 def oddities(

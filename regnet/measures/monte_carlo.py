@@ -27,7 +27,7 @@ def stochastic(network: nn.Module) -> Iterator[None]:
         raise ValueError("the network has no random layer, such as dropout, that could draw")
     network.eval()
     for layer in layers:
-        layer.training = True  # not train(), which is for all that is inside it, too
+        layer.training = True  # not train(), which would also change the modules inside it
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ def result(
     return {
         "status": "completed",
         "epochs": epochs,
-        "best_epoch": min(chosen["epoch"], epochs - 1),  # last.ckpt tells the next one at the end
+        "best_epoch": min(chosen["epoch"], epochs - 1),  # after the last epoch last.ckpt has the next number
         "metrics": {**module.ledger.record(chosen["measured"]), "test": test},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from . import CNN, MLP
 
-SIZES = {  # the names of their number of units, and of inputs
+SIZES = {  # attributes with the number of outputs and of inputs
     nn.Linear: ("out_features", "in_features"),
     nn.Conv2d: ("out_channels", "in_channels"),
     nn.BatchNorm1d: ("num_features", None),

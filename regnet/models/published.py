@@ -16,11 +16,11 @@ from ..run.record import regular
 
 log = logging.getLogger(__name__)
 
-OWN = (  # arguments of their constructors that are given otherwise, or that would load or download
+OWN = (  # arguments of constructors that regnet gives itself, or that would load or download weights
     *("num_classes", "in_chans", "weights", "weights_backbone", "pretrained", "pretrained_cfg"),
     *("pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path", "cache_dir", "progress", "features_only"),
 )
-SINGLE_OUTPUT = {  # in training these put out further logits, which there is no loss for
+SINGLE_OUTPUT = {  # in training these put out further logits, for which there is no loss
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }

@@ -63,7 +63,7 @@ class PackedLoader:
         yield self._epoch()
 
     def _epoch(self) -> Iterator[list[Part]]:
-        # one order for runs with the same data and seed, whose batches then are the same
+        # one order for runs with the same data and seed, so that they share their batches
         orders: dict[tuple[int, int, int], Tensor] = {}
         keys = [(data.train.x.data_ptr(), len(data.train), data.seed) for data in self.data]
         for key, data in zip(keys, self.data, strict=True):

@@ -43,7 +43,7 @@ class Member:
         self.names = [name for name, _ in self.objective.named_parameters()]
         self.optimizer = self.module.make_optimizer(self.objective.parameters())
         self.scheduler = self.module.make_scheduler(self.optimizer) if self.module.make_scheduler else None
-        self.optimizer.step()  # of no gradient: it only tells the schedule that steps are made
+        self.optimizer.step()  # without gradients: it only tells the schedule that steps are made
         self.rates: list[float] = []  # of learning, in the last step, where the schedule has moved them since
         callbacks = setup.regularizers.callbacks.values()
         self.stoppers = [one for one in callbacks if isinstance(one, EarlyStopping)]
@@ -181,7 +181,7 @@ class Member:
     def _whole(self, objective: Tensors) -> Tensors:
         rest = self.module.state_dict()
         state = {name: objective.get(name.removeprefix(PREFIX), tensor) for name, tensor in rest.items()}
-        # views of the stack otherwise, which would be saved as a whole
+        # copies, because of a view of the stack the whole stack would be saved
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def _rates(self) -> list[float]:

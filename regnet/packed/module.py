@@ -25,7 +25,7 @@ from .optimizers import stack as stack_optimizers
 from .stack import Stack, Tensors
 
 Metrics = dict[str, float]
-EVERY = 5.0  # seconds between two looks that TensorBoard and metrics.csv give
+EVERY = 5.0  # seconds between two writes to TensorBoard and metrics.csv
 
 
 class PackedModule(lightning.LightningModule):
@@ -195,7 +195,7 @@ class PackedModule(lightning.LightningModule):
             group = list(run)
             batches = group[0][1].x.split(data.eval_batch_size)
             x = [in_precision(as_float(batch.to(self.root)), dtype) for batch in batches]
-            # in one call twice as many samples as in a training step, which keeps what it computes
+            # twice as many samples as a training step has: without gradients nothing is kept for a backward pass
             most = max(1, 2 * self.chunks.size * data.batch_size // len(x[0]))
             for start in range(0, len(group), most):
                 part = group[start : start + most]

@@ -167,7 +167,7 @@ class Adam(Stacked):
         if any(len(set(values[rows].tolist())) > 1 for values in (*self.hyper.values(), self.steps)):
             super().step(params, grads, rows)
             return
-        # all are at the same place: torch's own kernel takes them for one network, in a third of the time
+        # all have made as many steps: torch's own kernel takes them for one network, in a third of the time
         states = [self.state[name] for name in params]
         hyper = {name: values[rows][0].item() for name, values in self.hyper.items()}
         adam(

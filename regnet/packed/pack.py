@@ -122,7 +122,7 @@ class Pack:
             except MemoryError:
                 most = (min(most, len(left)) + 1) // 2
                 self.reporter.say(f"packed: out of memory; goes on with {most} runs at once")
-            # what memory they hold goes before others are made in their place
+            # their memory is freed before others take their place
             members.clear()
             states.clear()
             free()
@@ -182,7 +182,7 @@ class Pack:
                 self._end(job, error=stop)
             left.clear()
             raise
-        except BrokenPipeError:  # the process that is told is gone: no failure of a run
+        except BrokenPipeError:  # the parent process is gone; no run has failed
             raise
         except Exception as error:
             if out_of_memory(error) and len(members) > 1:
@@ -208,7 +208,7 @@ class Pack:
 
     def _end(self, job: Job, result: dict[str, Any] | None = None, error: BaseException | None = None) -> None:
         job.activate()
-        # of the pack's time each run has its share
+        # each run has an equal share of the pack's time
         run = self.runs[job.number]
         record = run.end(result, error, seconds=(time.monotonic() - self.clock) / len(self.jobs))
         for handler in run.log.handlers:

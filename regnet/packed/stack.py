@@ -21,7 +21,7 @@ from .trace import Traced, takes_no_decisions
 
 Tensors = dict[str, Tensor]
 NETWORK = "network."
-PATIENCE = 20  # calls: recording takes as long as they gain, and a pack that others leave soon has another shape
+PATIENCE = 20  # calls before recording, which pays only if the shape then stays
 UPDATES = (WeightDecay, Constraint, Proximal)  # the kinds that a stack knows
 
 

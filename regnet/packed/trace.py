@@ -35,7 +35,7 @@ class Traced:
             self.calls[key] += 1
             if self.calls[key] <= self.patience:
                 return self.function(*tensors)
-            # recording computes, too: into copies
+            # recording computes as well: copies take what it writes
             copies = [t.clone() for t in tensors[: self.written]]
             self.recorded[key] = make_fx(self.function)(*copies, *tensors[self.written :]).forward
         with torch.autocast(tensors[0].device.type, enabled=False):  # whose casts were recorded, where they apply

@@ -6,7 +6,7 @@ from .compare import ALPHA, Comparison, compare
 from .statistics import seeds_needed
 from .study import Arm, Study, cost, short_keys
 
-MOST = 200  # seeds; how many more than that a difference needs is of no use to anyone
+MOST = 200  # seeds: nobody would train more, so no greater number is suggested
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     techniques = len({arm.technique for arm in study.arms})
     among = study.tuned(*[baseline] if baseline else []) if techniques > 2 else study
     found = compare(among, best)
-    # What is told of the baseline is told once, by the gain.
+    # The gain has named the baseline already.
     pairs = {pair.arm.label: pair for pair in found} | ({baseline.label: gain} if gain else {})
     others = [arm for arm in among.arms if arm is not best]
     unclear = [arm for arm in others if _unclear(pairs[arm.label])]

@@ -26,7 +26,7 @@ from ..core.overrides import as_typed
 from ..run.study import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .command import load, show
 
-WITHOUT_RESULT = ("failed", "interrupted", "damaged")  # to diverge is one; an unfinished run may still run elsewhere
+WITHOUT_RESULT = ("failed", "interrupted", "damaged")  # an unfinished run may still be running
 
 
 class StudyReport(Callback):
@@ -65,7 +65,7 @@ class StudyReport(Callback):
             os.environ.pop(name, None)
         # Hydra turns an exception of a callback into a bare warning, so that the study would end in silence.
         try:
-            from .content import content  # with scipy, which no start of a run shall wait for
+            from .content import content  # imports scipy, for which the start of a run should not wait
             from .publish import publish
 
             told = content(load([folder]))

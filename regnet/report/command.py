@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from .content import content
 
         told = content(load(arguments.folders), arguments.baseline)
-        if arguments.csv:  # before the report, which ends the program where its reader has gone: `| head -3`
+        if arguments.csv:  # before the report is printed: `| head -3` ends the program there
             from .export import write_csv
 
             write_csv(told.runs, arguments.csv)

@@ -102,7 +102,7 @@ def _design(study: Study) -> tuple[list[_Cell], list[str]]:
     for arm, setting, chosen in zip(study.arms, own, techniques, strict=True):
         switched = {names[key] for key, (_, high) in levels.items() if setting[key] == high}
         rest = {(key, value) for key, value in setting.items() if key not in levels and key != "regularizer"}
-        # An arm without a result is as one that was not run.
+        # An arm without a result counts as if it had not been run.
         if values := arm.measured("val", study.metric):
             cells.append(_Cell((chosen - shared) | switched, frozenset(rest), values))
     factors = sorted(frozenset.union(*techniques) - shared) + list(names.values())

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from .study import Arm, Study, short_keys
 
-QUARTERS = 4  # groups of the values of a key of which nearly every arm has its own
-SEEDS = "seeds"  # the share that no setting explains
+QUARTERS = 4  # groups into which the values of a key are put, where nearly every arm has its own
+SEEDS = "seeds"  # the share of the variance that no setting explains
 
 Point = tuple[Hashable, float]  # the value of a key in a run, the run's number
 

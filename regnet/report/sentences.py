@@ -100,7 +100,7 @@ def _gained(gain: Comparison) -> str:
         return f"{amount} {over} (n = {gain.n}: no interval)."
     low, high = (_value(end, gain.metric, signed=True) for end in (mean - half, mean + half))
     spread = f"95 % interval {low} to {high}, n = {gain.n}"
-    if half <= 1e-9 * abs(mean):  # the interval would be a point, which no few pairs can know
+    if half <= 1e-9 * abs(mean):  # the interval would be a point, and a few pairs cannot know the gain that exactly
         spread = f"the same in all {gain.n} pairs"
     verdict = "" if gain.distinguishable else ": not distinguishable"
     return f"{amount} {over} ({spread}, corrected p {_p(gain.p)}){verdict}."

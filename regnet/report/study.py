@@ -15,7 +15,7 @@ from ..run.record import RecordedRun
 from .values import Described, chosen, described, listed
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
-SPANS = {"accuracy": 1.0}  # between the least and the greatest value that a metric can have
+SPANS = {"accuracy": 1.0}  # the distance between the least and the greatest possible value
 MIN_RESULTS = 3  # of an arm; the mean of fewer may be the luck of single runs
 
 Pairing = tuple[object, object]  # the seed and the split of a run

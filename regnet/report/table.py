@@ -20,7 +20,7 @@ from .study import Arm, Study, independent
 SHOWN = ("runs", "validation", "test", "gain", "gap", "gap loss", "sparse", "cost", "seconds")
 FIRST_TO_GO = ("seconds", "sparse", "gap loss", "runs", "cost", "gap")  # where the terminal is narrow
 MOST = 100  # rows, and the baseline: a search may have hundreds, and the answer above them must stay in reach
-NAMED = 10  # runs named one by one: a broken sweep of hundreds must not bury its table
+NAMED = 10  # runs that are named one by one, so that a broken sweep of hundreds does not bury its table
 
 
 def print_report(told: Content, console: Console) -> None:

@@ -71,9 +71,9 @@ def load_objective(objective: "Objective", checkpoint: Mapping[str, Any]) -> Non
     own = {name: parameter for name, parameter in objective.named_parameters() if name in state}
     if wrong := next((name for name, parameter in own.items() if not _is_like(state[name], parameter)), None):
         raise UserError(f"the checkpoint is of another network than the config's: its {wrong} holds no such numbers")
-    # an average of weights in half precision is not in half precision itself
+    # the average of weights in half precision is kept in float32
     wide = any(state[name].dtype in (torch.float64, torch.complex128) for name in own)
-    objective.double() if wide else objective.float()  # which leave complex numbers what they are
+    objective.double() if wide else objective.float()  # neither changes complex numbers
     try:
         objective.load_state_dict(state)
     except RuntimeError as error:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 PLACES = ("study", "folder")  # keys that say where a run lies
-KEPT = "root"  # of data: the folder where those of a known name are kept
-OF_PLACES = ("${hydra:", "${now:")  # what a value refers to that is another one in another place, or at another time
+KEPT = "root"  # key of data: where downloaded data are kept
+OF_PLACES = ("${hydra:", "${now:")  # references whose value depends on the place or the time
 
 
 def identity(cfg: "DictConfig") -> str:

@@ -44,7 +44,7 @@ GIVEN = 1000  # overrides
 LONGEST = 2**17  # characters of the overrides that Hydra wrote
 DEEPEST = 40  # levels of a record
 MOST = 1e100  # of a number: what is measured stays far below, and its square can be computed
-SPLITS = ("train", "val", "test", "gap")  # of the metrics; the others are of the whole network
+SPLITS = ("train", "val", "test", "gap")  # parts of the metrics; numbers beside them belong to the whole run
 MEASURED = ("completed", "cut")  # runs that have metrics
 STATUSES = (*MEASURED, "failed", "diverged", "interrupted")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.storages import BaseStorage
 
-Group = Mapping[str, Mapping[str, str]]  # techniques of which at most one is on: their knobs and where to search
+Group = Mapping[str, Mapping[str, str]]  # techniques, of which at most one is on, with their knobs and where to search
 NONE = "none"
 
 

@@ -95,7 +95,7 @@ class RegularizedModule(lightning.LightningModule):
         if self.make_scheduler is None:
             return optimizer
         schedule: Any = self.make_scheduler(optimizer)
-        if isinstance(schedule, ReduceLROnPlateau):  # which Lightning would step only after the epoch's checkpoint
+        if isinstance(schedule, ReduceLROnPlateau):  # Lightning would step it only after the epoch's checkpoint
             schedule = {"scheduler": schedule, "monitor": self.monitor, "reduce_on_plateau": False}
         elif self.interval == "step":
             schedule = {"scheduler": schedule, "interval": "step"}
@@ -139,7 +139,7 @@ class RegularizedModule(lightning.LightningModule):
         self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, self.replay.around(optimizer_closure, optimizer))
-        rates = (group["lr"] for group in optimizer.param_groups)  # kept, as schedules move on before the validation
+        rates = (group["lr"] for group in optimizer.param_groups)  # schedules move on before the validation
         self._rates = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -198,5 +198,5 @@ class RegularizedModule(lightning.LightningModule):
 
     def _log_step(self, terms: dict[str, Tensor], values: Tensor) -> None:
         self._logged_step = self.global_step  # with accumulated gradients, several batches have the same step
-        alone = self.trainer.world_size == 1  # else the processes would part ways; they agree at validation
+        alone = self.trainer.world_size == 1  # else one would stop while the others go on
         self.ledger.step(dict(zip(terms, values.tolist(), strict=True)), self.current_epoch, self.global_step, alone)

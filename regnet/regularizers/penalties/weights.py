@@ -27,7 +27,7 @@ class Penalty(Exact):
       ``activations``  what an `ActivityPenalty` has recorded during the network's pass, (B, ...) each
     """
 
-    passes: ClassVar[int] = 1  # of the batch through the network, one behind the other: (passes B, ...)
+    passes: ClassVar[int] = 1  # how often the batch goes through the network, in one call: (passes B, ...)
     of_inputs: ClassVar[bool] = False  # whether it differentiates by x
     on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
     select: Select = None

@@ -42,7 +42,7 @@ class GradientNoise(BeforeStep):
         for gradient in found:
             noise = torch.randn_like(gradient)
             if dist.is_available() and dist.is_initialized():
-                dist.broadcast(noise, 0)  # else the weights of the processes would part ways
+                dist.broadcast(noise, 0)  # otherwise the processes would get different weights
             gradient.add_(std * noise)
         self.steps.add_(1)
 

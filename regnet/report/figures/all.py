@@ -15,10 +15,10 @@ from ..statistics import LEAST
 from ..study import METRICS, Arm, Study, independent
 from . import curves, factors, heatmaps, runs, sweeps
 
-STUDIES = 6  # that have figures of their own: a report of more would take minutes to read
+STUDIES = 6  # studies with figures of their own; a report with more would take minutes to read
 GRIDS = 3  # of all pairs of swept keys
-FEW = 3  # points that are not yet a picture, or fewer
-SPARSER = 1  # percentage point of zeros: less is nothing to choose by
+FEW = 3  # points: so few are no picture
+SPARSER = 1  # percentage points of zeros: a smaller difference helps nobody to choose
 
 Captioned = tuple[str, Figure, str]  # name, figure, caption
 

@@ -69,7 +69,7 @@ class Average(WeightAveraging):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step > self._latest_update_step:  # else gradients were only accumulated
+        if trainer.global_step > self._latest_update_step:  # otherwise gradients were only accumulated
             self.update()
             self._latest_update_step = trainer.global_step
 
@@ -156,7 +156,7 @@ class Swa(Average):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not trainer.is_last_batch:  # its validation comes before the epoch's own end
+        if not trainer.is_last_batch:  # the validation at the last batch comes before the end of the epoch
             return
         begun = self.epochs(trainer)
         if begun < 2:
@@ -187,5 +187,5 @@ class Swa(Average):
             update_bn(batches, average, device)
         for module in found:
             for statistic in (module.running_mean, module.running_var):
-                if statistic is not None:  # of equal parts of the batches in each process
+                if statistic is not None:  # each process has seen an equal part of the batches
                     statistic.copy_(trainer.strategy.reduce(statistic, reduce_op="mean"))

@@ -39,9 +39,9 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds
-        # every process must come to the same answer, as saving is a collective of some strategies
+        # all processes must decide alike, because some strategies save together
         if trainer.strategy.broadcast(due):
-            cut = any(isinstance(one, TimeLimit) and one.cut for one in trainer.callbacks)  # and is to go on
+            cut = any(isinstance(one, TimeLimit) and one.cut for one in trainer.callbacks)
             self.stopped = trainer.should_stop and not cut
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()

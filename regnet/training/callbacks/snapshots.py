@@ -36,7 +36,7 @@ class Ensemble(nn.Sequential):
         self.names = [n for n, _ in (*network.named_parameters(), *network.named_buffers()) if n not in own]
         for name in self.names:
             self.register_buffer(name.replace(".", "/"), torch.empty(0))
-        self.single = (network,)  # out of nn.Module's sight: what it is made of is registered here
+        self.single = (network,)  # in a tuple, so that nn.Module does not register it a second time
 
     @property
     def snapshots(self) -> dict[str, Tensor]:
