@@ -73,7 +73,11 @@ class Run:
         return finished(self.folder, self.fingerprint)
 
     def checkpoint(self) -> Path | None:
-        """Where this very run was cut off; None for a new beginning, for which the folder is cleared."""
+        """Where this very run was cut off; None for a new beginning, for which the folder is cleared.
+
+        The run's seconds count from here: what a process imports before its first run is not part of them.
+        """
+        self.clock = time.monotonic()
         if (last := resumable(self.folder, self.fingerprint)) is None and is_rank_zero():
             clear(self.folder, self.fingerprint)
         return last
