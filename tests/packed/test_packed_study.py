@@ -18,7 +18,7 @@ from regnet.compose.config_files import config_folder
 from regnet.core.exact import Exact
 from regnet.packed.stack import Stack
 from regnet.training.callbacks import EarlyStopping
-from tests.commands import TINY, evaluate, finish, record, start, train
+from tests.commands import TINY, children, evaluate, finish, is_running, record, start, train
 from tests.packed.test_equal import compare, folders
 
 PACKED = "hydra/launcher=packed"
@@ -414,6 +414,7 @@ def test_the_program_itself_with_all_its_processes(tmp_path):
     assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
     long = [
@@ -434,6 +435,8 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
         if len(list((tmp_path / "cut").rglob("last.ckpt"))) == 4:
             break
         time.sleep(0.05)
+    workers = children(process.pid)
+    assert len(workers) == 2
     process.send_signal(stop)
     ended = finish(process)
     assert ended.code == (130 if stop == signal.SIGINT else -signal.SIGKILL)
@@ -443,7 +446,10 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
     if stop == signal.SIGINT:
         assert not unfinished
         assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
-    time.sleep(1)  # processes whose parent was killed notice at their next word to it
+    end = time.monotonic() + 2
+    while left := [pid for pid in workers if is_running(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
     done = finish(start("regnet-train", *command, cwd=tmp_path / "cut", OMP_NUM_THREADS="2"))
     assert (done.code, done.err) == (0, "")
     for name, folder in study(tmp_path / "whole").items():
