@@ -457,6 +457,27 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
 
 
 @pytest.mark.slow
+def test_processes_end_with_the_one_that_was_killed_in_the_middle_of_an_epoch(tmp_path):
+    """When they have nothing to tell it for long."""
+    long = ["-m", "study=s", "seed=range(4)", "model.widths=[512,512,512]", "data.batch_size=1"]
+    process = start("regnet-train", *long, PACKED, cwd=tmp_path, OMP_NUM_THREADS="2")
+    try:
+        while len(list(tmp_path.rglob(".lock"))) < 4:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        time.sleep(3)
+        workers = children(process.pid)
+        assert len(workers) == 2
+    finally:
+        process.kill()
+    end = time.monotonic() + 2
+    while left := [pid for pid in workers if is_running(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
+    finish(process)
+
+
+@pytest.mark.slow
 def test_noise_that_packs_draw_otherwise_has_the_same_distribution(tmp_path):
     """nn.Dropout draws from torch's global stream, which in a pack gives each run other numbers than alone."""
     (tmp_path / "alone").mkdir()
