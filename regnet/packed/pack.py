@@ -25,6 +25,7 @@ from ..measures.result import result
 from ..run.checkpoints import PREFIX
 from ..run.life import Run
 from ..run.lightning_state import begin_at
+from ..run.lock import Taken
 from ..run.record import flat
 from ..training.operations import of_training
 from .job import CannotPack, Job, Outcome, Reporter
@@ -80,6 +81,13 @@ class Pack:
 
     def run(self) -> None:
         """Where memory runs out, halves of what is left go on from their last checkpoints."""
+        try:
+            self._run()
+        finally:
+            for run in self.runs.values():
+                run.release()
+
+    def _run(self) -> None:
         members = [member for job in self.jobs if (member := self._build(job))]
         if not members:
             return
@@ -130,9 +138,7 @@ class Pack:
             members += [member for job in left.values() if (member := self._build(job))]
 
     def _build(self, job: Job) -> Member | None:
-        run = self._begin(job)
-        if (record := run.earlier()) is not None:
-            self.reporter.ended(job.number, Outcome(record, before=True))
+        if (run := self._begin(job)) is None:
             return None
         try:
             return Member(job, run.cfg, build(run.cfg, job.overrides, self.data.of), run)
@@ -140,19 +146,30 @@ class Pack:
             self._end(job, error=error)
             return None
 
-    def _begin(self, job: Job) -> Run:
+    def _begin(self, job: Job) -> Run | None:
+        """The run, if it is to be trained here."""
+        if (former := self.runs.pop(job.number, None)) is not None:
+            former.release()
         job.activate()
         launcher = job.config.hydra.runtime.choices["hydra/launcher"]
         told = partial(sentence, config_name="train")
         run = Run(job.task_config(), job.folder, job.overrides, launcher, told, log=job.log())
+        try:
+            record = run.begin(wait=False)
+        except Taken:
+            self.reporter.taken(job.number)
+            return None
+        if record is not None:
+            self.reporter.ended(job.number, Outcome(record, before=True))
+            return None
         self.runs[job.number] = run
         return run
 
     def give_up(self, reason: str) -> None:
         """Records that all jobs failed."""
         for job in self.jobs:
-            self._begin(job)
-            self._end(job, error=UserError(reason))
+            if self._begin(job) is not None:
+                self._end(job, error=UserError(reason))
 
     def _resume(self, member: Member) -> Any:
         checkpoint = member.run.checkpoint()

@@ -18,7 +18,7 @@ from regnet.compose.config_files import config_folder
 from regnet.core.exact import Exact
 from regnet.packed.stack import Stack
 from regnet.training.callbacks import EarlyStopping
-from tests.commands import TINY, evaluate, finish, record, start, train
+from tests.commands import TINY, children, evaluate, finish, is_running, record, start, train
 from tests.packed.test_equal import compare, folders
 
 PACKED = "hydra/launcher=packed"
@@ -434,6 +434,8 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
         if len(list((tmp_path / "cut").rglob("last.ckpt"))) == 4:
             break
         time.sleep(0.05)
+    workers = children(process.pid)
+    assert len(workers) == 2
     process.send_signal(stop)
     ended = finish(process)
     assert ended.code == (130 if stop == signal.SIGINT else -signal.SIGKILL)
@@ -443,11 +445,35 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
     if stop == signal.SIGINT:
         assert not unfinished
         assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
-    time.sleep(1)  # processes whose parent was killed notice at their next word to it
+    end = time.monotonic() + 2
+    while left := [pid for pid in workers if is_running(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
     done = finish(start("regnet-train", *command, cwd=tmp_path / "cut", OMP_NUM_THREADS="2"))
     assert (done.code, done.err) == (0, "")
     for name, folder in study(tmp_path / "whole").items():
         compare(folder, study(tmp_path / "cut")[name], 1e-5)  # 150 epochs make rounding grow
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_was_killed_in_the_middle_of_an_epoch(tmp_path):
+    """When they have nothing to tell it for long."""
+    long = ["-m", "study=s", "seed=range(4)", "model.widths=[512,512,512]", "data.batch_size=1"]
+    process = start("regnet-train", *long, PACKED, cwd=tmp_path, OMP_NUM_THREADS="2")
+    try:
+        while len(list(tmp_path.rglob(".lock"))) < 4:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        time.sleep(3)
+        workers = children(process.pid)
+        assert len(workers) == 2
+    finally:
+        process.kill()
+    end = time.monotonic() + 2
+    while left := [pid for pid in workers if is_running(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
+    finish(process)
 
 
 @pytest.mark.slow
