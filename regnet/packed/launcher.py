@@ -41,6 +41,7 @@ class PackAnnouncer:
         self.returns: dict[int, JobReturn] = {}
         self.alone: list[Job] = []
         self.folders_taken: list[Path] = []
+        self.said: set[str] = set()
         self.progress = PackProgress(len(self.first), sum(map(_epochs, self.first)), self.say)
 
     def ended(self, number: int, outcome: Outcome) -> None:
@@ -66,7 +67,9 @@ class PackAnnouncer:
         self.progress.trained(epochs)
 
     def say(self, sentence: str) -> None:
-        print(sentence, flush=True)
+        if sentence not in self.said:  # several processes may find the same
+            self.said.add(sentence)
+            print(sentence, flush=True)
 
     def _tell(self, job: Job, outcome: Outcome, text: str) -> None:
         well = outcome.record["status"] == "completed"

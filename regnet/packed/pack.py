@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..run.lightning_state import begin_at
 from ..run.lock import Taken
 from ..run.record import flat
 from ..training.operations import of_training
+from .alike import alike
 from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
 from .memory import free, out_of_memory, room, try_pack
@@ -76,11 +77,10 @@ class Pack:
         self.jobs, self.size, self.reporter = jobs, size, reporter
         self.data, self.processes = data, processes
         self.runs: dict[int, Run] = {}
-        self.operations: dict[int, int | None] = {}  # of a step on so many samples: runs differ in numbers only
+        self.operations: dict[int, int | None] = {}  # of a step on so many samples, of runs that are alike
         self.clock = time.monotonic()
 
     def run(self) -> None:
-        """Where memory runs out, halves of what is left go on from their last checkpoints."""
         try:
             self._run()
         finally:
@@ -91,6 +91,21 @@ class Pack:
         members = [member for job in self.jobs if (member := self._build(job))]
         if not members:
             return
+        groups, differing = alike(members)
+        members.clear()  # each group lets go of its own
+        if differing:
+            names = " and ".join(sorted(differing)[:3])
+            self.reporter.say(f"packed: runs of one pack must have the same {names} (no buffer)")
+        while groups:
+            try:
+                self._train_alike(groups.pop(0))
+            except (KeyboardInterrupt, SystemExit) as stop:
+                for member in chain(*groups):
+                    self._end(member.job, error=stop)
+                raise
+
+    def _train_alike(self, members: list[Member]) -> None:
+        """Where memory runs out, halves of what is left go on from their last checkpoints."""
         try:
             trainer = trainer_of(members[0])
             kept, step = try_pack(members, trainer, log)
@@ -102,6 +117,7 @@ class Pack:
             for member in members:
                 self._end(member.job, error=error)
             return
+        self.operations.clear()
         for member in members:
             size = _batch(member)
             if size not in self.operations:
