@@ -86,11 +86,16 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         log.info("%s  was done before", position() or folder)
         return record
     prepare_process()
+    return live(run)
+
+
+def live(run: Run) -> Record:
+    """From its beginning, or from where it was cut off, to its end."""
     checkpoint = run.checkpoint()
     try:
-        return run.end(_train_and_test(cfg, folder, overrides, checkpoint))
+        return run.end(_train_and_test(run.cfg, run.folder, run.record["overrides"], checkpoint))
     except (KeyboardInterrupt, SystemExit) as error:
-        way = f"study={cfg.study}" if position() else f"hydra.run.dir={folder}"
+        way = f"study={run.cfg.study}" if position() else f"hydra.run.dir={run.folder}"
         log.warning("interrupted; the same command with %s goes on from here", way)
         run.end(error=error)
         raise

@@ -138,7 +138,7 @@ def build(
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
-    settle_steps(cfg, data.batches(_processes(cfg.trainer)))
+    settle_steps(cfg, data.batches(processes(cfg.trainer)))
     schedule, interval = learning_rate_schedule(cfg)
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Ends.of(data), regularizers, overrides)
@@ -165,7 +165,7 @@ def build(
     return Setup(data, module, regularizers)
 
 
-def _processes(trainer: DictConfig) -> int:
+def processes(trainer: DictConfig) -> int:
     """That the Trainer will have, each of which sees its share of the batches."""
     devices = trainer.get("devices", 1)
     if devices in ("auto", -1, "-1"):
