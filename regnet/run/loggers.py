@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 from tensorboard.plugins.hparams.api_pb2 import Status
@@ -161,9 +162,9 @@ class Overheard(Logger):
     Without any other logger too, where Lightning would drop it.
     """
 
-    def __init__(self, ledger: Ledger, folder: str) -> None:
+    def __init__(self, ledger: Ledger, trainer: Trainer) -> None:
         super().__init__()
-        self.ledger, self.folder = ledger, folder
+        self.ledger, self.trainer = ledger, trainer
 
     @property
     def name(self) -> str:
@@ -175,13 +176,14 @@ class Overheard(Logger):
 
     @property
     def save_dir(self) -> str:
-        return self.folder
+        return self.trainer.default_root_dir
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         pass
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.ledger.add(metrics, step)
+        # Lightning's own step is the one before, in a validation and at the end of an epoch
+        self.ledger.add(metrics, self.trainer.global_step)
         self.ledger.flush()
 
 
