@@ -132,7 +132,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
     loggers = loggers if trainer.is_global_zero else {}
     setup.module.ledger.stores = start_session(loggers, hyperparameters(cfg))
-    trainer.loggers = [*trainer.loggers, Overheard(setup.module.ledger, str(folder))]
+    trainer.loggers = [*trainer.loggers, Overheard(setup.module.ledger, trainer)]
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     threads = chosen(operations)
     try:

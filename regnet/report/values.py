@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.overrides import Override, canonical, written
-from ..run.identity import essence, not_chosen
+from ..run.identity import WATCHING, essence, not_chosen
 from ..run.record import RecordedRun
 
 APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
-WATCHING = ("logger",)  # which changes no result
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
 FILLED_IN = {
     "shape",
@@ -98,7 +97,7 @@ def _given(run: RecordedRun) -> dict[str, Override]:
 def _is_apart(key: str, config: Mapping[str, Any]) -> bool:
     group, *path = key.split(".")
     idle = bool(config) and group == "regularizer" and len(path) > 1 and path[0] not in chosen(config)
-    return key in APART or idle
+    return key in APART or group in WATCHING or idle
 
 
 def _config(run: RecordedRun) -> dict[str, Any]:
@@ -107,10 +106,9 @@ def _config(run: RecordedRun) -> dict[str, Any]:
 
 
 def _leaves(config: Mapping[str, Any]) -> Leaves:
-    """The same without what watches it and what its data filled in."""
+    """The same without what its data filled in."""
     apart = {*APART, *(f"data.{name}" for name in FILLED_IN)}
-    plain = {key: value for key, value in config.items() if key not in WATCHING}
-    return {key: value for key, value in _flat(plain) if key not in apart} | {"regularizer": chosen(config)}
+    return {key: value for key, value in _flat(config) if key not in apart} | {"regularizer": chosen(config)}
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 PLACES = ("study", "folder")  # keys that say where a run lies
+WATCHING = ("logger",)  # keys that change no result: a run with another logger is the same run
 KEPT = "root"  # key of data: where downloaded data are kept
 OF_PLACES = ("${hydra:", "${now:")  # references whose value depends on the place or the time
 
@@ -32,10 +33,10 @@ def identity(cfg: "DictConfig") -> str:
 def essence(config: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a resolved config that a run's result depends on, as `canonical`.
 
-    Without the run's place, and without the settings of regularizers that it does not choose. Those that it chooses
-    keep their order, in which they act. A run to begin with is known by its own fingerprint.
+    Without the run's place, its loggers, and the settings of regularizers that it does not choose. Those that it
+    chooses keep their order, in which they act. A run to begin with is known by its own fingerprint.
     """
-    own = {key: value for key, value in config.items() if key not in PLACES}
+    own = {key: value for key, value in config.items() if key not in (*PLACES, *WATCHING)}
     found = _without(config.get("folder"), canonical(own))
     if isinstance(data := found.get("data"), dict):
         for node in (data, data.get("source")):

@@ -1,5 +1,6 @@
 """One epoch of one run: what was measured, under which names, and all who are told."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from .metrics_csv import COUNTS, MetricsFile, Row, read_rows
 Metrics = Mapping[str, float]
 SPLITS = {"train": "train_eval/", "val": "val/", "gap": "gap/"}  # of the record, and how their names begin
 WEIGHTS = {"sparsity": "weights/sparsity", "zeros": "weights/zeros", "weight_norm": "weights/norm"}
+
+RESERVED = (*SPLITS, *WEIGHTS, "test")  # names of a record's metrics that nothing else can have
+
+log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -50,6 +55,7 @@ class Ledger:
         self.stores: dict[str, str] = {}
         self._file: MetricsFile | None = None
         self._waiting: dict[str, float] = {}  # logged since the last row
+        self._refused: set[str] = set()
         self._saved = 0  # rows that the checkpoint has seen from which the run goes on
 
     def open(self, path: Path, write: bool = True) -> None:
@@ -92,13 +98,17 @@ class Ledger:
 
     def add(self, values: Metrics, step: int) -> None:
         """Something that others log: in the row of the same step, or else in the next one. Our own names stay ours."""
+        taken = {name for name in values if name in self.measured or name in RESERVED}
+        for name in sorted(taken - self._refused - {*COUNTS}):
+            log.warning("a callback logs %s, which is regnet's own name: its value is not recorded", name)
+        self._refused |= taken
+        others = {name: value for name, value in values.items() if name not in (*taken, *COUNTS)}
         if self.rows and self.rows[-1]["step"] == step:
-            row = self.rows[-1]
-            row |= {name: value for name, value in values.items() if name not in self.measured and name != "epoch"}
+            self.rows[-1] |= others
             if self._file:
                 self._file.changed(len(self.rows) - 1)
         else:
-            self._waiting |= {name: value for name, value in values.items() if name != "epoch"}
+            self._waiting |= others
 
     def flush(self) -> None:
         """Brings metrics.csv up to date on disk."""
@@ -118,7 +128,7 @@ class Ledger:
             for part, prefix in SPLITS.items()
         }
         whole = {name: value for name, value in others.items() if not name.startswith(tuple(SPLITS.values()))}
-        return {**parts, **whole, **{name: measured.get(key) for name, key in WEIGHTS.items()}}
+        return {**whole, **parts, **{name: measured.get(key) for name, key in WEIGHTS.items()}}
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""

@@ -4,11 +4,13 @@ TensorBoard's HPARAMS tab has one row for every run, with the same columns for a
 TensorBoard then derives the columns from all runs of the study, those that differ first.
 """
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 from tensorboard.plugins.hparams.api_pb2 import Status
@@ -21,6 +23,8 @@ from .study import resolved_config
 
 PARTS = ("data", "model", "optimizer", "scheduler", "trainer")
 SUCCESS, FAILED, STOPPED = "success", "failed", "KILLED"  # as Lightning's loggers call it, and MLflow the last
+
+MLFLOW_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
@@ -56,17 +60,35 @@ def start_session(loggers: Mapping[str, Any], values: Mapping[str, Any]) -> dict
     """
     for begun, (name, logger) in enumerate(loggers.items()):
         try:
-            if isinstance(logger, MLFlowLogger):
-                logger.experiment.update_run(logger.run_id, "RUNNING")  # which an earlier part of it has ended
-            if isinstance(logger, TensorBoardLogger):  # whose own way writes an experiment summary
-                logger.experiment._get_file_writer().add_summary(session_start(values))
-            else:
-                logger.log_hyperparams(dict(values))
+            with _impatient():
+                _start(logger, values)
         except Exception as error:
             _close(dict(list(loggers.items())[:begun]), FAILED)
             raise UserError(_told(name, error)) from error
     stores = {name: one for name, one in loggers.items() if isinstance(one, MLFlowLogger | WandbLogger)}
     return {name: str(logger.version) for name, logger in stores.items()}
+
+
+def _start(logger: Any, values: Mapping[str, Any]) -> None:
+    if isinstance(logger, MLFlowLogger):
+        logger.experiment.update_run(logger.run_id, "RUNNING")  # which an earlier part of it has ended
+    if isinstance(logger, TensorBoardLogger):  # whose own way writes an experiment summary
+        logger.experiment._get_file_writer().add_summary(session_start(values))
+    else:
+        logger.log_hyperparams(dict(values))
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """MLflow asks a server that does not answer for 14 s, not for the 4 minutes of its default."""
+    if MLFLOW_RETRIES in os.environ:
+        yield
+        return
+    os.environ[MLFLOW_RETRIES] = "3"
+    try:
+        yield
+    finally:
+        del os.environ[MLFLOW_RETRIES]
 
 
 def end_session(loggers: Mapping[str, Any], metrics: Mapping[str, Any], step: int) -> None:
@@ -140,9 +162,9 @@ class Overheard(Logger):
     Without any other logger too, where Lightning would drop it.
     """
 
-    def __init__(self, ledger: Ledger, folder: str) -> None:
+    def __init__(self, ledger: Ledger, trainer: Trainer) -> None:
         super().__init__()
-        self.ledger, self.folder = ledger, folder
+        self.ledger, self.trainer = ledger, trainer
 
     @property
     def name(self) -> str:
@@ -154,13 +176,14 @@ class Overheard(Logger):
 
     @property
     def save_dir(self) -> str:
-        return self.folder
+        return self.trainer.default_root_dir
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         pass
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.ledger.add(metrics, step)
+        # Lightning's own step is the one before, in a validation and at the end of an epoch
+        self.ledger.add(metrics, self.trainer.global_step)
         self.ledger.flush()
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import UserError, shown
 from ..core.overrides import Override, read, written
-from .identity import not_chosen, of_folder
+from .identity import WATCHING, not_chosen, of_folder
 
 # In the environment, as it reaches the processes of other launchers and of DDP too.
 STUDY = "REGNET_STUDY"  # its name: DDP's processes run the same command again, and must find the same folder
@@ -68,11 +68,12 @@ def resolved_config(cfg: DictConfig) -> Any:
 def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
     """The folder of a study's run, from its overrides as values: the technique first, safe as a file name, and unique.
 
-    It does not hold the run's number, so that a study which grows keeps its finished runs; nor the strength
-    of a regularizer that is not chosen, so that a baseline is trained once, whatever is swept beside it.
+    It does not hold the run's number, so that a study which grows keeps its finished runs; nor its loggers, as another
+    logger makes no other run; nor the strength of a regularizer that is not chosen, so that a baseline is trained once,
+    whatever is swept beside it.
     """
     idle = not_chosen(regularizer)
-    own = [one for one in read(overrides) if one.key != "study" and not _is_of(one, idle)]
+    own = [one for one in read(overrides) if one.parts[0] not in ("study", *WATCHING) and not _is_of(one, idle)]
     last = {one.target: place for place, one in enumerate(own)}  # a mapping is merged into what came before it
     own = [one for place, one in enumerate(own) if last[one.target] == place or isinstance(one.value, dict)]
     text = ",".join(_named(one) for one in sorted(own, key=lambda one: (_rank(one), one.target)))

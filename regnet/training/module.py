@@ -107,8 +107,10 @@ class RegularizedModule(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         scheduler = self.lr_schedulers()
-        if isinstance(scheduler, ReduceLROnPlateau) and self.monitor in self.trainer.callback_metrics:
-            scheduler.step(self.trainer.callback_metrics[self.monitor])
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            return
+        if self.monitor in self.measured:
+            scheduler.step(torch.tensor(self.measured[self.monitor]))
 
     def on_train_start(self) -> None:
         self._steps = self.trainer.estimated_stepping_batches if self.schedules.scheduled else 0
