@@ -29,8 +29,10 @@ class Exact(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         exact = dict(self._buffers)
         super()._apply(fn, recurse)
-        for name, buffer in exact.items():
-            self._buffers[name] = self.kept(buffer, self._buffers[name])
+        for name, before in exact.items():
+            after = self._buffers[name]
+            if before is not None and after is not None:
+                self._buffers[name] = self.kept(before, after)
         return self
 
     def kept(self, before: Tensor, after: Tensor) -> Tensor:
