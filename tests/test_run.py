@@ -15,6 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.hparams.api_pb2 import Status
 
+import regnet
+import regnet.commands.train
 from tests.commands import TINY, evaluate, finish, record, start, train, train_into
 
 ALL = "[dropout,l2,ema,mixup,max_norm]"
@@ -71,6 +73,7 @@ def test_the_record_has_every_field_with_sane_values(runs, name, metrics):
     assert 0 < kept["seconds"] < 100
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*\+00:00", kept["started"])
     assert kept["versions"].keys() == {"regnet", "torch", "torchvision", "lightning", "hydra-core", "python"}
+    assert kept["versions"]["regnet"] == regnet.__version__
     for part in ("train", "val", "test", "gap"):
         assert kept["metrics"][part].keys() == metrics
     assert 0 <= kept["metrics"]["zeros"] <= kept["metrics"]["sparsity"] < 0.5
@@ -171,6 +174,12 @@ def test_the_same_command_gives_bitwise_the_same(runs, tmp_path):
     assert results(tmp_path / "again") == results(runs / "classes")
     train_into(tmp_path / "other", *CLASSES, "seed=1")
     assert results(tmp_path / "other") != results(runs / "classes")
+
+
+def test_what_a_process_imports_is_not_part_of_its_first_runs_seconds(tmp_path, monkeypatch):
+    prepare = regnet.commands.train.prepare_process
+    monkeypatch.setattr(regnet.commands.train, "prepare_process", lambda: time.sleep(3) or prepare())
+    assert train_into(tmp_path / "run", *TINY)["seconds"] < 3
 
 
 def test_a_run_that_was_done_before_is_left_as_it_is(tmp_path):

@@ -2,33 +2,28 @@
 
 import json
 import math
-import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..compose.arguments import describe, fits
-from ..compose.mistakes import sentence
 from ..compose.protocol import HALF
 from ..core.errors import UserError, near, shown
-from ..run.record import MEASURED, DamagedRecord, find_runs, read_record, read_text
 from .launch import launch, stop
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data import Dataset, Samples
+    from ..compose.load import TrainedRun
+    from ..data import Samples
     from ..regularizers import BatchTransform
     from ..training.objective import Objective
 
-LONGEST = 2**17  # characters of Hydra's own settings, which take some 6,000
 KINDS = {  # of the settings in conf/evaluate.yaml
     "run": str,
     "part": str,
@@ -121,6 +116,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     import torch
     from torch import nn
 
+    from ..compose.load import TrainedRun
     from ..compose.make import make_a, try_to
     from ..core.seeds import derive
     from ..core.threads import computing
@@ -132,19 +128,17 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
 
     _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
-    folder = Path(cfg.run)
-    record = _read(folder)
     _find_own_modules(cfg)
-    with _of_the_record(folder):
-        trained, objective = _restored(folder, record, cfg.allow)
-        device = torch.device("cpu" if record.get("device") == "cpu" or not torch.cuda.is_available() else "cuda")
+    run = TrainedRun.read(cfg.run, cfg.allow, where=f"run={Path(cfg.run)}")
+    objective, trained, record = run.objective, run.config, run.record
+    device = torch.device("cpu" if record.get("device") == "cpu" or not torch.cuda.is_available() else "cuda")
     if cfg.compact:
         whole, objective.network = objective.network, try_to("compact=true", compact, objective.network)
         before, after = (sum(p.numel() for p in net.parameters()) for net in (whole, objective.network))
         print(f"{before:,} parameters → {after:,}")
 
-    with _of_the_record(folder):
-        samples = _samples(cfg, trained)
+    with run.in_one_sentence():
+        samples = _samples(cfg, run)
         sampler = EpochSampler(len(samples), 0, shuffle=False)
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
     perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
@@ -153,7 +147,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     torch.manual_seed(derive(cfg.seed, "perturbation"))
     with computing(record.get("threads")):  # another number adds up in another order
         if cfg.passes is None:
-            metrics = try_to(f"run={folder}", task_metrics, objective, batches, perturb, device)
+            metrics = try_to(run.where, task_metrics, objective, batches, perturb, device)
         else:
             metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
@@ -170,63 +164,15 @@ def _attacked(attack: "BatchTransform", objective: "Objective", x: "Tensor", y: 
     return attack(in_precision(x, widen(objective)), y, objective)
 
 
-def _restored(folder: Path, record: dict[str, Any], allow: Sequence[str]) -> tuple[DictConfig, "Objective"]:
-    """The config of a recorded run and its objective at the chosen epoch."""
-    from ..compose.build import Ends, build_objective, build_regularizers
-    from ..compose.make import make
-    from ..compose.trust import trusted
-    from ..data.vision import offline
-    from ..run.checkpoints import chosen_checkpoint, load_objective
-
-    trained = trusted(record.get("config") or {}, allow, f"run={folder}")
-    if "weights" in trained.model and trained.model._target_.startswith("regnet.models."):
-        trained.model.weights = None  # a file that training began at; the checkpoint has all of them
-
-    def load() -> "Dataset":
-        _find_again(trained.data.source, folder)
-        with offline():
-            return make(trained.data, "data").source.load()
-
-    ends = Ends.unfilled(trained.data.shape, trained.data.get("inputs") or "standardize", load)
-    objective = build_objective(trained, ends, build_regularizers(trained), record["overrides"])
-    load_objective(objective, chosen_checkpoint(folder / "checkpoints"))
-    return trained, objective
-
-
-@contextmanager
-def _of_the_record(folder: Path) -> Iterator[None]:
-    """Whatever goes wrong with what a record says is told in one sentence."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"run={folder} cannot be built again from its record: {sentence(error, 'evaluate')}") from error
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        record = read_record(folder)
-    except DamagedRecord as error:
-        raise UserError(str(error)) from error
-    if record is None:
-        inside = next(find_runs(folder), None) if folder.is_dir() else None
-        hint = f"; it holds runs, such as run={shlex.quote(str(inside.folder))}" if inside else ""
-        raise UserError(f"run={folder} is not the folder of a finished run: it has no record.json{hint}")
-    if record["status"] not in MEASURED:
-        raise UserError(f"run={folder} has nothing to evaluate: {record['status']}, {record['reason']}")
-    return record
-
-
-def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
+def _samples(cfg: DictConfig, run: "TrainedRun") -> "Samples":
     """The part that is asked for, of the run's own data or of other data that fit its network."""
     from ..compose.make import make
     from ..compose.structure import check_class
     from ..data.vision import offline
 
-    node = trained.data
+    trained = run.config
     if "data" not in cfg:
-        _find_again(node.source, Path(cfg.run))
+        node = run.data_node()
     else:
         node = cfg.data
         check_class(node, "data")
@@ -261,27 +207,6 @@ def _samples(cfg: DictConfig, trained: DictConfig) -> "Samples":
             "check_classes=false measures nevertheless"
         )
     return samples
-
-
-def _find_again(source: DictConfig, folder: Path) -> None:
-    """Relative paths to the data of the run in `folder` begin where it was started, if they are still there."""
-    try:
-        start = Path(_plain_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["cwd"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
-        return
-    for key in ("path", "root"):
-        if isinstance(source.get(key), str) and (path := Path(start, source[key]).expanduser()).exists():
-            source[key] = str(path)
-
-
-def _plain_yaml(path: Path) -> Any:
-    """What Hydra wrote there. Raises ValueError for what it never writes: aliases, by which a few lines stand for more
-    than any memory holds, or a long text.
-    """
-    text = read_text(path)
-    if len(text) > LONGEST or any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-        raise ValueError(f"{path} was not written by Hydra")
-    return yaml.safe_load(text)
 
 
 def _find_own_modules(cfg: DictConfig) -> None:

@@ -86,11 +86,16 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
         log.info("%s  was done before", position() or folder)
         return record
     prepare_process()
+    return live(run)
+
+
+def live(run: Run) -> Record:
+    """From its beginning, or from where it was cut off, to its end."""
     checkpoint = run.checkpoint()
     try:
-        return run.end(_train_and_test(cfg, folder, overrides, checkpoint))
+        return run.end(_train_and_test(run.cfg, run.folder, run.record["overrides"], checkpoint))
     except (KeyboardInterrupt, SystemExit) as error:
-        way = f"study={cfg.study}" if position() else f"hydra.run.dir={folder}"
+        way = f"study={run.cfg.study}" if position() else f"hydra.run.dir={run.folder}"
         log.warning("interrupted; the same command with %s goes on from here", way)
         run.end(error=error)
         raise
@@ -99,19 +104,19 @@ def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: 
 
 
 def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
-    from ..compose.build import build, build_trainer
+    from ..compose.build import build, build_loggers, build_trainer
     from ..core.threads import chosen, computing
     from ..run.checkpoints import read_checkpoint
-    from ..run.loggers import Overheard, end_session, hyperparameters, start_session
+    from ..run.loggers import Overheard, break_off, end_session, hyperparameters, start_session
     from ..training.operations import of_training
 
     launched = set(os.environ)
     setup = build(cfg, overrides)
-    step = read_checkpoint(checkpoint)["global_step"] if checkpoint else None
-    trainer = build_trainer(cfg, setup.regularizers.callbacks, str(folder), resumed_step=step)
+    loggers = build_loggers(cfg, read_checkpoint(checkpoint) if checkpoint else None)
+    trainer = build_trainer(cfg, setup.regularizers.callbacks, str(folder), loggers.values())
     operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
-    loggers = trainer.loggers if trainer.is_global_zero else []
-    start_session(loggers, hyperparameters(cfg))
+    loggers = loggers if trainer.is_global_zero else {}
+    setup.module.ledger.stores = start_session(loggers, hyperparameters(cfg))
     trainer.loggers = [*trainer.loggers, Overheard(setup.module.ledger, str(folder))]
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     threads = chosen(operations)
@@ -121,12 +126,12 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
                 trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
             results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
         results |= {"steps": trainer.global_step, "step_operations": operations, "threads": threads}
-    except Exception:
-        end_session(loggers, {}, trainer.global_step, completed=False)
+    except BaseException as error:
+        break_off(loggers, goes_on=not isinstance(error, Exception))
         raise
     finally:
         _disband(launched)
-    end_session(loggers, flat(results.get("metrics", {})), trainer.global_step, completed=True)
+    end_session(loggers, flat(results.get("metrics", {})), trainer.global_step)
     return results
 
 

@@ -3,7 +3,8 @@
 import copy
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ from .make import as_typed_of, class_of, literal, make, make_a, try_to
 from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_steps
 from .sites import Site
 from .structure import check_form, check_kinds
+
+STORE_IDS = {"WandbLogger": "id", "MLFlowLogger": "run_id"}  # arguments that name a run which is there already
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def build(
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
-    settle_steps(cfg, data.batches(_processes(cfg.trainer)))
+    settle_steps(cfg, data.batches(processes(cfg.trainer)))
     schedule, interval = learning_rate_schedule(cfg)
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Ends.of(data), regularizers, overrides)
@@ -162,7 +165,7 @@ def build(
     return Setup(data, module, regularizers)
 
 
-def _processes(trainer: DictConfig) -> int:
+def processes(trainer: DictConfig) -> int:
     """That the Trainer will have, each of which sees its share of the batches."""
     devices = trainer.get("devices", 1)
     if devices in ("auto", -1, "-1"):
@@ -327,19 +330,33 @@ def build_network(
     return network
 
 
-def build_trainer(
-    cfg: DictConfig, callbacks: Mapping[str, Callback], folder: str, resumed_step: int | None = None
-) -> Trainer:
-    """Lightning's Trainer with the configured loggers, and the callbacks of config and regularizers.
+def build_loggers(cfg: DictConfig, resumed: Mapping[str, Any] | None = None) -> dict[str, Logger]:
+    """The configured loggers by name.
 
-    TensorBoard is told to forget what a run that goes on at `resumed_step` had logged beyond it.
+    Args:
+        resumed: the checkpoint from which the run goes on. What TensorBoard was told beyond it is void, and W&B and
+            MLflow go on in the same run of theirs.
     """
-    purge = {} if resumed_step is None else {"purge_step": resumed_step + 1}
-    loggers = [
-        make_a(Logger, node, f"logger.{name}", **(purge if node._target_.endswith("TensorBoardLogger") else {}))
-        for name, node in cfg.logger.items()
-        if node
-    ]
+    return {name: _logger(name, node, resumed) for name, node in cfg.logger.items() if node}
+
+
+def _logger(name: str, node: DictConfig, resumed: Mapping[str, Any] | None) -> Logger:
+    key, kind = f"logger.{name}", node._target_.rpartition(".")[2]
+    if resumed and kind == "TensorBoardLogger":
+        return make_a(Logger, node, key, purge_step=resumed["global_step"] + 1)
+    store_id = resumed.get("loggers", {}).get(name) if resumed and kind in STORE_IDS else None
+    if store_id is not None:
+        logger = make_a(Logger, node, key, **{STORE_IDS[kind]: store_id})
+        with suppress(Exception):  # the store is another one, or its run was deleted
+            _ = logger.experiment
+            return logger
+    return make_a(Logger, node, key)
+
+
+def build_trainer(
+    cfg: DictConfig, callbacks: Mapping[str, Callback], folder: str, loggers: Collection[Logger] = ()
+) -> Trainer:
+    """Lightning's Trainer with loggers, and the callbacks of config and regularizers."""
     configured = {name: make_a(Callback, node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node}
     check_timers(configured)
     limits = list(_limits(cfg.trainer))
@@ -348,7 +365,7 @@ def build_trainer(
         cfg.trainer,
         "trainer",
         callbacks=[*limits, *callbacks.values(), *configured.values()],
-        logger=loggers or False,
+        logger=list(loggers) or False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
         max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,

@@ -2,11 +2,16 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobRuntime
+from hydra.version import VersionBase
 
 from ..core.errors import UserError
 from ..core.overrides import Override, read
@@ -25,6 +30,27 @@ def config_folders() -> list[Path]:
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
     own = [Path(source.path) for source in sources if source.schema == "file"]
     return list(dict.fromkeys([config_folder(), *own]))
+
+
+@contextmanager
+def own_hydra(folder: Path, name: str = "app") -> Iterator[GlobalHydra]:
+    """A Hydra over the configs in `folder`. The program may itself be under Hydra, which then goes on as before.
+
+    Args:
+        name: of the job.
+    """
+    shared, config = GlobalHydra.instance(), HydraConfig.instance()
+    base, job = VersionBase.instance(), JobRuntime.instance()
+    before = shared.hydra, config.cfg, base.version_base, job.get("name")
+    shared.clear()
+    config.cfg = None
+    try:
+        with initialize_config_dir(str(folder), job_name=name, version_base="1.3"):
+            yield GlobalHydra.instance()
+    finally:
+        GlobalHydra.set_instance(shared)
+        shared.hydra, config.cfg, base.version_base, job_name = before
+        job.set("name", job_name)
 
 
 def check_files(folder: Path, overrides: Sequence[str | Override]) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import near, shown
 from ..core.overrides import Override, read
 from .arguments import signature
+from .config_files import own_hydra
 from .hydra_private import get_args_parser
 from .quoting import quoted, unreadable
 
@@ -60,10 +60,9 @@ class Configs:
         return self.compose(self.choices) or self.compose([])
 
     def compose(self, choices: Sequence[str]) -> DictConfig | None:
-        GlobalHydra.instance().clear()
         own = [f'hydra.searchpath=["file://{self.own[0]}"]'] if self.own else []
         try:
-            with initialize_config_dir(str(self.folder), version_base="1.3"):
+            with own_hydra(self.folder):
                 return compose(self.name, [*choices, *own], return_hydra_config=True)
         except Exception:
             return None

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
@@ -23,16 +24,21 @@ def origin(error: Exception) -> Exception:
     return error
 
 
-def sentence(error: Exception, config_name: str) -> str:
-    """One sentence for any error: a mistake as it is told, anything else with its type."""
+def sentence(error: Exception, config_name: str, typed: Sequence[str] | None = None) -> str:
+    """One sentence for any error: a mistake as it is told, anything else with its type.
+
+    Args:
+        typed: the overrides from which it came; those of the command line.
+    """
+    typed = sys.argv[1:] if typed is None else typed
     error = origin(error)
     if isinstance(error, UserError | Diverged):
         return str(error)
     if isinstance(error, HydraException | OmegaConfBaseException) or re.match("|".join(OF_HYDRA), str(error)):
         from ..compose.explain import explain
 
-        return explain(error, config_folder(), config_name, sys.argv[1:])
-    place = next((text for text in sys.argv[1:] if re.match(r"hydra\.(run|sweep)\.dir=", text)), None)
+        return explain(error, config_folder(), config_name, typed)
+    place = next((text for text in typed if re.match(r"(hydra\.(run|sweep)\.dir|folder)=", text)), None)
     if isinstance(error, OSError) and place:
         return f"{place} cannot be used ({error.strerror})"
     if "Only one of --run" in str(error):

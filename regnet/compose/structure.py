@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -40,6 +41,7 @@ LIMITS: Mapping[str, Mapping[str, Check]] = {  # of settings that nothing else c
     },
 }
 ONE_OF = ("data", "model", "optimizer", "scheduler", "trainer")  # groups of which a run has one option
+EXTRAS = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}  # packages of loggers, and regnet's extras of that name
 OWN = {  # arguments of the Trainer that other settings give
     "callbacks": "the group callbacks, such as +callbacks.mine._target_=my.Callback",
     "default_root_dir": "hydra.run.dir, of a study hydra.sweep.dir",
@@ -95,12 +97,21 @@ def check_kinds(cfg: DictConfig) -> None:
     Raises:
         UserError: a setting of the wrong kind or out of range.
     """
+    for name, node in cfg.logger.items():
+        _check_installed(node, f"logger.{name}")
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             with suppress(InterpolationResolutionError):  # without Hydra a run has no folder yet
                 suit(node, f"{group}.{name}")
     for part in ("trainer", "optimizer"):
         check_settings_of(part, cfg[part])
+
+
+def _check_installed(node: Any, key: str) -> None:
+    package = EXTRAS.get(str(node["_target_"]).rpartition(".")[2]) if node else None
+    found = find_spec(package) if package else None
+    if package and (found is None or found.origin is None):  # or a folder of that name
+        raise UserError(f"{key} needs {package}, which is not installed: pip install 'regnet[{package}]'")
 
 
 def check_settings_of(part: str, settings: Any) -> None:

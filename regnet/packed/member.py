@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..compose.build import Setup
-from ..compose.make import make, make_a
+from ..compose.build import Setup, build_loggers
+from ..compose.make import make
 from ..run import lightning_state
 from ..run.checkpoints import PREFIX, read_checkpoint
 from ..run.events import EventFile, put_behind
 from ..run.ledger import training_state
 from ..run.life import Run
-from ..run.loggers import end_session, hyperparameters, start_session
+from ..run.loggers import break_off, end_session, hyperparameters, start_session
 from ..training.callbacks import AtomicCheckpointIO, BestCheckpoint, EarlyStopping, LastCheckpoint, MetricsCsv
 from .job import Job
 
@@ -55,24 +55,33 @@ class Member:
         self.stopped = False
         self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
         self.unsaved_best = False
+        self.loggers: dict[str, Any] = {}
+        self.resumed: dict[str, Any] | None = None  # the checkpoint from which the run goes on, without its weights
 
-    def start(self, resumed: bool) -> None:
-        """Opens the logs."""
+    def start(self) -> None:
+        """Opens the logs. Raises UserError: a logger fails."""
         if self.csv:
             self.ledger.open(self.csv.path)
-        if resumed:
+        if self.resumed:
             put_behind(self.run.folder)
-        loggers = [make_a(Logger, node, f"logger.{name}") for name, node in self.cfg.logger.items() if node]
-        purge_step = self.step + 1 if resumed else None
-        self.ledger.listeners = [
-            EventFile(Path(one.log_dir), purge_step) if isinstance(one, TensorBoardLogger) else one for one in loggers
-        ]
-        start_session(self.ledger.listeners, hyperparameters(self.cfg))
+        loggers = build_loggers(self.cfg, self.resumed)
+        purge_step = self.step + 1 if self.resumed else None
+        self.loggers = {
+            name: EventFile(Path(one.log_dir), purge_step) if isinstance(one, TensorBoardLogger) else one
+            for name, one in loggers.items()
+        }
+        self.ledger.stores = start_session(self.loggers, hyperparameters(self.cfg))
+        self.ledger.listeners = list(self.loggers.values())
 
-    def end(self, metrics: Mapping[str, Any], completed: bool) -> None:
-        """Closes the logs."""
-        end_session(self.ledger.listeners, metrics, self.step, completed)
-        self.flush()
+    def end(self, metrics: Mapping[str, Any]) -> None:
+        """Closes the logs of a run that has its result. Raises UserError: a logger fails."""
+        self.ledger.flush()
+        end_session(self.loggers, metrics, self.step)
+
+    def break_off(self, goes_on: bool = False) -> None:
+        """Closes the logs of a run that has no result, or not yet."""
+        self.ledger.flush()
+        break_off(self.loggers, goes_on)
 
     def release(self) -> None:
         """Lets go of network and optimizer, which hold on to the memory of the whole stack."""
@@ -81,9 +90,8 @@ class Member:
     def flush(self) -> None:
         """Brings the logs up to date on disk."""
         self.ledger.flush()
-        for listener in self.ledger.listeners:
-            if isinstance(listener, EventFile):
-                listener.flush()
+        for logger in self.loggers.values():
+            logger.save()
 
     def log_step(self, terms: Metrics) -> None:
         """Raises Diverged: a term is not finite."""
@@ -156,7 +164,8 @@ class Member:
         state = read_checkpoint(path)
         if any(state["state_dict"][PREFIX + name].dtype == torch.float64 for name in self.names):
             self.module.double()
-        self.module.load_state_dict(state["state_dict"])
+        self.module.load_state_dict(state.pop("state_dict"))
+        self.resumed = {name: state[name] for name in ("global_step", "loggers") if name in state}
         self.ledger.load_state_dict(state)
         self.epoch, self.step = lightning_state.epochs_of(state), state["global_step"]
         for callback in self._with_state():

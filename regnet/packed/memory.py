@@ -100,7 +100,8 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         stacked = [torch.stack([tensor] * len(pair)) for tensor in (x, y)]  # the harder case, as of several seeds
         _, grads = stack.gradients(rows, *stacked, noise, stacked=True)
     rule.step(stack.params, grads, rows)
-    stack.update(object, rows, rule.lr.to(root, torch.float32), rule.step_sizes(stack.params, rows))
+    dtype = next(iter(stack.params.values())).dtype
+    stack.update(object, rows, rule.lr.to(root, dtype), rule.step_sizes(stack.params, rows))
     stack.task_metrics(rows, [x], y)
     # weights, gradients, the best weights; the optimizer's state; and what the backward pass needs
     weights, state = _bytes(stack.params), sum(_bytes(one) for one in rule.state.values())

@@ -96,7 +96,7 @@ class PackedModule(lightning.LightningModule):
     def _set_groups(self) -> None:
         """Takes learning rates and the like as the members' schedules have them."""
         self.rule.set_groups([member.optimizer.param_groups[0] for member in self.members])
-        self.rates = self.rule.lr.to(self.root, torch.float32)
+        self.rates = self.rule.lr.to(self.root, self._wide)
 
     def training_step(self, batch: Iterator[list[Part]], batch_idx: int) -> None:
         """All steps of an epoch."""

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -120,6 +120,7 @@ class Pack:
                     for i in range(0, len(group), most):
                         self._train(group[i : i + most], states, left, step)
             except MemoryError:
+                _pause(states, left)
                 most = (min(most, len(left)) + 1) // 2
                 self.reporter.say(f"packed: out of memory; goes on with {most} runs at once")
             # their memory is freed before others take their place
@@ -157,7 +158,7 @@ class Pack:
         checkpoint = member.run.checkpoint()
         state = member.load(checkpoint) if checkpoint else None
         member.job.activate()
-        member.start(resumed=checkpoint is not None)
+        member.start()
         return state
 
     def _train(self, members: list[Member], states: dict[Member, Any], left: dict[int, Job], step: int) -> None:
@@ -178,6 +179,7 @@ class Pack:
                     warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
                     trainer.fit(module, train_dataloaders=module.loader)
         except (KeyboardInterrupt, SystemExit) as stop:
+            _pause(states, left)
             for job in left.values():
                 self._end(job, error=stop)
             left.clear()
@@ -200,9 +202,11 @@ class Pack:
         try:
             if error is None:
                 outcome = _tested(member, best) | {"step_operations": self.operations[_batch(member)]}
+                member.end(flat(outcome["metrics"]))
         except Exception as cause:
             error = cause
-        member.end(flat(outcome.get("metrics", {})), completed=error is None)
+        if error is not None:
+            member.break_off()
         member.release()
         self._end(member.job, outcome, error)
 
@@ -214,6 +218,13 @@ class Pack:
         for handler in run.log.handlers:
             handler.close()
         self.reporter.ended(job.number, Outcome(record))
+
+
+def _pause(members: Iterable[Member], left: Collection[int]) -> None:
+    """Closes the logs of those members that are left; they go on later."""
+    for member in members:
+        if member.job.number in left:
+            member.break_off(goes_on=True)
 
 
 def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Stack:
 
     @torch.no_grad()
     def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor, steps: Tensors | None = None) -> None:
-        """Updates of a kind of each network of `rows`; lr (K,) float32; `steps` are what proximal ones follow."""
+        """Updates of a kind of each network of `rows`; lr (K,); `steps` are what proximal ones follow."""
         own = [tensor[rows] for tensor in self._of_network(self.state).values()]
         for update, limits, act in zip(self.updates[0], self.limits, self._updates, strict=True):
             if isinstance(update, kind):

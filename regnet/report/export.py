@@ -1,4 +1,4 @@
-"""Runs as a CSV file, for pandas, R and spreadsheets.
+"""Runs as a table of pandas, or as a CSV file for R and spreadsheets.
 
 A spreadsheet takes text that begins with = for a formula, which can open other programs: such text gets a ' before it.
 """
@@ -6,15 +6,45 @@ A spreadsheet takes text that begins with = for a formula, which can open other 
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.console import printable
 from ..core.errors import UserError
+from ..core.overrides import Override
 from ..run.record import RecordedRun, flat
+from .command import load
 from .study import pairing
 from .values import described
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 FORMULA = ("=", "+", "-", "@")
+
+
+def load_study(folder: str | Path) -> "DataFrame":
+    """One row for each run in `folder` and below, finished or not.
+
+    Columns: folder, status, reason, seed, epochs, best_epoch, seconds and more of the run; the keys that were given to
+    any of the runs, such as ``regularizer.l2.strength``, with each run's value, also where it is the default; the
+    metrics, such as ``val/accuracy``. Numbers and booleans are values, lists stay text: ``[dropout,l2]``.
+
+    Raises:
+        UserError: there is no such folder, or no run in it.
+    """
+    import pandas
+
+    runs = load([Path(folder)])
+    known = described(runs)
+    return pandas.DataFrame(
+        [_row(run, {key: _value(text) for key, text in known[run.folder].settings.items()}) for run in runs]
+    ).astype({"folder": str})
+
+
+def _value(spelled: str) -> Any:
+    """What Hydra reads in the spelling of a value."""
+    value = Override.guess(f"x={spelled}").value
+    return spelled if isinstance(value, list | dict) else value
 
 
 def write_csv(runs: Sequence[RecordedRun], path: Path) -> None:
@@ -52,7 +82,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _row(run: RecordedRun, settings: Mapping[str, str]) -> dict[str, Any]:
+def _row(run: RecordedRun, settings: Mapping[str, Any]) -> dict[str, Any]:
     names = ("folder", "status", "reason", "seed", "epochs", "best_epoch", "seconds", "steps", "step_operations")
     row = {name: getattr(run, name) for name in names}
     return row | {"split_seed": pairing(run)[1]} | settings | flat(run.metrics)

@@ -12,7 +12,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from .loggers import session_end, session_start
+from .loggers import STOPPED, SUCCESS, session_end, session_start
 
 NUMBERS = count()
 START = "events.out.tfevents."  # of their names
@@ -43,10 +43,11 @@ class EventFile:
         self._add(Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]), step)
 
     def finalize(self, status: str) -> None:
-        self._add(session_end(status == "success"))
-        self.flush()
+        if status != STOPPED:
+            self._add(session_end(status == SUCCESS))
+        self.save()
 
-    def flush(self) -> None:
+    def save(self) -> None:
         with self.path.open("ab") as file:
             writer = RecordWriter(file)
             for event in self.waiting:

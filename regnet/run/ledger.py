@@ -40,12 +40,14 @@ class Ledger:
         measured: the names and values of the last validation.
         rows: of all validations so far, with ``epoch`` and ``step``; also in metrics.csv, once it is open.
         listeners: are told what is measured.
+        stores: by which the stores of loggers know the run, by the loggers' names.
     """
 
     def __init__(self) -> None:
         self.measured: dict[str, float] = {}
         self.rows: list[Row] = []
         self.listeners: list[Listener] = []
+        self.stores: dict[str, str] = {}
         self._file: MetricsFile | None = None
         self._waiting: dict[str, float] = {}  # logged since the last row
         self._saved = 0  # rows that the checkpoint has seen from which the run goes on
@@ -120,10 +122,16 @@ class Ledger:
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"measured": dict(self.measured), "rows": len(self.rows) if self._file else 0}
+        return {
+            "measured": dict(self.measured),
+            "waiting": dict(self._waiting),
+            "rows": len(self.rows) if self._file else 0,
+            "loggers": dict(self.stores),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.measured, self._saved = dict(state["measured"]), state.get("rows", 0)
+        self._waiting = dict(state.get("waiting", {}))
 
     def _tell(self, values: Metrics, step: int) -> None:
         for listener in self.listeners:

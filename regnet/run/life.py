@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from .. import __version__
 from ..core.errors import Diverged
 from .identity import identity
 from .record import MEASURED, Record, write_record
@@ -20,7 +21,7 @@ from .study import resolved_config
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("regnet", "torch", "torchvision", "lightning", "hydra-core")
+PACKAGES = ("torch", "torchvision", "lightning", "hydra-core")
 
 
 class Run:
@@ -48,6 +49,7 @@ class Run:
         self.cfg, self.folder, self.sentence, self.place, self.log = cfg, folder, sentence, place, log
         self.fingerprint = identity(cfg)
         self.clock = time.monotonic()
+        self.error: BaseException | None = None
         self.record: Record = {
             "status": "failed",
             "reason": None,
@@ -71,7 +73,11 @@ class Run:
         return finished(self.folder, self.fingerprint)
 
     def checkpoint(self) -> Path | None:
-        """Where this very run was cut off; None for a new beginning, for which the folder is cleared."""
+        """Where this very run was cut off; None for a new beginning, for which the folder is cleared.
+
+        The run's seconds count from here: what a process imports before its first run is not part of them.
+        """
+        self.clock = time.monotonic()
         if (last := resumable(self.folder, self.fingerprint)) is None and is_rank_zero():
             clear(self.folder, self.fingerprint)
         return last
@@ -81,6 +87,7 @@ class Run:
     ) -> Record:
         """Writes the record of what came out, or of what went wrong, and one line to the log."""
         took = time.monotonic() - self.clock if seconds is None else seconds
+        self.error = error
         outcome = failure(error, self.sentence) if error is not None else result or {}
         self.record |= {**outcome, "config": resolved_config(self.cfg), "seconds": took}
         if is_rank_zero():
@@ -121,4 +128,5 @@ def score(record: Mapping[str, Any]) -> float:
 
 @cache
 def versions() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES} | {"python": python_version()}
+    # the metadata of regnet itself are those of its installation, which an editable one outgrows
+    return {"regnet": __version__} | {name: version(name) for name in PACKAGES} | {"python": python_version()}

@@ -4,20 +4,23 @@ TensorBoard's HPARAMS tab has one row for every run, with the same columns for a
 TensorBoard then derives the columns from all runs of the study, those that differ first.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 from tensorboard.plugins.hparams.api_pb2 import Status
 from torch.utils.tensorboard.summary import hparams
 
-from .identity import not_chosen
+from ..core.errors import UserError
+from .identity import KEPT, not_chosen
 from .ledger import Ledger
 from .study import resolved_config
 
 PARTS = ("data", "model", "optimizer", "scheduler", "trainer")
+SUCCESS, FAILED, STOPPED = "success", "failed", "KILLED"  # as Lightning's loggers call it, and MLflow the last
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
@@ -30,45 +33,92 @@ def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
     values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": chosen}
     settings = resolved_config(cfg)
     parts = {name: part for name, part in settings.items() if name in (*PARTS, "regularizer", "seed", "monitor")}
-    filled_in = ("data.classes", "data.schema")  # as long as the data make them
-    return values | {key: value for key, value in _leaves(parts) if not key.startswith(filled_in)}
+    left_out = ("data.classes", "data.schema", f"data.{KEPT}", f"data.source.{KEPT}")  # long lists, and this machine's
+    return values | {key: value for key, value in _leaves(parts) if not key.startswith(left_out)}
 
 
 def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, float | str]]:
-    if isinstance(node, Mapping):
+    if isinstance(node, Mapping) and all(str(name).isidentifier() for name in node):
         for name, item in node.items():
             yield from _leaves(item, f"{key}.{name}" if key else name)
     elif node is not None:
         yield key, node if isinstance(node, int | float | str) else str(node)
 
 
-def start_session(loggers: Iterable[Any], values: Mapping[str, Any]) -> None:
-    """Announces the run under its hyper-parameters (numbers, booleans and strings)."""
-    for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):  # whose own way writes an experiment summary
-            logger.experiment._get_file_writer().add_summary(session_start(values))
-        else:
-            logger.log_hyperparams(dict(values))
+def start_session(loggers: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """Announces the run under its hyper-parameters (numbers, booleans and strings).
+
+    Returns:
+        by which its loggers' own stores know it, as far as they are a store, for a run that goes on later.
+
+    Raises:
+        UserError: a logger fails, as one does whose server cannot be reached.
+    """
+    for begun, (name, logger) in enumerate(loggers.items()):
+        try:
+            if isinstance(logger, MLFlowLogger):
+                logger.experiment.update_run(logger.run_id, "RUNNING")  # which an earlier part of it has ended
+            if isinstance(logger, TensorBoardLogger):  # whose own way writes an experiment summary
+                logger.experiment._get_file_writer().add_summary(session_start(values))
+            else:
+                logger.log_hyperparams(dict(values))
+        except Exception as error:
+            _close(dict(list(loggers.items())[:begun]), FAILED)
+            raise UserError(_told(name, error)) from error
+    stores = {name: one for name, one in loggers.items() if isinstance(one, MLFlowLogger | WandbLogger)}
+    return {name: str(logger.version) for name, logger in stores.items()}
 
 
-def end_session(loggers: Sequence[Any], metrics: Mapping[str, Any], step: int, completed: bool) -> None:
+def end_session(loggers: Mapping[str, Any], metrics: Mapping[str, Any], step: int) -> None:
     """Adds the final metrics, as ``when_best/val/loss`` for that of the chosen epoch, and closes the session.
 
     A column of the HPARAMS tab must be a scalar, and so has a chart too, of a single dot. TensorBoard orders charts by
     name: these come last, after all curves.
+
+    Raises:
+        UserError: a logger fails; the others are closed all the same.
     """
     final = {f"when_best/{name}": value for name, value in metrics.items() if value is not None}
-    for logger in loggers:
-        if final:
-            logger.log_metrics(final, step)
-        if isinstance(logger, TensorBoardLogger):
-            writer = logger.experiment._get_file_writer()
-            writer.add_summary(session_end(completed))
-            writer.flush()
-        else:
-            logger.finalize("success" if completed else "failed")
-        if type(logger).__name__ == "WandbLogger":  # else the study's next run would be logged into this one
-            logger.experiment.finish(exit_code=0 if completed else 1)
+    failures = []
+    for name, logger in loggers.items():
+        try:
+            if final:
+                logger.log_metrics(final, step)
+            _end(logger, SUCCESS)
+        except Exception as error:
+            failures.append((name, error))
+    for name, error in failures:
+        raise UserError(_told(name, error)) from error
+
+
+def break_off(loggers: Mapping[str, Any], goes_on: bool = False) -> None:
+    """Closes the session of a run that has no result, or `goes_on` later: nothing stays open for the study's next run.
+
+    It does not fail, as it would hide the error that ended the run.
+    """
+    _close(loggers, STOPPED if goes_on else FAILED)
+
+
+def _close(loggers: Mapping[str, Any], status: str) -> None:
+    for logger in loggers.values():
+        with suppress(Exception):
+            _end(logger, status)
+
+
+def _end(logger: Any, status: str) -> None:
+    if isinstance(logger, TensorBoardLogger):
+        writer = logger.experiment._get_file_writer()
+        if status != STOPPED:  # TensorBoard believes the first end that it finds
+            writer.add_summary(session_end(status == SUCCESS))
+        writer.flush()
+    else:
+        logger.finalize(status)
+    if isinstance(logger, WandbLogger):  # else it stays open until the program ends
+        logger.experiment.finish(exit_code=0 if status == SUCCESS else 1)
+
+
+def _told(name: str, error: Exception) -> str:
+    return f"logger.{name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def session_start(values: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -39,6 +40,12 @@ def study_name(study: object) -> str:
             f"study={text} must be the name of a folder: no slashes, 1 to {LONGEST} bytes; hydra.sweep.dir says where"
         )
     return name
+
+
+def study_of(study: object, otherwise: str | None = None) -> str | None:
+    """The name of the study that the running job belongs to; `otherwise` for a run by itself."""
+    in_study = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return study_name(study) if in_study and study else otherwise
 
 
 def place_in_study(number: int, overrides: Sequence[str]) -> str:
@@ -98,3 +105,5 @@ def _rank(override: Override) -> int:
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("study_name", study_name, replace=True)
+OmegaConf.register_new_resolver("study_of", study_of, replace=True)
+OmegaConf.register_new_resolver("name_of", lambda folder: Path(folder).name, replace=True)

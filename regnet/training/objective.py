@@ -74,7 +74,6 @@ class Objective(nn.Module):
         loss = self.loss(logits, y)
         terms = {"loss": loss}
         for name, penalty in self.penalties.items():
-            terms[f"penalty/{name}"] = penalty(
-                self.network, x=x, y=y, logits=logits, loss=loss, activations=activations[name]
-            )
+            term = penalty(self.network, x=x, y=y, logits=logits, loss=loss, activations=activations[name])
+            terms[f"penalty/{name}"] = term.to(loss.dtype)  # a float64 strength may have made it wider
         return terms

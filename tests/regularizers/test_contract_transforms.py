@@ -27,7 +27,10 @@ def test_transform(row, dtype, targets, channels):
     if new_y.dtype == torch.int64:
         assert torch.equal(new_y, y)
     else:
-        assert (new_y.shape, new_y.dtype) == ((16, CLASSES), y.dtype if targets == "probabilities" else torch.float32)
+        assert (new_y.shape, new_y.dtype) == (
+            (16, CLASSES),
+            y.dtype if targets == "probabilities" else torch.promote_types(dtype, torch.float32),
+        )
         assert (new_y >= 0).all()
         rounding = max(2 * torch.finfo(new_y.dtype).eps, 1e-6)
         torch.testing.assert_close(new_y.float().sum(1), torch.ones(16), atol=rounding, rtol=0)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of
 from .dropout import PenalizedLayer
 
 
@@ -30,7 +31,7 @@ class ConcreteDropout(PenalizedLayer):
 
     def __init__(self, rate: float = 0.1, strength: float = 1.0, num_samples: int = 1) -> None:
         super().__init__()
-        self.logit = nn.Parameter(torch.logit(hyperparameters.fraction(rate, "rate")))
+        self.logit = nn.Parameter(torch.logit(hyperparameters.fraction(rate, "rate").to(torch.get_default_dtype())))
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.register_buffer("num_samples", hyperparameters.count(num_samples, "num_samples"))
         self.units = 0  # of one sample, K: no state, as each forward pass finds it in the shape
@@ -53,7 +54,8 @@ class ConcreteDropout(PenalizedLayer):
         logit = self.logit.to(torch.promote_types(self.logit.dtype, torch.float32))
         p = torch.sigmoid(logit)
         entropy = -p * F.logsigmoid(logit) - (1 - p) * F.logsigmoid(-logit)
-        return -self.strength * self.units / self.num_samples * entropy
+        strength, count = (at_precision_of(entropy, number) for number in (self.strength, self.num_samples))
+        return -strength * self.units / count * entropy
 
     def extra_repr(self) -> str:
         return f"rate={self.rate.item():g}"

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...core import hyperparameters
-from ...core.exact import Exact
+from ...core.exact import Exact, at_precision_of
 
 
 class RandomLayer(Exact):
@@ -66,7 +66,8 @@ class AlphaDropout(Dropout):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        m, scale = self.noise(x), ((1 - self.rate) / (1 + self.rate * self.SATURATION**2)).sqrt()
+        rate = at_precision_of(x, self.rate)
+        m, scale = self.noise(x), ((1 - rate) / (1 + rate * self.SATURATION**2)).sqrt()
         return (m * x + (1 - m) * self.SATURATION) * scale.to(x.dtype)
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ...core.exact import at_precision_of
 from .dropout import Dropout
 
 
@@ -15,4 +16,5 @@ class GaussianDropout(Dropout):
     def noise(self, x: Tensor) -> Tensor:
         wide = torch.promote_types(x.dtype, torch.float32)  # where 1 + σ ε is not rounded to a coarse grid
         epsilon = torch.randn(self.noise_shape(x), device=x.device, dtype=wide)
-        return (1 + (self.rate / (1 - self.rate)).sqrt() * epsilon).to(x.dtype)
+        rate = at_precision_of(epsilon, self.rate)
+        return (1 + (rate / (1 - rate)).sqrt() * epsilon).to(x.dtype)

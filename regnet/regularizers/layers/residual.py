@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of
 from .dropout import Dropout, RandomLayer, inverted_bernoulli
 
 
@@ -32,7 +33,7 @@ class ShakeDrop(RandomLayer):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, ...)
         if not self.training:
-            return x * (1 - self.rate).to(x.dtype)
+            return x * (1 - at_precision_of(x, self.rate)).to(x.dtype)
         shape = per_sample(x)
         kept = inverted_bernoulli(shape, self.rate, torch.float32) > 0
         alpha, beta = torch.rand(2, *shape, device=x.device)

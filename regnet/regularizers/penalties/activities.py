@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import hyperparameters, values
-from ...core.tasks import wide
+from ...core.exact import at_precision_of, wide
 from ...core.weights import modules
 from .weights import AbsoluteSum, Penalty, SquareSum
 
@@ -64,7 +64,8 @@ class ActivityPenalty(Penalty):
     def forward(self, network: nn.Module, activations: Sequence[Tensor], **_: Any) -> Tensor:
         if not activations:
             raise ValueError(f"{type(self).__name__} has recorded nothing: none of its layers was called in this pass")
-        return self.strength * self.measure([wide(h) for h in activations])
+        total = self.measure([wide(h) for h in activations])
+        return at_precision_of(total, self.strength) * total
 
     def measure(self, activations: list[Tensor]) -> Tensor:
         """The penalty of these at strength 1; they are in float32 at least."""
@@ -121,5 +122,5 @@ class KLSparsity(ActivityPenalty):
 
     def _divergence(self, h: Tensor) -> Tensor:  # (B, units, ...)
         mean = h.transpose(0, 1).flatten(1).mean(1).clamp(1e-6, 1 - 1e-6)  # (units,)
-        rho = self.target
+        rho = at_precision_of(mean, self.target)
         return (rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()).sum()

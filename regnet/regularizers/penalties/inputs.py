@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import hyperparameters, values
-from ...core.tasks import wide
+from ...core.exact import at_precision_of, wide
 from .weights import Penalty
 
 
@@ -46,7 +46,7 @@ class Jacobian(InputPenalty):
 
     def forward(self, network: nn.Module, x: Tensor, logits: Tensor, **_: Any) -> Tensor:  # (B, ...), (B, C)
         squares = sum(_square(logits, x, v) for v in self._directions(logits))
-        return self.strength * squares / len(x)
+        return at_precision_of(squares, self.strength) * squares / len(x)
 
     def _directions(self, logits: Tensor) -> Tensor:  # (n, B, C), each of norm √(C/n)
         count = logits.shape[1]
@@ -61,7 +61,8 @@ class GradientPenalty(InputPenalty):
 
     def forward(self, network: nn.Module, x: Tensor, loss: Tensor, **_: Any) -> Tensor:
         # the loss is a mean: a sample's part in it is ℓ / B
-        return self.strength * _square(len(x) * loss, x) / len(x)
+        squares = _square(len(x) * loss, x)
+        return at_precision_of(squares, self.strength) * squares / len(x)
 
 
 def _square(output: Tensor, x: Tensor, direction: Tensor | None = None) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...core import hyperparameters
-from ...core.tasks import wide
+from ...core.exact import at_precision_of, wide
 from .weights import Penalty
 
 
@@ -27,7 +27,8 @@ class OutputPenalty(Penalty):
         self.register_buffer("strength", hyperparameters.strength(strength))
 
     def forward(self, network: nn.Module, logits: Tensor, **_: Any) -> Tensor:  # (B, C)
-        return self.strength * self.measure(wide(logits)).mean()
+        mean = self.measure(wide(logits)).mean()
+        return at_precision_of(mean, self.strength) * mean
 
     def measure(self, logits: Tensor) -> Tensor:
         """The penalty of each sample at strength 1."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import hyperparameters, values
+from ...core.exact import at_precision_of
 from ...core.parametrized import normalized
 from ...core.weights import Select, Weight, weights
 from ...run.checkpoints import read_checkpoint
@@ -111,7 +112,9 @@ class SparseGroupLasso(GroupLasso):
         self.register_buffer("l1_ratio", hyperparameters.ratio(l1_ratio, "l1_ratio"))
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return self.l1_ratio * absolute_sum(found) + (1 - self.l1_ratio) * super().measure(found)
+        absolute, groups = absolute_sum(found), super().measure(found)
+        ratio = at_precision_of(groups, self.l1_ratio)
+        return ratio * absolute + (1 - ratio) * groups
 
 
 class Hoyer(WeightPenalty):

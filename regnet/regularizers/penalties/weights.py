@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core import hyperparameters
-from ...core.exact import Exact, wide
+from ...core.exact import Exact, at_precision_of, wide
 from ...core.weights import Select, Weight, grouped
 
 
@@ -73,7 +73,9 @@ class WeightPenalty(Penalty):
         for factor, found in grouped(network, self.select, self.scale):
             term = self.measure([weight._replace(tensor=wide(weight.effective.tensor)) for weight in found])
             terms.append(term if factor == 1 else factor * term)
-        return self.strength * (terms[0] if len(terms) == 1 else sum(terms))  # 0 while all are frozen
+        nothing = self.strength.new_zeros((), dtype=torch.float32)  # which it is while all are frozen
+        total = terms[0] if len(terms) == 1 else sum(terms, nothing)
+        return at_precision_of(total, self.strength) * total
 
     def measure(self, found: list[Weight]) -> Tensor:
         """The penalty of these weights at strength 1; their tensors are in float32 at least."""
@@ -131,7 +133,9 @@ class ElasticNet(WeightPenalty):
         self.register_buffer("l1_ratio", hyperparameters.ratio(l1_ratio, "l1_ratio"))
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return self.l1_ratio * absolute_sum(found) + (1 - self.l1_ratio) * square_sum(found)
+        absolute, squares = absolute_sum(found), square_sum(found)
+        ratio = at_precision_of(squares, self.l1_ratio)
+        return ratio * absolute + (1 - ratio) * squares
 
 
 def absolute_sum(found: Sequence[Weight]) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of, wide
 from .base import BatchTransform, image_size
 from .boxes import boxes, random_pixels
 from .targets import probabilities
@@ -29,9 +30,9 @@ class Mixing(BatchTransform):
         raise NotImplementedError
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        y = y if self.num_classes is None else probabilities(y, self.num_classes)
+        y = y if self.num_classes is None else probabilities(y, self.num_classes, wide(x).dtype)
         # Beta(α, α) as gammas; for α below 0.01 a float32 gamma underflows to 0/0
-        alpha = self.strength.float().clamp(min=0.01)  # no gamma in half precision
+        alpha = at_precision_of(x, self.strength).clamp(min=0.01)  # no gamma in half precision
         share = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
         order = torch.randperm(len(x), device=x.device)
         x, share = self.mix(x, x[order], torch.where(self.strength > 0, share, 1.0))

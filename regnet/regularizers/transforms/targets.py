@@ -1,9 +1,11 @@
 """Changes of the targets."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of, wide
 from .base import BatchTransform
 
 
@@ -23,10 +25,11 @@ class LabelSmoothing(BatchTransform):
         self.num_classes = num_classes
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        y = probabilities(y, self.num_classes)
-        return x, (1 - self.smoothing) * y + self.smoothing / self.num_classes
+        y = probabilities(y, self.num_classes, wide(x).dtype)
+        smoothing = at_precision_of(y, self.smoothing)
+        return x, (1 - smoothing) * y + smoothing / self.num_classes
 
 
-def probabilities(y: Tensor, num_classes: int) -> Tensor:
-    """Class indices (B,) as one-hot float32 rows (B, C); rows that are probabilities already stay as they are."""
-    return y if y.is_floating_point() else F.one_hot(y, num_classes).float()
+def probabilities(y: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """Class indices (B,) as one-hot rows (B, C); rows that are probabilities already stay as they are."""
+    return y if y.is_floating_point() else F.one_hot(y, num_classes).to(dtype)

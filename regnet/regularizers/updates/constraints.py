@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of
 from ...core.weights import Select, weights
 from .decay import Update
 
@@ -62,7 +63,8 @@ class MaxNorm(Constraint):
 
     def project(self, units: Tensor) -> Tensor:
         norm = _norm(units)
-        return units * (self.radius / torch.maximum(norm, self.radius))
+        radius = at_precision_of(norm, self.radius)
+        return units * (radius / torch.maximum(norm, radius))
 
 
 class MinMaxNorm(Constraint):
@@ -91,8 +93,9 @@ class MinMaxNorm(Constraint):
 
     def project(self, units: Tensor) -> Tensor:
         norm = _norm(units)
-        feasible = torch.minimum(torch.maximum(norm, self.min), self.max)
-        factor = self.rate * feasible / norm + (1 - self.rate)
+        least, most, rate = (at_precision_of(norm, number) for number in (self.min, self.max, self.rate))
+        feasible = torch.minimum(torch.maximum(norm, least), most)
+        factor = rate * feasible / norm + (1 - rate)
         return torch.where((norm == 0) | (norm == feasible), units, units * factor)
 
 
@@ -137,7 +140,7 @@ class SpectralClip(Constraint):
         self.register_buffer("radius", hyperparameters.radius(radius))
 
     def project(self, units: Tensor) -> Tensor:
-        return _with_singular_values(units, lambda s: torch.minimum(s, self.radius))
+        return _with_singular_values(units, lambda s: torch.minimum(s, at_precision_of(s, self.radius)))
 
 
 class OrthogonalProjection(Constraint):

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ...core import hyperparameters
-from ...core.exact import Exact
+from ...core.exact import Exact, at_precision_of
 from ...core.weights import Select, Weight, grouped, weights
 
 HALF = (torch.bfloat16, torch.float16)
@@ -147,7 +147,7 @@ class WeightDecay(Decay):
             self.shrink(found, factor * group["lr"])
 
     def shrink(self, found: Sequence[Weight], lr: float | Tensor) -> None:
-        factor = 1 - lr * self.strength
+        factor = 1 - lr * at_precision_of(found[0].tensor, self.strength)
         for weight in found:
             itself = weight.effective
             itself.tensor.mul_(factor)
@@ -168,7 +168,7 @@ class CoupledDecay(Decay):
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
         for factor, _, found in self.moving(network, optimizer):
-            strength = factor * self.strength
+            strength = factor * at_precision_of(found[0].tensor, self.strength)
             for weight in found:
                 for part, slope in weight.chain(strength * weight.effective.tensor):
                     if part.grad is not None:

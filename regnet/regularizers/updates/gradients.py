@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of
 from .decay import BeforeStep, Update
 
 
@@ -34,8 +35,11 @@ class GradientNoise(BeforeStep):
 
     @torch.no_grad()
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        std = (self.strength / (1 + self.steps) ** self.exponent).sqrt()
-        for gradient in gradients(network, optimizer):
+        found = gradients(network, optimizer)
+        if found:
+            strength, exponent = (at_precision_of(found[0], number) for number in (self.strength, self.exponent))
+            std = (strength / (1 + self.steps) ** exponent).sqrt()
+        for gradient in found:
             noise = torch.randn_like(gradient)
             if dist.is_available() and dist.is_initialized():
                 dist.broadcast(noise, 0)  # otherwise the processes would get different weights
@@ -62,7 +66,8 @@ class GradientClipping(BeforeStep):
     def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
         found = gradients(network, optimizer)
         if found:
-            factor = (self.radius / global_norm(found)).clamp(max=1)
+            norm = global_norm(found)
+            factor = (at_precision_of(norm, self.radius) / norm).clamp(max=1)
             for gradient in found:
                 gradient.mul_(factor)
 

@@ -13,6 +13,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of
 from ...core.weights import Select, grouped, weights
 from .decay import Update
 
@@ -50,7 +51,8 @@ class Proximal(Update):
         for factor, found in grouped(network, self.select, self.scale):
             for weight in found:
                 if weight.key in steps:
-                    step = weight._replace(tensor=factor * self.strength * steps[weight.key]).units
+                    step = steps[weight.key]
+                    step = weight._replace(tensor=factor * at_precision_of(step, self.strength) * step).units
                     weight.units.copy_(self.prox(weight.units.to(step.dtype), step))
 
     def check(self, network: nn.Module) -> None:

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ...core import hyperparameters
+from ...core.exact import at_precision_of
 from ...core.seeds import bookmark
 from .decay import Update
 from .gradients import global_norm, moving
@@ -44,7 +45,7 @@ class SAM(Update):
         reach = [self.reach(w) for w in parameters]
         slopes = [t * w.grad for t, w in zip(reach, parameters, strict=True)]
         norm = global_norm(slopes)
-        length = self.radius / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+        length = at_precision_of(norm, self.radius) / norm.clamp(min=torch.finfo(norm.dtype).tiny)
         steps = (length * t * slope for t, slope in zip(reach, slopes, strict=True))
         return [torch.where(norm.isfinite(), step, 0.0) for step in steps]
 
@@ -120,4 +121,4 @@ class ASAM(SAM):
         self.register_buffer("floor", hyperparameters.strength(floor, "floor"))
 
     def reach(self, w: Tensor) -> Tensor:
-        return w.abs() + self.floor
+        return w.abs() + at_precision_of(w, self.floor)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization, type_before_parametrizations
 
 from ...core import hyperparameters, values
+from ...core.exact import at_precision_of
 from ...core.parametrized import OnTop
 from ...core.weights import TRANSPOSED, Select, Weight, weights
 from ..layers.dropout import RandomLayer, inverted_bernoulli
@@ -157,7 +158,7 @@ class L0(WeightLayer):
             # (out, in, ...), but of transposed convolutions (in, out, ...)
             axis = (self.groups == "in") != isinstance(weight.module, TRANSPOSED)
             shape = [size if i == axis else 1 for i, size in enumerate(shape)]
-        log_alpha = torch.logit(1 - self.rate).to(weight.tensor)
+        log_alpha = torch.logit(1 - at_precision_of(weight.tensor, self.rate)).to(weight.tensor)
         self.log_alpha = nn.Parameter(log_alpha.expand(shape).clone())
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -174,7 +175,7 @@ class L0(WeightLayer):
     def penalty(self, weight: Tensor) -> Tensor:
         wide = self.log_alpha.to(torch.promote_types(self.log_alpha.dtype, torch.float32))
         open_ = torch.sigmoid(wide - self.BETA * math.log(-self.GAMMA / self.ZETA))
-        return self.strength * (weight.numel() // open_.numel()) * open_.sum()
+        return at_precision_of(open_, self.strength) * (weight.numel() // open_.numel()) * open_.sum()
 
     def extra_repr(self) -> str:
         return f"strength={self.strength.item():g}, groups={self.groups}"
@@ -247,7 +248,8 @@ class VariationalDropout(WeightLayer):
     def penalty(self, weight: Tensor) -> Tensor:
         log_alpha = self.log_alpha(weight)
         kl = self.K1 - self.K1 * torch.sigmoid(self.K2 + self.K3 * log_alpha) + F.softplus(-log_alpha) / 2
-        return self.strength * kl.sum() / self.num_samples
+        strength, count = (at_precision_of(kl, number) for number in (self.strength, self.num_samples))
+        return strength * kl.sum() / count
 
     def extra_repr(self) -> str:
         return f"strength={self.strength.item():g}, threshold={self.threshold:g}"
