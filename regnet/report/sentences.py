@@ -82,9 +82,7 @@ def _on_test(found: Answer) -> list[str]:
         return []
     lines = [_gained(found.gain)]
     if found.gain.effect is not None:
-        chance = (
-            f"a run of it is better than one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
-        )
+        chance = f"a run of it is better than one of {found.gain.baseline.label} with probability {found.gain.improvement:.2f}"
         lines.append(f"Effect size {round(found.gain.effect, 1) + 0.0:+.1f} (Hedges' g); {chance}.")
     return lines
 

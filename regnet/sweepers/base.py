@@ -28,6 +28,8 @@ class StudySweeper(Sweeper):
         params: keys and their values or ranges, before those of the command line.
     """
 
+    config: DictConfig
+
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
         if not isinstance(params, Mapping | None):
             raise UserError(f"hydra.sweeper.params={params} must be a mapping {{key: values}}")
