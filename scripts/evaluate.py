@@ -1,6 +1,6 @@
 """The same as the console command `regnet-evaluate`."""
 
-from regnet.commands.evaluate import main
+from regnet.__main__ import evaluate
 
 if __name__ == "__main__":
-    main()
+    evaluate()

@@ -1,6 +1,6 @@
 """The same as the console command `regnet-report`."""
 
-from regnet.report.command import main
+from regnet.__main__ import report
 
 if __name__ == "__main__":
-    main()
+    report()

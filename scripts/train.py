@@ -1,6 +1,6 @@
 """The same as the console command `regnet-train`."""
 
-from regnet.commands.train import main
+from regnet.__main__ import train
 
 if __name__ == "__main__":
-    main()
+    train()

@@ -21,6 +21,7 @@ import regnet.commands.evaluate
 import regnet.commands.inspect
 import regnet.commands.train
 import regnet.report.command
+from tests.quick_hydra import quick_hydra
 
 PROGRAMS = Path(sys.executable).parent
 TINY = ["model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "callbacks.last.every_seconds=1000"]
@@ -90,7 +91,7 @@ def finish(process: subprocess.Popen, seconds: float = 120) -> Done:
 
 def _call(main: Callable[[], None], name: str, arguments: tuple[str, ...], cwd: Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
-    with _restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with quick_hydra(), _restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         os.chdir(cwd)
         sys.argv = [name, *arguments]
         try:

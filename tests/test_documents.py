@@ -4,6 +4,7 @@ import argparse
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import regnet
 from regnet.compose.config_files import config_folder
 from tests import commands
 from tests.data.test_vision import write_mnist_like
@@ -121,6 +123,8 @@ def desk(tmp_path_factory):
     done = commands.train(
         "hydra.run.dir=of_a_table", *commands.TINY[:2], "data=csv", "data.path=new.csv", "data.target=price", cwd=folder
     )
+    assert done.code == 0, done.err
+    done = commands.train("hydra.run.dir=own", *commands.TINY[1:], "model._target_=my.pkg.Net", cwd=folder)
     assert done.code == 0, done.err
     yield folder
     for name in [name for name in sys.modules if name.partition(".")[0] == "my"]:
@@ -293,14 +297,16 @@ def test_the_network_is_trained_with_its_site_filled(desk):
 
 @pytest.fixture
 def namespace(tmp_path, monkeypatch, desk):
-    """What the blocks of Python speak of without making it: a reader's own training code, and a table of runs."""
+    """What the blocks of Python speak of without making it: a reader's own training code, and a study."""
     monkeypatch.chdir(tmp_path)
-    done = commands.report("outputs/multirun/s", "--csv", str(tmp_path / "runs.csv"), "--no-page", cwd=desk)
-    assert done.code == 0, done.err
+    monkeypatch.syspath_prepend(desk)
+    shutil.copytree(desk / "outputs/multirun", "outputs/multirun")
     net = nn.Sequential(OrderedDict(body=nn.Linear(4, 8), act=nn.ReLU(), drop=nn.Dropout(0.5), head=nn.Linear(8, 10)))
     x, y = torch.randn(16, 4), torch.arange(16) % 10
     own = OwnModule()
     return {
+        "regnet": regnet,
+        "folder": desk / "own",
         "net": net,
         "x": x,
         "y": y,
@@ -392,8 +398,10 @@ def test_other_commands_name_what_there_is():
                 assert f"\n{extra} = [" in project, place
             assert "-c" not in words or (ROOT / words[words.index("-c") + 1]).exists()
         elif words[0] == "python":
-            module = words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
-            assert (ROOT / module).exists(), f"{place}: {module}"
+            module = words[2].replace(".", "/") if words[1] == "-m" else words[1]
+            assert any((ROOT / file).is_file() for file in (module, f"{module}.py", f"{module}/__main__.py")), (
+                f"{place}: {module}"
+            )
         else:
             assert (
                 ours(words)

@@ -25,13 +25,17 @@ STUDIES = {  # what makes it small, and how many runs it has
     "path": (["trainer.max_epochs=3", "optimizer.lr=0.01", "hydra.sweeper.points=2"], 2),
     "small_digits": (["regularizer=none,[dropout,l2]"], 2),
 }
+LARGEST = ("choose_technique", "combine", "data_size", "label_noise")
 
 
 def test_every_experiment_is_tried():
     assert set(STUDIES) == set(FILES)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize(
+    "name",  # the largest with the slow tests
+    [pytest.param(name, marks=[pytest.mark.slow] if name in LARGEST else []) for name in STUDIES],
+)
 def test_an_experiment_trains_what_it_says(name, tmp_path):
     arguments, number = STUDIES[name]
     done = train("-m", f"experiment={name}", *TINY, *arguments, cwd=tmp_path)

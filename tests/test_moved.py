@@ -1,9 +1,12 @@
 """Old names of modules, which people's code and recorded configs hold."""
 
+import sys
 from importlib import import_module
+from types import FunctionType
 
 import pytest
 
+import regnet
 from regnet.compose.trust import trusted
 from regnet.core.moved import MOVED, present_name
 
@@ -25,3 +28,17 @@ def test_a_name_in_a_module_that_has_moved():
 def test_a_record_of_an_earlier_version_is_still_trusted():
     config = {"regularizer": {"ema": {"_target_": "regnet.callbacks.averages.Ema", "decay": 0.9}}}
     assert trusted(config, [], "run=x").regularizer.ema._target_ == "regnet.training.callbacks.averages.Ema"
+
+
+def test_the_interface_of_the_package_is_never_a_module():
+    """Importing a module sets it as an attribute of its package, in place of a function of the same name."""
+    for name in MOVED:
+        import_module(name)
+    import_module("regnet.commands.train")
+    import_module("regnet.training")
+    for name in ("train", "load", "load_study"):
+        assert isinstance(getattr(regnet, name), FunctionType), name
+        assert not {f"regnet.{name}"} & {*sys.modules, *MOVED}
+    assert {*regnet.__all__} <= {*dir(regnet)}
+    with pytest.raises(AttributeError, match="nothing_such"):
+        _ = regnet.nothing_such

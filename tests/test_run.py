@@ -245,7 +245,7 @@ def uninterrupted(tmp_path_factory):
     return results(folder)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_run_that_was_stopped_goes_on_as_if_it_never_had(tmp_path, uninterrupted, stop):
     command, folder = [*LONG, "hydra.run.dir=run"], tmp_path / "run"
     process = start("regnet-train", *command, cwd=tmp_path)

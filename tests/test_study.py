@@ -50,6 +50,7 @@ def test_a_study_trains_all_and_ends_with_its_table(study):
     assert "regnet-report outputs/multirun/s\n" in done.out.replace(f"{folder}/", "")
 
 
+@pytest.mark.slow
 def test_every_technique_there_is_has_its_row(tmp_path):
     """In a network that has all sites."""
     small = ["model=resnet", "model.blocks=[1]", "model.branches=2", "trainer.max_epochs=1", "data.train_size=60"]

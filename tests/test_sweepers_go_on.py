@@ -50,7 +50,9 @@ def result(kept):
     return kept["overrides"], kept["metrics"]
 
 
-@pytest.mark.parametrize("sweeper", COMMANDS)
+@pytest.mark.parametrize(
+    "sweeper", [pytest.param(name, marks=[] if name == "search" else [pytest.mark.slow]) for name in COMMANDS]
+)
 def test_the_same_command_does_what_a_kill_left_undone_and_ends_with_the_same_choice(sweeper, tmp_path):
     asked = command(sweeper, tmp_path)
     first = train(*asked, cwd=tmp_path)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -74,7 +74,7 @@ def _check(overrides: Sequence[str]) -> None:
             raise UserError(f"{one}: regnet.train trains one run; regnet-train -m trains a study")
 
 
-def _trained(hydra: GlobalHydra, overrides: list[str], tell: Callable[[Exception], str]) -> Run:
+def _trained(hydra: Any, overrides: list[str], tell: Callable[[Exception], str]) -> Run:
     ended: list[Run | Exception] = []
 
     def task(cfg: DictConfig) -> None:
@@ -84,7 +84,7 @@ def _trained(hydra: GlobalHydra, overrides: list[str], tell: Callable[[Exception
             ended.append(error)
 
     try:
-        hydra.hydra.run("train", task, overrides, with_log_configuration=False)
+        hydra.run("train", task, overrides, with_log_configuration=False)
     except Exception as error:  # Hydra raises what it finds wrong as anything
         ended.append(error)
     except SystemExit as error:

@@ -33,7 +33,7 @@ def config_folders() -> list[Path]:
 
 
 @contextmanager
-def own_hydra(folder: Path, name: str = "app") -> Iterator[GlobalHydra]:
+def own_hydra(folder: Path, name: str = "app") -> Iterator[Any]:
     """A Hydra over the configs in `folder`. The program may itself be under Hydra, which then goes on as before.
 
     Args:
@@ -46,7 +46,7 @@ def own_hydra(folder: Path, name: str = "app") -> Iterator[GlobalHydra]:
     config.cfg = None
     try:
         with initialize_config_dir(str(folder), job_name=name, version_base="1.3"):
-            yield GlobalHydra.instance()
+            yield GlobalHydra.instance().hydra
     finally:
         GlobalHydra.set_instance(shared)
         shared.hydra, config.cfg, base.version_base, job_name = before

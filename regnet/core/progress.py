@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from .console import live_line, plain_console
 
@@ -18,6 +19,8 @@ class ProgressLine:
     def __init__(self, say: Callable[[str], None], redraw: float = 0.1, report: float = 30.0) -> None:
         console = plain_console()
         self.live = console.is_terminal or console.is_jupyter
+        self.cell: Any = None  # of a notebook, where rich would need ipywidgets
+        self.in_notebook = console.is_jupyter
         self.every = redraw if self.live else report
         self.say, self.bar = say, live_line(console)
         self.task = self.bar.add_task("", total=None, text="")
@@ -26,10 +29,17 @@ class ProgressLine:
     def start(self, label: str, total: float | None) -> None:
         self.drawn = time.monotonic()
         self.bar.update(self.task, description=label, total=total)
-        if self.live:
+        if self.in_notebook:
+            from IPython.display import display
+
+            self.cell = display({"text/plain": label}, raw=True, display_id=True)
+        elif self.live:
             self.bar.start()
 
     def stop(self) -> None:
+        if self.cell:
+            self.cell.update({"text/plain": ""}, raw=True)
+            self.cell = None
         if self.bar.live.is_started:
             self.bar.stop()
 
@@ -42,7 +52,9 @@ class ProgressLine:
         return True
 
     def show(self, done: float, text: str, total: float | None = None) -> None:
-        if self.live:
+        if self.cell:
+            self.cell.update({"text/plain": f"{self.bar.tasks[0].description}  {text}"}, raw=True)
+        elif self.live:
             self.bar.update(self.task, completed=done, total=total, text=text)
             self.bar.refresh()
         else:

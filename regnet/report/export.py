@@ -4,7 +4,7 @@ A spreadsheet takes text that begins with = for a formula, which can open other 
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _row(run: RecordedRun, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _row(run: RecordedRun, settings: dict[str, Any]) -> dict[str, Any]:
     names = ("folder", "status", "reason", "seed", "epochs", "best_epoch", "seconds", "steps", "step_operations")
     row = {name: getattr(run, name) for name in names}
     return {**row, "split_seed": pairing(run)[1], **settings, **flat(run.metrics)}

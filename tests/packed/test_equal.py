@@ -174,7 +174,15 @@ def folders(study):
     return {path.parent.name: path.parent for path in study.glob("*/record.json")}
 
 
-EVERY = [(case, "64-true", 1e-9) for case in CASES] + [
+MECHANISMS = SHORT | {  # one case for each way in which packs compute something; the others with the slow tests
+    *("betas", "adamw", "nesterov", "decoupled decay", "max-norm", "proximal l1", "proximal group lasso", "seed"),
+    *("label smoothing", "input noise", "augment", "train size", "schedule", "weight norm, max-norm and decay"),
+    *("drop path", "scheduled dropout", "drop-connect", "l0", "variational dropout", "l2-sp", "group lasso"),
+    *("activity l2", "r-drop"),
+}
+EVERY = [
+    pytest.param(case, "64-true", 1e-9, marks=[] if case in MECHANISMS else pytest.mark.slow) for case in CASES
+] + [
     # rounding of float32 is one thing for all: a few cases of each kind here, the others with the slow tests
     pytest.param(case, "32-true", 1e-4, marks=[] if case in SHORT else pytest.mark.slow)
     for case in CASES

@@ -414,7 +414,7 @@ def test_the_program_itself_with_all_its_processes(tmp_path):
     assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 12
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
     long = [
         "-m",
