@@ -113,6 +113,7 @@ def test_a_wheel_holds_all_that_the_commands_need(tmp_path):
     packed = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"regnet/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in packed
+    assert "regnet/py.typed" in packed, "else a type checker ignores the annotations"
     assert not [name for name in packed if name.startswith(("tests/", "conf/", "outputs/"))]
     installed = python(*pip, "install", "--no-deps", "--target", str(site), str(wheel), cwd=tmp_path)
     assert installed.returncode == 0, installed.stderr

@@ -104,7 +104,8 @@ def as_typed(overrides: Iterable[Any]) -> list[Any]:
     if hasattr(overrides, "_get_node"):
         from omegaconf import OmegaConf
 
-        return OmegaConf.to_container(overrides, resolve=False)
+        texts: Any = OmegaConf.to_container(overrides, resolve=False)
+        return texts
     return list(overrides)
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm as SpectralNormHook
 from torch.nn.utils.weight_norm import WeightNorm as WeightNormHook
@@ -71,10 +72,17 @@ class Made(NamedTuple):
         g.copy_(norm.view_as(g))
 
 
+def chains(module: nn.Module) -> dict[str, ParametrizationList]:
+    """The parametrizations of `module`, by the attributes that they make."""
+    found = module._modules.get("parametrizations")
+    every = found.items() if isinstance(found, nn.ModuleDict) else ()
+    return {attribute: chain for attribute, chain in every if isinstance(chain, ParametrizationList)}
+
+
 def made(module: nn.Module, attribute: str) -> Made | None:
     """How `attribute` of `module` is computed; None where it is a parameter, or one with layers `OnTop`."""
-    if is_parametrized(module, attribute):
-        chain = module.parametrizations[attribute]
+    chain = chains(module).get(attribute)
+    if chain is not None:
         layers = list(takewhile(lambda layer: not isinstance(layer, OnTop), chain))
         if not layers:
             return None
@@ -87,7 +95,7 @@ def made(module: nn.Module, attribute: str) -> Made | None:
             parts = [getattr(module, name) for name in _hooked(hook)]
             norm = isinstance(hook, WeightNormHook)
             trained = any(is_trained(module, *part) for part in zip(_hooked(hook), parts, strict=True))
-            return Made(_title(hook), parts, lambda hook=hook: _computed(hook, module), norm, trained)
+            return Made(_title(hook), parts, partial(_computed, hook, module), norm, trained)
     return None
 
 
@@ -116,7 +124,7 @@ def computed(module: nn.Module) -> dict[str, list[str]]:
     if not module._forward_pre_hooks and "parametrizations" not in module._modules:
         return {}
     found = {}
-    for attribute, chain in module.parametrizations.items() if is_parametrized(module) else ():
+    for attribute, chain in chains(module).items():
         found[attribute] = [f"parametrizations.{attribute}.{n}" for n in _originals(chain) if n in chain._parameters]
     for hook in _hooks(module):
         found[_attribute(hook)] = [name for name in _hooked(hook) if name in module._parameters]

@@ -16,10 +16,14 @@ Select = str | Sequence[str] | None
 class Named(Protocol):
     """What a pattern looks at: a parameter's name and key, its layer and its role (see `core.weights.Weight`)."""
 
-    name: str
-    key: str
-    module: nn.Module
-    role: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def module(self) -> nn.Module: ...
+    @property
+    def role(self) -> str: ...
 
 
 Parameter = TypeVar("Parameter", bound=Named)
@@ -97,10 +101,10 @@ def _found(pattern: str, name: str) -> bool:
 
 def _at(layers: Sequence[nn.Module], pattern: str) -> Sequence[nn.Module]:
     try:
-        place = [int(part) if part else None for part in pattern[6:].split(":")]
-        if len(place) > 1:
-            return layers[slice(*place)]
-        return [layers[place[0]]] if -len(layers) <= place[0] < len(layers) else []
+        place = pattern.removeprefix("layer:")
+        if ":" in place:
+            return layers[slice(*[int(part) if part else None for part in place.split(":")])]
+        return [layers[int(place)]] if -len(layers) <= int(place) < len(layers) else []
     except (ValueError, TypeError):
         raise ValueError(f"select={pattern!r} is no position; write layer:0, layer:-1 or layer:1:3") from None
 

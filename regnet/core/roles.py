@@ -25,7 +25,7 @@ TELLS = ("no_weight_decay", "no_weight_decay_keywords")
 
 
 @lru_cache(4096)  # as it is asked at each step
-def role(name: str, shape: Sequence[int], kind: type[nn.Module]) -> str:
+def role(name: str, shape: Sequence[int], kind: type) -> str:
     """``weight``, or why the parameter is none.
 
     ``bias``, ``vector``  it has fewer than two axes
@@ -80,14 +80,14 @@ def excluded_by(module: nn.Module) -> Callable[[str], bool] | None:
     return excluded
 
 
-def own_class(module: nn.Module) -> type[nn.Module]:
+def own_class(module: nn.Module) -> type:
     """Its class, without the one that torch makes for each parametrized module."""
     # to look for parametrizations as torch does takes longer
     return type_before_parametrizations(module) if "parametrizations" in module._modules else type(module)
 
 
 @lru_cache(4096)
-def _methods(kind: type[nn.Module]) -> list[str]:
+def _methods(kind: type) -> list[str]:
     return [name for name in TELLS if hasattr(kind, name)]
 
 

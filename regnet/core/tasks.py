@@ -42,6 +42,7 @@ class Regression(Exact):
         scale: the standard deviation of the training targets, so that strengths mean the same in any unit.
     """
 
+    scale: Tensor
     names = ("loss", "rmse", "r2")
 
     def __init__(self, scale: float = 1.0) -> None:

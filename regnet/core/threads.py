@@ -32,8 +32,8 @@ def quota(system: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/sel
                 most, period = (system / folder / "cpu.max").read_text().split()
                 least = min(least, int(most) / int(period))
     with suppress(OSError, ValueError):  # version 1 of control groups
-        most, period = (int((system / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
-        least = min(least, most / period) if most > 0 else least
+        limit, span = (int((system / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        least = min(least, limit / span) if limit > 0 else least
     return least
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+from torch.nn.utils.parametrize import ParametrizationList
 
-from .parametrized import Made, computed, is_trained, made, note_frozen
+from .parametrized import Made, chains, computed, is_trained, made, note_frozen
 from .patterns import Select, modules, scaled, selected
 from .roles import WEIGHT, excluded_by, own_class, role
 
@@ -60,8 +60,7 @@ class Weight(NamedTuple):
     @property
     def layers(self) -> list[nn.Module]:
         """The parametrizations that make what is `used` out of `tensor`, in their order."""
-        parametrized = is_parametrized(self.module, self.attribute)
-        return list(self.module.parametrizations[self.attribute]) if parametrized else []
+        return list(chains(self.module).get(self.attribute, ()))
 
     @property
     def made(self) -> Made | None:

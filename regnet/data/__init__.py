@@ -1,6 +1,7 @@
 """Data: a source loads samples, a split cuts them apart, a module hands out batches."""
 
 import inspect
+from typing import Any
 
 from ..core.errors import UserError
 from .module import DataModule, Source
@@ -11,7 +12,7 @@ __all__ = ["DataModule", "Dataset", "Samples", "Source", "data_module"]
 FOR_OTHERS = {"augment", "policy", "shape", "inputs", "classes", "num_classes", "num_outputs", "num_samples"}
 
 
-def data_module(source: Source, **settings: object) -> DataModule:
+def data_module(source: Source, **settings: Any) -> DataModule:
     """The `DataModule` of a ``conf/data/*.yaml``, whose source has been built already.
 
     Such a file also holds what belongs to others: the source's settings (`root`, `path`), which

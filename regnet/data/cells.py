@@ -173,7 +173,7 @@ def _separator(sep: str | None) -> str | None:
 def _find_separator(text: str) -> str:
     """The one by which most rows have as many fields as the header; spaces only where no other cuts the header."""
     sample = text if len(text) <= SAMPLE else text[: text.rfind("\n", 0, SAMPLE)]
-    agreeing = {}
+    agreeing: dict[str, tuple[float, int]] = {}
     for separator in SEPARATORS.values():
         try:
             _, rows = _rows(sample, separator, strict=False)

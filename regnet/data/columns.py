@@ -140,12 +140,13 @@ class Reader:
         """A column by its different texts, read once."""
         import pandas as pd
 
-        if cells.name not in self.read:
+        name = str(cells.name)
+        if name not in self.read:
             place, texts = pd.factorize(cells.to_numpy())
             empty = self._empty(texts)
             absent = empty | [text in ABSENT for text in "\n".join(texts).lower().split("\n")]
-            self.read[cells.name] = Parsed(place, texts, empty, absent, self.numbers(texts[~absent]))
-        return self.read[cells.name]
+            self.read[name] = Parsed(place, texts, empty, absent, self.numbers(texts[~absent]))
+        return self.read[name]
 
     def _empty(self, texts: np.ndarray) -> np.ndarray:
         told = {value for text in self.missing if (value := number(text, ".")) is not None}
@@ -241,7 +242,7 @@ class Reader:
 
     def encode(self, cells: pd.Series, column: Column) -> list[tuple[str, Tensor]]:
         """The features (N,) that a column becomes, and their names."""
-        name, parsed = cells.name, self.parsed(cells)
+        name, parsed = str(cells.name), self.parsed(cells)
         if column.levels is None:
             features = [(name, narrow(self.values(cells), column.center, column.scale))]
         else:

@@ -39,7 +39,7 @@ def describe(file: Cells, columns: Mapping[str, Column], target: Target, classes
         for names, found in ((SEPARATORS, file.separator), (DECIMALS, reader.decimal))
     )
     rows = []
-    for name in dict.fromkeys(file.table):
+    for name in dict.fromkeys(map(str, file.table)):
         if name == target.cells.name:
             becomes, numbers = _target(classes), classes is None
         elif name in columns:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import category, normalize
@@ -160,20 +160,21 @@ def _check_classes(folder: Path, classes: list[Path], loose: list[Path]) -> None
             )
         raise UserError(f"{folder} holds 1 folder(s) of images; give one for each class, at least 2")
     for child in classes:
-        inner = dict(_spelled([each for each in _visible(child) if each.is_dir()]))
-        if len(inner) > 1:
-            names = " and ".join(path.name for path in inner.values())
+        parts = dict(_spelled([each for each in _visible(child) if each.is_dir()]))
+        if len(parts) > 1:
+            names = " and ".join(path.name for path in parts.values())
             raise UserError(f"{child} holds {names}, the parts of one class; turn the folders round: {EXPECTED}")
 
 
-def _order(names: Sequence[str]) -> type:
+def _order(names: Collection[str]) -> type:
     """Numbers by their value, all else as text."""
     return int if all(name.isascii() and name.isdecimal() for name in names) else str
 
 
 def _sorted_out(folder: Path) -> tuple[list[Path], Passed]:
     """The images of a class, and what else its folder holds."""
-    images, passed = [], Counter()
+    images: list[Path] = []
+    passed: Passed = Counter()
     for file in _walk(folder):
         if is_image(file):
             images.append(file)

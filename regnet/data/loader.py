@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 import torch
-from torch import LongTensor, Tensor
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from ..core.seeds import derive
@@ -37,7 +37,7 @@ class EpochSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def order(self) -> LongTensor:
+    def order(self) -> Tensor:
         """This process's indices for the epoch, int64 (len(self),)."""
         if self.shuffle:
             generator = torch.Generator().manual_seed(derive(self.seed, "order", self.epoch))
@@ -66,6 +66,7 @@ class TensorLoader:
     def __init__(
         self, samples: Samples, batch_size: int, sampler: EpochSampler, device: torch.device | str = "cpu"
     ) -> None:
+        assert isinstance(samples.x, Tensor), "a DataLoader takes lazy images"
         self.device = torch.device(device)
         place = self.device if fits(samples.x.nbytes + samples.y.nbytes, self.device) else "cpu"
         self.x, self.y = samples.x.to(place), samples.y.to(place)
@@ -101,7 +102,7 @@ def make_loader(
     if not samples.lazy:
         return TensorLoader(samples, batch_size, sampler, device)
     return DataLoader(
-        samples,
+        samples,  # type: ignore[arg-type]  # which torch only indexes
         batch_size,
         sampler=sampler,
         num_workers=num_workers,

@@ -18,6 +18,7 @@ from .moments import divisor, input_moments
 from .samples import Dataset, Samples
 from .split import check_train_size, corrupt_labels, split
 
+EXACT = (torch.uint8, torch.float32, torch.int64, torch.int32)  # what inputs may be
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +51,11 @@ class DataModule(LightningDataModule):
         num_workers: processes that read images which do not fit in memory.
     """
 
+    train: Samples
+    val: Samples
+    test: Samples
+    probe: Samples
+
     def __init__(
         self,
         source: Source,
@@ -74,7 +80,6 @@ class DataModule(LightningDataModule):
         self.label_noise = label_noise
         self.num_workers = num_workers
         self.seed = seed
-        self.train: Samples | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Load and split, once.
@@ -82,7 +87,7 @@ class DataModule(LightningDataModule):
         Raises:
             UserError: settings that are out of range or that the data cannot fulfil.
         """
-        if self.train is not None:
+        if hasattr(self, "train"):
             return
         self._check_settings()
         data = self.source.load()
@@ -114,19 +119,13 @@ class DataModule(LightningDataModule):
         if train_size is None and label_noise == 0:
             return other
         other.__dict__.pop("_moments", None)
-        samples = self.train if self.train.lazy else Samples(self.train.x[:train_size], self.train.y[:train_size])
-        other._train_on(samples)
+        other._train_on(self.train.first(train_size))
         return other
 
     def _train_on(self, train: Samples) -> None:
         self._check_training(train)
         self.train = self._with_noise(train)
-        size = min(len(self.train), len(self.val))
-        self.probe = (
-            self.train.subset(torch.arange(size))
-            if self.train.lazy
-            else Samples(self.train.x[:size], self.train.y[:size])
-        )
+        self.probe = self.train.first(len(self.val))
 
     @property
     def task(self) -> str:
@@ -169,7 +168,7 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader | DataLoader:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        shuffle = not (self.trainer and self.trainer.overfit_batches)  # which takes the same batches in every epoch
+        shuffle = not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]  # it takes the same batches in each epoch
         sampler = EpochSampler(len(self.train), self.seed, shuffle, rank, world_size, train=True)
         return make_loader(self.train, self.batch_size, sampler, self._device(), self.num_workers)
 
@@ -213,7 +212,7 @@ class DataModule(LightningDataModule):
         for part in (data.samples, data.val, data.test):
             if part is None:
                 continue
-            if not part.lazy and part.x.dtype not in (torch.uint8, torch.float32, torch.int64, torch.int32):
+            if isinstance(part.x, Tensor) and part.x.dtype not in EXACT:
                 raise UserError(
                     f"{source} gives inputs of {part.x.dtype}; give float32, of images uint8, and of tokens int64"
                 )

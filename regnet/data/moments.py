@@ -17,10 +17,11 @@ def input_moments(samples: Samples) -> tuple[Tensor, Tensor]:
     Missing values are left out; the standard deviation of a constant is given as 1, the mean of a
     column without any value as 0. Of lazy images the first 2,000 are read.
     """
-    if samples.lazy or samples.x.dtype == torch.uint8:
+    x = samples.x
+    if not isinstance(x, Tensor) or x.dtype == torch.uint8:
         mean, variance = _of_pixels(_chunks(samples))
     else:
-        x = samples.x.double().movedim(1, -1).flatten(0, -2)  # (N, F), or (N*H*W, C) of images
+        x = x.double().movedim(1, -1).flatten(0, -2)  # (N, F), or (N*H*W, C) of images
         mean = x.nanmean(0).nan_to_num(0.0)
         variance = (x - mean).square().nanmean(0).nan_to_num(0.0)
     return mean.float(), divisor(mean, variance.sqrt()).float()
@@ -33,7 +34,8 @@ def divisor(mean: Tensor, std: Tensor) -> Tensor:
 
 def _of_pixels(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
     """Exactly, from how often each channel holds each of the 256 values."""
-    counts = sum(torch.stack([channel.flatten().bincount(minlength=256) for channel in x.unbind(1)]) for x in chunks)
+    found = (torch.stack([channel.flatten().bincount(minlength=256) for channel in x.unbind(1)]) for x in chunks)
+    counts = sum(found, torch.zeros((), dtype=torch.int64))
     share = counts.double() / counts.sum(1, keepdim=True)  # (C, 256)
     value = torch.arange(256) / 255.0
     mean = (share * value).sum(1)
@@ -42,7 +44,8 @@ def _of_pixels(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
 
 def _chunks(samples: Samples) -> Iterator[Tensor]:
     """uint8 (B, C, H, W)."""
-    size = min(len(samples), LAZY_IMAGES_READ) if samples.lazy else len(samples)
+    x = samples.x
+    size = len(x) if isinstance(x, Tensor) else min(len(x), LAZY_IMAGES_READ)
     for start in range(0, size, CHUNK):
         part = range(start, min(start + CHUNK, size))
-        yield torch.stack([samples.x[i] for i in part]) if samples.lazy else samples.x[part.start : part.stop]
+        yield x[part.start : part.stop] if isinstance(x, Tensor) else torch.stack([x[i] for i in part])

@@ -64,7 +64,7 @@ def _of_numbers(cells: pd.Series, column: Column, reader: Reader) -> Iterator[st
 
 
 def _of_levels(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str]:
-    levels = column.levels
+    levels = column.levels or []
     rows = int((~reader.absent(cells)).sum())
     if len(levels) == 1:
         yield f"is {levels[0]!r} in all rows that have a value"
@@ -90,8 +90,8 @@ def _of_levels(cells: pd.Series, column: Column, reader: Reader) -> Iterator[str
 
 def _behind_numbers(levels: Sequence[str], reader: Reader) -> str:
     """The one text that follows a number in all levels, such as a unit of length; empty if there is none."""
-    parts = [re.fullmatch(r"(.*\d) ?(\D+)", level) for level in levels]
-    if not all(parts) or len(reader.numbers([part[1] for part in parts])) < len(levels):
+    parts = [part for level in levels if (part := re.fullmatch(r"(.*\d) ?(\D+)", level))]
+    if len(parts) < len(levels) or len(reader.numbers([part[1] for part in parts])) < len(levels):
         return ""
     behind = {part[2] for part in parts}
     return behind.pop() if len(behind) == 1 else ""
@@ -112,7 +112,7 @@ def _leaks(cells: pd.Series, column: Column, target: Target, classes: Sequence[s
 
     if len(cells) < SOME:
         return False
-    values = cells if column.levels is not None else target.reader.values(cells)
+    values = cells.to_numpy() if column.levels is not None else target.reader.values(cells)
     if classes is not None:
         codes, different = pd.factorize(values)
         return len(different) == len(classes) and bool((codes == pd.factorize(target.labels(classes))[0]).all())

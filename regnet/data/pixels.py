@@ -69,8 +69,8 @@ def read(file: Path, size: int, channels: int) -> Tensor:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file, formats=_formats(file.suffix.lower())) as image:
-            image = _eight_bits(ImageOps.exif_transpose(image), image)
+        with Image.open(file, formats=_formats(file.suffix.lower())) as opened:
+            image = _eight_bits(ImageOps.exif_transpose(opened), opened)
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -120,7 +120,7 @@ def _eight_bits(image: "Image.Image", opened: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I;16"):
-        tags = opened.tag_v2 if opened.format == "TIFF" else {}
+        tags = getattr(opened, "tag_v2", {})  # of a TIFF
         values = np.asarray(image) >> tags.get(BITS, (16,))[0] - 8
         return Image.fromarray((255 - values if tags.get(PHOTOMETRIC) == 0 else values).astype(np.uint8))
     if image.mode == "I":

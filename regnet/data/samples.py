@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +44,11 @@ class Samples:
 
     def __add__(self, other: Samples) -> Samples:
         """These samples, then the others."""
-        x = ConcatDataset([self.x, other.x]) if self.lazy or other.lazy else torch.cat([self.x, other.x])
-        return Samples(x, torch.cat([self.y, other.y]))
+        y = torch.cat([self.y, other.y])
+        if isinstance(self.x, Tensor) and isinstance(other.x, Tensor):
+            return Samples(torch.cat([self.x, other.x]), y)
+        both: list[Any] = [self.x, other.x]  # torch names its own class for what it only indexes
+        return Samples(ConcatDataset(both), y)
 
     @property
     def lazy(self) -> bool:
@@ -53,7 +56,16 @@ class Samples:
 
     def subset(self, index: Tensor) -> Samples:
         """The samples at `index`, int64 (n,), in that order."""
-        return Samples(Subset(self.x, index.tolist()) if self.lazy else self.x[index], self.y[index])
+        if isinstance(self.x, Tensor):
+            return Samples(self.x[index], self.y[index])
+        images: Any = self.x
+        return Samples(Subset(images, index.tolist()), self.y[index])
+
+    def first(self, n: int | None) -> Samples:
+        """The first `n`, in the same memory; None for all."""
+        if isinstance(self.x, Tensor):
+            return Samples(self.x[:n], self.y[:n])
+        return self.subset(torch.arange(len(self))[:n])
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,21 @@
 from typing import NamedTuple
 
 import torch
-from torch import LongTensor, Tensor
+from torch import Tensor
 
 from ..core.errors import UserError
 from ..core.seeds import derive
 
 
 class Split(NamedTuple):
-    """Disjoint indices into the samples; `val` or `test` is empty if the source has such a part of its own."""
+    """Disjoint int64 indices into the samples; `val` or `test` is empty if the source has such a part of its own."""
 
-    train: LongTensor
-    val: LongTensor
-    test: LongTensor
+    train: Tensor
+    val: Tensor
+    test: Tensor
 
 
-def stratified_order(y: Tensor, generator: torch.Generator) -> LongTensor:
+def stratified_order(y: Tensor, generator: torch.Generator) -> Tensor:
     """A random order (N,) of the samples, in which every slice holds every class in proportion.
 
     A sample's place is that of its key (r + ½)/n_c: r = 0 … n_c - 1 is its random rank within its class
@@ -63,7 +63,7 @@ def check_train_size(train_size: int | None, left: int) -> None:
         )
 
 
-def _cut(order: LongTensor, fraction: float, name: str) -> tuple[LongTensor, LongTensor]:
+def _cut(order: Tensor, fraction: float, name: str) -> tuple[Tensor, Tensor]:
     size = max(1, round(fraction * len(order))) if fraction else 0
     if fraction and fraction * len(order) < 0.5:
         least = f"choose at least {1 / len(order):.2g}" if len(order) else "there are too few"
@@ -71,7 +71,7 @@ def _cut(order: LongTensor, fraction: float, name: str) -> tuple[LongTensor, Lon
     return order[:size], order[size:]
 
 
-def corrupt_labels(y: Tensor, rate: float, num_classes: int, generator: torch.Generator) -> LongTensor:
+def corrupt_labels(y: Tensor, rate: float, num_classes: int, generator: torch.Generator) -> Tensor:
     """Labels (N,) of which exactly round(rate·N) are wrong, each uniform over the other classes.
 
     Nested: with the same generator state a larger rate keeps every wrong label of a smaller one.

@@ -93,6 +93,7 @@ class Target:
             )
         if values is not None:
             return narrow(values, center, 1)
+        classes = classes or ()
         index = {name: place for place, name in enumerate(classes)}
         labels = self.labels(classes)
         if unknown := sorted(set(labels) - set(index)):

@@ -47,8 +47,8 @@ class TorchvisionImages:
         """
         train, test = self._part(train=True), self._part(train=False)
         classes = getattr(train, "classes", range(10))  # SVHN names none: its classes are the digits
-        samples = [self._samples(part, len(classes)) for part in (train, test)]
-        return Dataset(*samples, tuple(str(name) for name in classes))
+        samples, held_out = (self._samples(part, len(classes)) for part in (train, test))
+        return Dataset(samples, held_out, tuple(str(name) for name in classes))
 
     def _part(self, train: bool) -> Any:
         from torchvision import datasets

@@ -3,19 +3,23 @@
 import copy
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from ..core.parametrized import chains
 from . import CNN, MLP
 
-SIZES = {  # attributes with the number of outputs and of inputs
-    nn.Linear: ("out_features", "in_features"),
-    nn.Conv2d: ("out_channels", "in_channels"),
-    nn.BatchNorm1d: ("num_features", None),
-    nn.BatchNorm2d: ("num_features", None),
+Sized = nn.Linear | nn.Conv2d
+INPUTS = {nn.Linear: "in_features", nn.Conv2d: "in_channels"}  # the attributes with their numbers
+OUTPUTS = {
+    nn.Linear: "out_features",
+    nn.Conv2d: "out_channels",
+    nn.BatchNorm1d: "num_features",
+    nn.BatchNorm2d: "num_features",
 }
 SIZED = (nn.Linear, nn.Conv2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -44,7 +48,7 @@ def compact(network: nn.Module) -> nn.Sequential:
     network = copy.deepcopy(network).eval()
     for module in filter(is_parametrized, list(network.modules())):
         _make_plain(module)
-    layers = [layer for layer in _chain(network) if type(layer) is not nn.Identity]
+    layers: list[Any] = [layer for layer in _chain(network) if type(layer) is not nn.Identity]
     places = [i for i, layer in enumerate(layers) if type(layer) in SIZED]
     parts = [(layers[i], layers[i + 1 : j], layers[j]) for i, j in pairwise(places)]
     fixed = [layer for layer in layers if type(layer) in SIZED + NORMS]
@@ -62,7 +66,7 @@ def _make_plain(module: nn.Module) -> None:
 
     By hand, as `remove_parametrizations` changes the class that a copied module shares with its original.
     """
-    used = {name: getattr(module, name) for name in module.parametrizations}
+    used = {name: getattr(module, name) for name in chains(module)}
     del module.parametrizations
     module.__class__ = type(module).__bases__[0]
     for name, tensor in used.items():
@@ -74,12 +78,13 @@ def _chain(module: nn.Module) -> Iterator[nn.Module]:
     if module._forward_hooks or module._forward_pre_hooks:
         raise ValueError(f"what the hooks of {type(module).__name__} do is not known")
     forward = type(module).forward
-    if forward is MLP.forward:
+    parts: list[nn.Module]
+    if isinstance(module, MLP) and forward is MLP.forward:
         parts = [nn.Flatten(), module.input_dropout, module.hidden, module.head]
-    elif forward is CNN.forward:
+    elif isinstance(module, CNN) and forward is CNN.forward:
         pooling = [nn.AdaptiveAvgPool2d(1)] if module.global_pooling else []
         parts = [module.input_dropout, module.stages, *pooling, module.head]
-    elif forward is nn.Sequential.forward:
+    elif isinstance(module, nn.Sequential) and forward is nn.Sequential.forward:
         parts = list(module)
     elif not any(True for _ in module.children()):
         yield module
@@ -90,7 +95,7 @@ def _chain(module: nn.Module) -> Iterator[nn.Module]:
         yield from _chain(part)
 
 
-def _check(first: nn.Module, between: Sequence[nn.Module], second: nn.Module) -> None:
+def _check(first: Sized, between: Sequence[nn.Module], second: Sized) -> None:
     """Raises ValueError where it is not known which units of `first` the features of `second` are."""
     for layer in between:
         known = type(layer) in (nn.Flatten, *NORMS, *POOLS, *POINTWISE) or _is_idle(layer)
@@ -114,7 +119,7 @@ def _is_idle(layer: nn.Module) -> bool:
     return ours or isinstance(layer, nn.modules.dropout._DropoutNd)
 
 
-def _shrink(first: nn.Module, between: Sequence[nn.Module], second: nn.Module) -> bool:
+def _shrink(first: Sized, between: Sequence[nn.Module], second: Sized) -> bool:
     """Takes units out of `first`; returns whether there were any."""
     units = len(first.weight)
     block = second.weight.shape[1] // units  # features of a unit: the pixels of a channel behind Flatten
@@ -144,7 +149,7 @@ def _shrink(first: nn.Module, between: Sequence[nn.Module], second: nn.Module) -
     return True
 
 
-def _constants(first: nn.Module, between: Sequence[nn.Module], block: int) -> Tensor:
+def _constants(first: Sized, between: Sequence[nn.Module], block: int) -> Tensor:
     """What reaches the next layer from units that receive nothing."""
     c = first.weight.new_zeros(len(first.weight)) if first.bias is None else first.bias
     for layer in between:
@@ -163,9 +168,9 @@ def _take(layer: nn.Module, keep: Tensor) -> None:
         if tensor.ndim:  # not the count of batches
             kept = tensor[keep]
             setattr(layer, name, nn.Parameter(kept) if isinstance(tensor, nn.Parameter) else kept)
-    setattr(layer, SIZES[type(layer)][0], int(keep.sum()))
+    setattr(layer, OUTPUTS[type(layer)], int(keep.sum()))
 
 
-def _take_inputs(layer: nn.Module, keep: Tensor) -> None:
+def _take_inputs(layer: Sized, keep: Tensor) -> None:
     layer.weight = nn.Parameter(layer.weight[:, keep])
-    setattr(layer, SIZES[type(layer)][1], int(keep.sum()))
+    setattr(layer, INPUTS[type(layer)], int(keep.sum()))

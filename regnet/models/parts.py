@@ -10,7 +10,7 @@ from ..core.errors import near
 from ..core.exact import Exact
 from ..core.weights import weights
 
-NORMS = {
+NORMS: dict[str, Callable[[int, int], nn.Module]] = {
     "none": lambda *_: nn.Identity(),
     "batch": lambda features, dims: {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}[dims](features),
     "layer": lambda features, dims: nn.LayerNorm(features) if dims == 0 else nn.GroupNorm(1, features),
@@ -57,8 +57,9 @@ def initialize(network: nn.Module, name: str) -> None:
         raise ValueError(f"init={name!r} is not in torch.nn.init{near(name, known)}")
     for weight in weights(network):
         fill(weight.tensor)
-        if weight.module.bias is not None:
-            nn.init.zeros_(weight.module.bias)
+        bias = getattr(weight.module, "bias", None)
+        if bias is not None:
+            nn.init.zeros_(bias)
 
 
 class Standardize(Exact):
@@ -66,6 +67,9 @@ class Standardize(Exact):
 
     A missing value (NaN) becomes 0, the mean, where `mean` is that of a table, (F,).
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
@@ -80,6 +84,9 @@ class Standardize(Exact):
 
 class Rescale(Exact):
     """mean + std · x, in float32 at least: the network's output back in the unit of the targets."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()

@@ -79,7 +79,8 @@ def from_timm(
     except ImportError as error:
         raise ValueError(f"model=timm needs timm ({error}): pip install 'regnet[timm]'") from None
     own = _checked(shape, name, timm.list_models(), options)
-    if timm.get_pretrained_cfg(name, allow_unregistered=False).fixed_input_size:
+    known = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    if known is not None and known.fixed_input_size:
         own = {"img_size": tuple(shape[1:])} | own
     network = timm.create_model(name, pretrained=False, num_classes=num_outputs, in_chans=shape[0], **own)
     return network if weights is None else begin_at(network, weights, num_outputs)
@@ -161,14 +162,6 @@ def _widen(network: nn.Module, channels: int) -> None:
         if isinstance(module, nn.Conv2d) and module.in_channels == 3
     )
     owner, _, attribute = name.rpartition(".")
-    made = nn.Conv2d(
-        channels,
-        conv.out_channels,
-        conv.kernel_size,
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-        bias=conv.bias is not None,
-        padding_mode=conv.padding_mode,
-    )
+    same = ("out_channels", "kernel_size", "stride", "padding", "dilation", "padding_mode")
+    made = nn.Conv2d(channels, bias=conv.bias is not None, **{name: getattr(conv, name) for name in same})
     setattr(network.get_submodule(owner), attribute, made)

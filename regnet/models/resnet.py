@@ -95,7 +95,8 @@ class ResNet(nn.Module):
             project = conv(channels, out_channels, stride, kernel=1)
             return project if pre_activation else nn.Sequential(project, make_norm(norm, out_channels, 2))
 
-        channels, layers = STEM, []
+        channels = STEM
+        layers: list[nn.Module] = []
         for stage, count in enumerate(blocks):
             for block in range(count):
                 sizes = channels, STEM * width * 2**stage, 2 if stage and not block else 1

@@ -74,7 +74,7 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     among = study.tuned(*[baseline] if baseline else []) if techniques > 2 else study
     found = compare(among, best)
     # The gain has named the baseline already.
-    pairs = {pair.arm.label: pair for pair in found} | ({baseline.label: gain} if gain else {})
+    pairs = {pair.arm.label: pair for pair in found} | ({baseline.label: gain} if baseline and gain else {})
     others = [arm for arm in among.arms if arm is not best]
     unclear = [arm for arm in others if _unclear(pairs[arm.label])]
     better = [arm for arm in others if arm is not baseline and _better(pairs[arm.label])]
@@ -128,7 +128,7 @@ def _unclear(pair: Comparison) -> bool:
 
 
 def _better(pair: Comparison) -> bool:
-    return pair.distinguishable and pair.interval[0] > 0
+    return pair.interval is not None and pair.distinguishable and pair.interval[0] > 0
 
 
 def _seeds_needed(rival: Comparison | None) -> int | None:
@@ -144,6 +144,6 @@ def _operations(arm: Arm) -> float:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text)
-    except (TypeError, ValueError):
+        return None if text is None else float(text)
+    except ValueError:
         return None

@@ -64,7 +64,8 @@ def compare(study: Study, baseline: Arm) -> list[Comparison]:
     others = [arm for arm in study.arms if arm is not baseline]
     differences = [_differences(arm, baseline, study.metric) for arm in others]
     gains = list(map(independent, differences))
-    known = {index: paired_p(pairs) for index, pairs in enumerate(gains) if len(pairs) >= LEAST}
+    tested = {index: paired_p(pairs) for index, pairs in enumerate(gains) if len(pairs) >= LEAST}
+    known = {index: p for index, p in tested.items() if p is not None}
     corrected = dict(zip(known, holm(list(known.values())), strict=True))
     return [
         Comparison(arm, baseline, study.metric, tuple(gains[index]), unit(found), corrected.get(index), len(known))

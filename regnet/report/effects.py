@@ -103,8 +103,8 @@ def _design(study: Study) -> tuple[list[_Cell], list[str]]:
         switched = {names[key] for key, (_, high) in levels.items() if setting[key] == high}
         rest = {(key, value) for key, value in setting.items() if key not in levels and key != "regularizer"}
         # An arm without a result counts as if it had not been run.
-        if values := arm.measured("val", study.metric):
-            cells.append(_Cell((chosen - shared) | switched, frozenset(rest), values))
+        if measured := arm.measured("val", study.metric):
+            cells.append(_Cell((chosen - shared) | switched, frozenset(rest), measured))
     factors = sorted(frozenset.union(*techniques) - shared) + list(names.values())
     return cells, factors
 
@@ -118,11 +118,11 @@ def _squares_of(cells: Sequence[_Cell], factors: Sequence[str]) -> list[Contrast
     for cell in cells:
         switched.setdefault(cell.on, []).append(cell)
     offs = [off for size in range(len(factors) + 1) for off in combinations(reversed(factors), size)]
-    found = []
+    found: list[Contrast] = []
     for cell in (cell for cell in cells if set(factors) <= cell.on):
         partners = (switched.get(cell.on - set(off), ()) for off in offs)
-        square = [next((other for other in others if _matches(other, cell)), None) for others in partners]
-        if None not in square:
+        square = [corner for others in partners for corner in [o for o in others if _matches(o, cell)][:1]]
+        if len(square) == len(offs):
             found.append([((-1) ** len(off), corner) for off, corner in zip(offs, square, strict=True)])
     return found
 

@@ -85,4 +85,4 @@ def _is_number(text: str) -> bool:
 def _row(run: RecordedRun, settings: dict[str, Any]) -> dict[str, Any]:
     names = ("folder", "status", "reason", "seed", "epochs", "best_epoch", "seconds", "steps", "step_operations")
     row = {name: getattr(run, name) for name in names}
-    return row | {"split_seed": pairing(run)[1]} | settings | flat(run.metrics)
+    return {**row, "split_seed": pairing(run)[1], **settings, **flat(run.metrics)}

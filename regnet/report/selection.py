@@ -17,7 +17,7 @@ def namer(arms: Iterable[Arm], least: int = 2) -> Callable[[Arm], str]:
 def first(names: Sequence[str], kept: str | None = None) -> list[str]:
     """The first six; `kept` in place of the last of them if it is one of the others."""
     shown = list(names[:SHOWN])
-    return [*shown[:-1], kept] if kept in names[SHOWN:] else shown
+    return [*shown[:-1], kept] if kept is not None and kept in names[SHOWN:] else shown
 
 
 def part(names: Sequence[str], kept: str | None, what: str, verb: str = "Shown") -> str:

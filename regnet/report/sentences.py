@@ -78,14 +78,13 @@ def _gain(found: Answer) -> list[str]:
 
 
 def _on_test(found: Answer) -> list[str]:
-    if found.gain is None:
+    gain = found.gain
+    if gain is None:
         return []
-    lines = [_gained(found.gain)]
-    if found.gain.effect is not None:
-        chance = (
-            f"a run of it is better than one of {found.baseline.label} with probability {found.gain.improvement:.2f}"
-        )
-        lines.append(f"Effect size {round(found.gain.effect, 1) + 0.0:+.1f} (Hedges' g); {chance}.")
+    lines = [_gained(gain)]
+    if gain.effect is not None:
+        chance = f"a run of it is better than one of {gain.baseline.label} with probability {gain.improvement:.2f}"
+        lines.append(f"Effect size {round(gain.effect, 1) + 0.0:+.1f} (Hedges' g); {chance}.")
     return lines
 
 

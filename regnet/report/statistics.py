@@ -121,7 +121,7 @@ def seeds_needed(effect: float, alpha: float = 0.05, power: float = 0.8, most: i
         critical, shift = float(stdtrit(n - 1, 1 - alpha / 2)), abs(effect) * sqrt(n)
         if shift > critical + 5:  # power 0.99 and more, and scipy's noncentral t soon gives nan
             return True
-        return 1 - nctdtr(n - 1, shift, critical) + nctdtr(n - 1, shift, -critical) >= power
+        return bool(1 - nctdtr(n - 1, shift, critical) + nctdtr(n - 1, shift, -critical) >= power)
 
     if not enough(most):
         return None

@@ -243,7 +243,7 @@ def _labels(groups: Sequence[Sequence[Described]], settings: Sequence[Mapping[st
     labels = []
     for group, own in zip(groups, settings, strict=True):
         config = next((one.run.config for one in group if one.run.config), None)
-        words = (f"{name}={own[key]}" for key, name in names.items() if key in own)
+        words = [f"{name}={own[key]}" for key, name in names.items() if key in own]
         labels.append(" ".join([technique(own.get("regularizer"), config), *words]))
     for label in [label for label, count in Counter(labels).items() if count > 1]:
         alike = [place for place, other in enumerate(labels) if other == label]

@@ -90,7 +90,7 @@ def scattered(study: Study) -> dict[str, list[tuple[float, float]]]:
         if not lines(study, key):
             arms = [arm for _, arm in _by_others(study, key)]
             found[name] = [
-                (number(arm.settings[key]), statistics.fmean(arm.values("val", study.metric))) for arm in arms
+                (float(arm.settings[key]), statistics.fmean(arm.values("val", study.metric))) for arm in arms
             ]
     several = {key: points for key, points in found.items() if len({x for x, _ in points}) > 1}
     return dict(sorted(several.items(), key=lambda item: -len(item[1])))
@@ -106,7 +106,7 @@ def grids(study: Study) -> Iterator[tuple[str, str, Grid]]:
     for x, y in combinations(swept(study), 2):
         groups: dict[str, dict[tuple[float, float], list[float]]] = {}
         for label, arm in _by_others(study, x, y):
-            at = (number(arm.settings[x]), number(arm.settings[y]))
+            at = (float(arm.settings[x]), float(arm.settings[y]))
             groups.setdefault(label, {}).setdefault(at, []).extend(arm.values("val", study.metric))
         found = [grid for label, cells in groups.items() if (grid := _grid(label, cells))]
         if found:
@@ -130,8 +130,8 @@ def along_data(studies: Sequence[Study]) -> Iterator[tuple[str, str, list[Line]]
                 rest = json.dumps([study.metric, {k: v for k, v in found.items() if k != key}], sort_keys=True)
                 groups.setdefault(rest, {})[at] = study
         for group in groups.values():
-            if len(group) > 1 and (found := _across(dict(sorted(group.items())))):
-                yield key, next(iter(group.values())).metric, found
+            if len(group) > 1 and (across := _across(dict(sorted(group.items())))):
+                yield key, next(iter(group.values())).metric, across
 
 
 def decades(values: Sequence[float]) -> bool:
@@ -176,7 +176,7 @@ def _by_others(study: Study, *keys: str) -> Iterator[tuple[str, Arm]]:
 def _along(arms: Sequence[Arm], key: str, metric: str) -> Along:
     found: Along = {}
     for arm in arms:
-        found.setdefault(number(arm.settings[key]), []).extend(arm.values("val", metric))
+        found.setdefault(float(arm.settings[key]), []).extend(arm.values("val", metric))
     return dict(sorted(found.items()))
 
 

@@ -137,7 +137,7 @@ def _same(one: Any, other: Any) -> bool:
 def _is_whole(run: RecordedRun) -> bool:
     """Whether its data had filled in what other values may refer to."""
     data = run.config.get("data")
-    return bool(data) and data.get("shape") is not None
+    return bool(data and data.get("shape") is not None)
 
 
 def _overrides(given: Mapping[str, Override], of_data: bool = False) -> str:

@@ -79,12 +79,13 @@ def _placeless(cfg: "DictConfig") -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    unresolved = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
+    unresolved: Any = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
     try:
         masked = OmegaConf.create(_masked(unresolved | dict.fromkeys(PLACES, "")))
-        return OmegaConf.to_container(masked, resolve=True)
+        resolved: Any = OmegaConf.to_container(masked, resolve=True)
     except OmegaConfBaseException:  # the run will tell what cannot be resolved
         return unresolved
+    return resolved
 
 
 def _masked(value: Any) -> Any:

@@ -59,7 +59,7 @@ def epochs_of(checkpoint: Mapping[str, Any]) -> int:
 
 def begin_at(trainer: Trainer, epoch: int) -> None:
     """Lets a Trainer's fit begin with this epoch."""
-    progress = trainer.fit_loop.epoch_progress.current
+    progress: Any = trainer.fit_loop.epoch_progress.current  # whose declared type has no `processed`
     progress.ready = progress.completed = progress.processed = epoch
 
 
@@ -76,7 +76,7 @@ def _loops(epochs: int, completed: int, steps: int, batches: int, interval: str 
         "state_dict": {},
         "epoch_loop.state_dict": {"_batches_that_stepped": steps},
         "epoch_loop.batch_progress": progress(steps, batches, "started", "processed") | {"is_last_batch": True},
-        "epoch_loop.scheduler_progress": scheduled.get(interval, zeros),
+        "epoch_loop.scheduler_progress": scheduled.get(interval or "", zeros),
         "epoch_loop.automatic_optimization.state_dict": {},
         "epoch_loop.automatic_optimization.optim_progress": {
             "optimizer": {"step": progress(steps, batches), "zero_grad": progress(steps, batches, "started")}

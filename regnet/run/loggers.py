@@ -109,8 +109,8 @@ def end_session(loggers: Mapping[str, Any], metrics: Mapping[str, Any], step: in
             _end(logger, SUCCESS)
         except Exception as error:
             failures.append((name, error))
-    for name, error in failures:
-        raise UserError(_told(name, error)) from error
+    for name, failure in failures:
+        raise UserError(_told(name, failure)) from failure
 
 
 def break_off(loggers: Mapping[str, Any], goes_on: bool = False) -> None:

@@ -20,8 +20,9 @@ def finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         record = read_record(folder)
     except DamagedRecord:
         return None
-    same = record is not None and record.get("fingerprint") == fingerprint
-    return record if same and record["status"] in FINAL else None
+    if record is None or record.get("fingerprint") != fingerprint:
+        return None
+    return record if record["status"] in FINAL else None
 
 
 def resumable(folder: Path, fingerprint: str) -> Path | None:
@@ -35,7 +36,7 @@ def resumable(folder: Path, fingerprint: str) -> Path | None:
         return None
     text = _text_of(owner)
     if text is None or not re.fullmatch("[0-9a-f]{64}", text):
-        found = (owner, "it does not tell whose checkpoints these are")
+        found: tuple[Path, str] | None = (owner, "it does not tell whose checkpoints these are")
     elif text != fingerprint:
         return None
     else:
@@ -90,4 +91,4 @@ def is_rank_zero() -> bool:
     """Whether this is the first of DDP's processes, which alone writes and clears files."""
     from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-    return rank_zero_only.rank == 0
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]

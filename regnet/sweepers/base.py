@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,6 +28,9 @@ class StudySweeper(Sweeper):
     Args:
         params: keys and their values or ranges, before those of the command line.
     """
+
+    config: DictConfig
+    launcher: Launcher
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
         if not isinstance(params, Mapping | None):
@@ -49,7 +53,7 @@ class StudySweeper(Sweeper):
         mine = [f"{key}={value}" for key, value in self.params.items()]
         self.overrides = {o.key_or_group: o for o in self.parser.parse_overrides([*mine, *arguments])}
         rest = [override for key, override in self.overrides.items() if key != "seed" and key not in apart]
-        fixed = [override.input_line for override in rest if not override.is_sweep_override()]
+        fixed = [str(override.input_line) for override in rest if not override.is_sweep_override()]
         seed = self.overrides.get("seed")
         return fixed, [o for o in rest if o.is_sweep_override()], seeds_of(seed) if seed else [0]
 
@@ -80,7 +84,8 @@ class StudySweeper(Sweeper):
         for result in results:
             _ = result.return_value  # raises what ended a job before it was a run
         # of DDP's processes only the first has the returned values; the records are there for all
-        return [load_run(Path(result.hydra_cfg.hydra.runtime.output_dir)) for result in results]
+        configs: list[Any] = [result.hydra_cfg for result in results]
+        return [load_run(Path(config.hydra.runtime.output_dir)) for config in configs]
 
     def score(self, run: RecordedRun) -> float:
         """The monitored metric of the chosen epoch; NaN of a run that did not complete."""
@@ -130,7 +135,7 @@ def knobs_of(setting: str, given: object) -> dict[str, dict[str, str]]:
 
 
 def seeds_of(override: Override) -> list[int]:
-    values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
+    values: list[Any] = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
     if not all(isinstance(value, int) and value >= 0 for value in values):
         raise UserError(f"{override.input_line}: seeds are averaged, not searched; give them as seed=range(3)")
     return list(dict.fromkeys(values))
@@ -144,8 +149,8 @@ def suggest(trial: Any, override: Override, technique: str = "") -> str:
     key, sweep = override.get_key_element(), override.value()
     name = f"{technique}:{key}"
     if not override.is_sweep_override():
-        return override.input_line
-    if isinstance(sweep, IntervalSweep):
+        return str(override.input_line)
+    if isinstance(sweep, IntervalSweep) and sweep.start is not None and sweep.end is not None:
         log = "log" in sweep.tags
         if sweep.start > sweep.end or (log and sweep.start <= 0):
             raise UserError(f"{override.input_line} must go up, and on a log scale begin above 0")

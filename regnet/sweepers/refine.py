@@ -3,6 +3,7 @@
 import math
 from itertools import product
 from statistics import fmean
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 
@@ -33,7 +34,7 @@ class RefineSweeper(StudySweeper):
         fixed, swept, seeds = self.sorted_out(arguments)
         refined = next((override for override in swept if override.key_or_group == self.key), None)
         grid = _numbers(refined) if refined else []
-        if len(grid) < 3:
+        if refined is None or len(grid) < 3:
             raise UserError(f"hydra.sweeper.key={self.key} must be swept over three numbers or more")
         name = refined.get_key_element()
         others = [[f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()] for o in swept if o is not refined]
@@ -69,7 +70,7 @@ def _halfway(a: float, b: float) -> float:
 
 
 def _numbers(override: Override) -> list[float]:
-    values = list(override.sweep_iterator())
+    values: list[Any] = list(override.sweep_iterator())
     if not all(isinstance(value, int | float) for value in values):
         raise UserError(f"{override.input_line} must be numbers, as it is refined")
     return list(dict.fromkeys(map(float, values)))

@@ -113,7 +113,7 @@ class SearchSweeper(StudySweeper):
         return optuna.create_study(
             storage=self._kept(),
             study_name=None if self.storage is None else self.config.study,
-            direction=f"{direction(self.config.monitor)}imize",
+            direction="minimize" if direction(self.config.monitor) == "min" else "maximize",
             sampler=optuna.samplers.TPESampler(seed=self.sampler_seed, multivariate=True, group=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=self.together),
         )
@@ -192,6 +192,6 @@ class SearchSweeper(StudySweeper):
         pruned = len(found) - len(broken) - len(complete)
         told = f", {len(broken)} failed or diverged" if broken else ""
         say(f"search: {len(complete)} trials complete, {pruned} pruned{told}")
-        if complete:
-            best = complete[self.best([candidate.mean for candidate in complete])]
+        if (place := self.best([candidate.mean for candidate in complete])) is not None:
+            best = complete[place]
             say(f"search: best {self.config.monitor} {best.mean:.4g}: {' '.join(best.overrides[len(fixed) :])}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,8 @@ class Objective(nn.Module):
     Where a penalty compares two passes of the same batch, all terms are those of the doubled batch; they are
     means over it, and expect the same as of one pass.
     """
+
+    loss: Any  # which has `metrics` as well where something measures: see `regnet.core.tasks`
 
     def __init__(
         self,

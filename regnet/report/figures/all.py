@@ -43,7 +43,7 @@ def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:
         baseline: the arm to compare with, as for `find_baseline`.
     """
     nones = [find_baseline(study, baseline) for study in compared]
-    found = [(None, captioned) for captioned in _across(compared, nones)]
+    found: list[tuple[int | None, Captioned]] = [(None, captioned) for captioned in _across(compared, nones)]
     for index, (study, none) in enumerate(zip(compared[:STUDIES], nones, strict=False)):
         where = f" Study {index + 1} of {len(compared)}" if len(compared) > 1 else ""
         where += f"; only the first {STUDIES} have figures." if len(compared) > STUDIES else "." if where else ""
@@ -90,9 +90,10 @@ def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
         values = independent(none.measured("val", study.metric)) if none and own is None else []
         caption = f"Validation {study.metric} by {key}. "
         caption += "Small points are runs, lines their means." if _repeated(shown) else "Each point is one run."
-        if values:
-            caption += f" The dashed line is the baseline, {none.label}."
-        drawn = sweeps.along(shown, key, study.metric, (none.label, values) if values else None)
+        dashed = (none.label, values) if none and values else None
+        if dashed:
+            caption += f" The dashed line is the baseline, {dashed[0]}."
+        drawn = sweeps.along(shown, key, study.metric, dashed)
         yield f"sweep {name}", drawn, caption + part([line.label for line in lines], own, "lines")
 
 

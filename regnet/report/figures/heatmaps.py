@@ -1,6 +1,7 @@
 """The metric by two swept numbers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,10 +38,11 @@ def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
         frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=style.COLOURS[1], linewidth=2.2)
         axes.add_patch(frame)
     if rows * columns <= PRINTED:
+        shade: Any = image.norm  # whose stubs know arrays only
         for y, line in enumerate(cells):
             for x, value in enumerate(line):
                 text = "–" if value != value else f"{value:.1f}" if metric == "accuracy" else f"{value:.3g}"
-                dark = image.norm(value) < 0.5 if sign < 0 else image.norm(value) > 0.5
+                dark = shade(value) < 0.5 if sign < 0 else shade(value) > 0.5
                 colour = "white" if dark else "black"
                 axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
     extend = "neither" if worst is None else "min" if sign < 0 else "max"

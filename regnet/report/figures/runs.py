@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import inf
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def _scatter(axes: Axes, shown: Mapping[str, Sequence[Point]], others: Sequence[
     for order, ((label, points), colour, marker) in enumerate(groups):
         if not points:
             continue
-        look = {"color": colour, "linewidths": 0, "zorder": 4 - order / 10}  # the best on top
+        look: dict[str, Any] = {"color": colour, "linewidths": 0, "zorder": 4 - order / 10}  # the best on top
         inside = [(x, y) for x, y in points if x <= right and y <= top]
         size = 10 if points is others else 22
         axes.scatter(

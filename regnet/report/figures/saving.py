@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 def saved(figure: Figure) -> dict[str, bytes]:
     """The figure as "png" and "pdf", within `styled`; the same figure gives the same bytes."""
     # savefig would find the layout again for each format, and draw everything twice to do so.
-    figure.get_layout_engine().execute(figure)
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
     figure.set_layout_engine("none")
     png, pdf = io.BytesIO(), io.BytesIO()
     FigureCanvasAgg(figure).print_png(png)

@@ -2,8 +2,10 @@
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -20,7 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#6b6b6b"
 TICKS = 14  # that have room on an axis
 FONT = "DejaVu Sans"  # comes with matplotlib
-RC = {
+RC: dict[Any, Any] = {
     "font.family": FONT,
     "font.size": 9,
     "axes.titlesize": 9,
@@ -44,7 +46,7 @@ RC = {
 }
 
 
-def styled() -> rc_context:
+def styled() -> AbstractContextManager[None]:
     """Within it, figures are drawn and saved in this look."""
     return rc_context(RC)
 

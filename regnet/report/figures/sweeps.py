@@ -92,7 +92,8 @@ def _line(axes: Axes, line: Line, index: int, scale: float) -> None:
     axes.plot(list(line.along), means, color=colour, marker=marker, markersize=4.5, label=style.named(line.label))
     points = [(x, scale * value) for x, values in line.along.items() if len(values) > 1 for value in values]
     if points:
-        axes.scatter(*zip(*points, strict=True), color=colour, marker=marker, s=9, alpha=0.45, linewidths=0)
+        xs, ys = zip(*points, strict=True)
+        axes.scatter(xs, ys, color=colour, marker=marker, s=9, alpha=0.45, linewidths=0)
 
 
 def _means(axes: Axes, line: Line, index: int, metric: str, beside: Callable[[float], float]) -> None:
