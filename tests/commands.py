@@ -89,6 +89,24 @@ def finish(process: subprocess.Popen, seconds: float = 120) -> Done:
     return Done(process.returncode, out, err)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started itself."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _status(int(path.name)).get("PPid") == str(pid)]
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that has not ended: where nobody asks how it ended, it stays as a zombie."""
+    return _status(pid).get("State", "Z")[0] != "Z"
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
 def _call(main: Callable[[], None], name: str, arguments: tuple[str, ...], cwd: Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
     with quick_hydra(), _restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -10,7 +10,7 @@ import pytest
 
 from regnet.core import ending
 from regnet.core.ending import at_steps, exit_codes, stop_here
-from tests.commands import PROGRAMS, TINY, finish, record, start, train
+from tests.commands import PROGRAMS, TINY, finish, is_running, record, start, train
 from tests.studies import runs
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -162,6 +162,24 @@ def test_a_second_signal_does_not_wait(monkeypatch):
 
 
 LONG = ["model.widths=[8]", "data.train_size=60", "trainer.max_epochs=100000"]
+
+
+def test_a_copy_ends_with_its_parent(tmp_path):
+    program = tmp_path / "parent.py"
+    program.write_text(
+        "import os, time\nfrom regnet.core.ending import end_with\nparent = os.getpid()\n"
+        "if os.fork() == 0:\n    end_with(parent)\n    print(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    )
+    process = start(program, cwd=tmp_path)
+    copy = int(process.stdout.readline())
+    time.sleep(0.5)
+    assert is_running(copy)
+    process.kill()
+    killed = time.monotonic()
+    while is_running(copy):
+        assert time.monotonic() < killed + 2
+        time.sleep(0.01)
+    finish(process)
 
 
 def interrupted(folder, arguments, where, *numbers):

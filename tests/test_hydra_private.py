@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 import regnet
@@ -31,11 +29,11 @@ def test_the_name_is_where_it_was(module, name):
 
 
 def test_the_launcher_is_the_one_that_hydra_takes_by_default():
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncherConf
+
     from regnet.compose.hydra_private import BasicLauncher
 
-    Plugins.instance()  # registers what there is
-    by_default = ConfigStore.instance().load("hydra/launcher/basic.yaml").node._target_
-    assert by_default == f"{BasicLauncher.__module__}.{BasicLauncher.__name__}"
+    assert BasicLauncherConf._target_ == f"{BasicLauncher.__module__}.{BasicLauncher.__name__}"
     assert {"setup", "launch"} <= set(vars(BasicLauncher))
 
 

@@ -1,7 +1,12 @@
-"""Hydra takes a launcher only from here; see regnet.packed.launcher."""
+"""Hydra takes launchers only from here; see regnet.commands.launcher and regnet.packed.launcher."""
 
-from regnet.packed import launcher
+from regnet.commands import launcher as alone
+from regnet.packed import launcher as packed
 
 
-class PackedLauncher(launcher.PackedLauncher):
-    __doc__ = launcher.PackedLauncher.__doc__
+class StudyLauncher(alone.StudyLauncher):
+    __doc__ = alone.StudyLauncher.__doc__
+
+
+class PackedLauncher(packed.PackedLauncher):
+    __doc__ = packed.PackedLauncher.__doc__

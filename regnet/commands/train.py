@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ONE_BY_ONE = "hydra_plugins.regnet_packed.launcher.StudyLauncher"  # for `hydra/launcher=basic`, the default
 STUDY_JOB = "REGNET_STUDY_JOB"  # in the environment: the job that DDP's further processes are started for
 ADVICE = (  # warnings of Lightning about what regnet does on purpose
     ".*LeafSpec.*",
@@ -45,16 +48,22 @@ ADVICE = (  # warnings of Lightning about what regnet does on purpose
 
 
 def main() -> None:
+    Plugins.instance()  # Hydra stores its own launchers when it first looks for plugins
+    ConfigStore.instance().store("basic", {"_target_": ONE_BY_ONE}, "hydra/launcher", provider="regnet")
     launch(task, config_name="train")
 
 
-def task(cfg: DictConfig) -> float:
-    """One job of Hydra. Returns the monitored metric of the chosen epoch, for sweepers that search."""
+def task(cfg: DictConfig, wait: bool = True) -> float:
+    """One job of Hydra. Returns the monitored metric of the chosen epoch, for sweepers that search.
+
+    Raises:
+        Taken: another process trains the run, and `wait` is false.
+    """
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), as_typed(hydra.overrides.task)
     if hydra.mode == RunMode.MULTIRUN and not _is_own_job(hydra.job.num):
         return float("nan")
-    record = run(cfg, folder, overrides, launcher=hydra.runtime.choices["hydra/launcher"])
+    record = run(cfg, folder, overrides, hydra.runtime.choices["hydra/launcher"], wait)
     if hydra.mode == RunMode.RUN and record["status"] not in MEASURED:
         sys.exit(1)
     return score(record)
@@ -74,15 +83,21 @@ def _is_own_job(number: int) -> bool:
     return number == started_for
 
 
-def run(cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: str = "basic") -> Record:
+def run(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), launcher: str = "basic", wait: bool = True
+) -> Record:
     """Trains, chooses an epoch by validation, tests it, and writes `record.json` into `folder`.
 
     A folder that holds this very run already is left as it is; one where it was cut off is resumed from
     its last checkpoint, and goes on bitwise as if it had never stopped. A run that fails or diverges is
-    recorded with its reason and returns like any other, so that a study goes on.
+    recorded with its reason and returns like any other, so that a study goes on. One that another process
+    trains at the same time is waited for.
+
+    Raises:
+        Taken: another process trains it, and `wait` is false.
     """
     run = Run(cfg, folder, overrides, launcher, partial(sentence, config_name="train"), position())
-    if (record := run.earlier()) is not None:
+    if (record := run.begin(wait)) is not None:
         log.info("%s  was done before", position() or folder)
         return record
     prepare_process()

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 AGAIN = 1.0  # seconds in which further signals are the same one: a terminal, a shell and a scheduler each send it
+PARENT_IS_LOOKED_FOR = 0.2  # seconds between two looks
 NO_READER = 128 + 13  # the exit code of SIGPIPE, which Python turns into an exception
 
 
@@ -82,6 +83,20 @@ def stop_here() -> None:
     """Stops if a signal has asked for it."""
     if _waiting:
         _stop(_waiting.pop())
+
+
+def end_with(parent: int) -> None:
+    """Ends this process, a copy of `parent`, as soon as that has gone, if only by SIGKILL.
+
+    Another process may then take up the work at once.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_IS_LOOKED_FOR)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _stop(number: int) -> NoReturn:

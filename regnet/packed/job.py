@@ -82,6 +82,9 @@ class Reporter(Protocol):
     def ended(self, number: int, outcome: Outcome) -> None:
         """The job of this number has its record."""
 
+    def taken(self, number: int) -> None:
+        """Another process trains the job of this number."""
+
     def cannot(self, numbers: list[int], reason: str) -> None:
         """These jobs cannot be packed; nothing of them was trained."""
 

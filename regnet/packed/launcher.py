@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
 
-from ..commands.train import prepare_process, task
-from ..compose.hydra_private import BasicLauncher
+from ..commands.launcher import StudyLauncher, is_ours, others_first, wait_for_others
+from ..commands.train import prepare_process
 from ..core.console import printable
 from ..core.errors import UserError
 from ..core.overrides import as_typed
@@ -40,6 +40,8 @@ class PackAnnouncer:
         self.numbers = {job.number: job for job in self.first}
         self.returns: dict[int, JobReturn] = {}
         self.alone: list[Job] = []
+        self.folders_taken: list[Path] = []
+        self.said: set[str] = set()
         self.progress = PackProgress(len(self.first), sum(map(_epochs, self.first)), self.say)
 
     def ended(self, number: int, outcome: Outcome) -> None:
@@ -50,6 +52,12 @@ class PackAnnouncer:
         epochs = 0 if outcome.before else outcome.record["epochs"] or 0
         self.progress.end(_epochs(trained) - epochs)
 
+    def taken(self, number: int) -> None:
+        job = self.numbers[number]
+        self.say(others_first(_place(job)))
+        self.folders_taken.append(job.folder)
+        self.progress.end(_epochs(job))
+
     def cannot(self, numbers: Sequence[int], reason: str) -> None:
         jobs = [job for number in numbers for job in self.twins[self.numbers[number].folder]]
         self.say(f"packed: {len(jobs)} run{'s are' if len(jobs) > 1 else ' is'} trained alone, as {reason}")
@@ -59,12 +67,14 @@ class PackAnnouncer:
         self.progress.trained(epochs)
 
     def say(self, sentence: str) -> None:
-        print(sentence, flush=True)
+        if sentence not in self.said:  # several processes may find the same
+            self.said.add(sentence)
+            print(sentence, flush=True)
 
     def _tell(self, job: Job, outcome: Outcome, text: str) -> None:
         well = outcome.record["status"] == "completed"
         print(
-            printable(f"{place_in_study(job.number, job.overrides)}  {text}"),
+            printable(f"{_place(job)}  {text}"),
             file=sys.stdout if well else sys.stderr,
             flush=True,
         )
@@ -74,12 +84,16 @@ class PackAnnouncer:
         self.returns[job.number] = result
 
 
+def _place(job: Job) -> str:
+    return place_in_study(job.number, job.overrides)
+
+
 def _epochs(job: Job) -> int:
     return job.unresolved["trainer"]["max_epochs"]
 
 
-class PackedLauncher(BasicLauncher):
-    """Trains packs of runs, and what cannot be packed one by one as Hydra's basic launcher does.
+class PackedLauncher(StudyLauncher):
+    """Trains packs of runs, and what cannot be packed one by one. Runs that another process trains come last.
 
     Args:
         size: the most runs in a stack; None is as many as memory allows.
@@ -99,20 +113,22 @@ class PackedLauncher(BasicLauncher):
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        if not _is_ours(self.task_function):
+        if not is_ours(self.task_function):
             return super().launch(job_overrides, initial_job_idx)
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         jobs = [self._prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
-        chosen = plan(jobs)
-        if len(jobs) > 1:
-            print(chosen.sentence, flush=True)
         returns: dict[int, JobReturn] = {}
-        for pack in chosen.packs:
-            returns |= self._train(pack)
-        for job, _ in chosen.alone:
-            returns[job.number] = self._alone(job)
+        while left := [job for job in jobs if job.number not in returns]:
+            chosen, taken = plan(left), []
+            if len(left) > 1:
+                print(chosen.sentence, flush=True)
+            for pack in chosen.packs:
+                returns |= self._train(pack, taken)
+            for job, _ in chosen.alone:
+                returns |= self._alone(job, taken)
+            wait_for_others(taken)
         return [returns[job.number] for job in jobs]
 
     def _prepare(self, overrides: Sequence[str], number: int) -> Job:
@@ -124,7 +140,7 @@ class PackedLauncher(BasicLauncher):
             config.hydra.runtime.output_dir = str(folder.absolute())
         return Job(number, tuple(as_typed(config.hydra.overrides.task)), folder.absolute(), config)
 
-    def _train(self, jobs: Sequence[Job]) -> dict[int, JobReturn]:
+    def _train(self, jobs: Sequence[Job], taken: list[Path]) -> dict[int, JobReturn]:
         told = PackAnnouncer(self, jobs)
         for job in jobs:
             job.write_config()
@@ -140,11 +156,11 @@ class PackedLauncher(BasicLauncher):
         except (KeyboardInterrupt, SystemExit):  # Lightning makes the one the other
             print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
             raise
-        return told.returns | {job.number: self._alone(job) for job in told.alone}
+        taken += told.folders_taken
+        for job in told.alone:
+            told.returns |= self._alone(job, taken)
+        return told.returns
 
-    def _alone(self, job: Job) -> JobReturn:
-        return super().launch([[*job.overrides]], job.number)[0]
-
-
-def _is_ours(task_function: Any) -> bool:
-    return getattr(task_function, "__code__", None) == task.__code__
+    def _alone(self, job: Job, taken: list[Path]) -> dict[int, JobReturn]:
+        result = self.run_alone(job.overrides, job.number, taken)
+        return {} if result is None else {job.number: result}

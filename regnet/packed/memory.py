@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.exact import Exact
 from ..data.loader import EpochSampler, TensorLoader
@@ -48,8 +48,6 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
                 raise CannotPack(f"{type(update).__name__} is an update of a kind that packs do not know")
         if member.data.train.lazy:
             raise CannotPack("its images are read from disk")
-        if (name := _differs(first.module, member.module)) is not None:
-            raise CannotPack(f"{name} differs between them and is no tensor")
     try:
         return _one_step(members[:2], trainer)
     except Exception as error:
@@ -60,19 +58,6 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         raise CannotPack(
             f"model={first.cfg.model._target_} cannot be stacked: {type(error).__name__}: {reason}"
         ) from error
-
-
-def _differs(first: nn.Module, other: nn.Module) -> str | None:
-    """A setting that a stacked computation would take from the first network for all; None if there is none."""
-    for part in ("objective", "updates"):
-        mine, its = (dict(getattr(module, part).named_modules()) for module in (first, other))
-        if mine.keys() != its.keys():
-            return "the structure of the network"
-        for name, module in mine.items():
-            for key, value in vars(module).items():
-                if isinstance(value, bool | int | float | str | tuple | None) and vars(its[name]).get(key) != value:
-                    return f"{type(module).__name__}.{key}"
-    return None
 
 
 def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from ..measures.result import result
 from ..run.checkpoints import PREFIX
 from ..run.life import Run
 from ..run.lightning_state import begin_at
+from ..run.lock import Taken
 from ..run.record import flat
 from ..training.operations import of_training
+from .alike import alike
 from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
 from .memory import free, out_of_memory, room, try_pack
@@ -75,14 +77,35 @@ class Pack:
         self.jobs, self.size, self.reporter = jobs, size, reporter
         self.data, self.processes = data, processes
         self.runs: dict[int, Run] = {}
-        self.operations: dict[int, int | None] = {}  # of a step on so many samples: runs differ in numbers only
+        self.operations: dict[int, int | None] = {}  # of a step on so many samples, of runs that are alike
         self.clock = time.monotonic()
 
     def run(self) -> None:
-        """Where memory runs out, halves of what is left go on from their last checkpoints."""
+        try:
+            self._run()
+        finally:
+            for run in self.runs.values():
+                run.release()
+
+    def _run(self) -> None:
         members = [member for job in self.jobs if (member := self._build(job))]
         if not members:
             return
+        groups, differing = alike(members)
+        members.clear()  # each group lets go of its own
+        if differing:
+            names = " and ".join(sorted(differing)[:3])
+            self.reporter.say(f"packed: runs of one pack must have the same {names} (no buffer)")
+        while groups:
+            try:
+                self._train_alike(groups.pop(0))
+            except (KeyboardInterrupt, SystemExit) as stop:
+                for member in chain(*groups):
+                    self._end(member.job, error=stop)
+                raise
+
+    def _train_alike(self, members: list[Member]) -> None:
+        """Where memory runs out, halves of what is left go on from their last checkpoints."""
         try:
             trainer = trainer_of(members[0])
             kept, step = try_pack(members, trainer, log)
@@ -94,6 +117,7 @@ class Pack:
             for member in members:
                 self._end(member.job, error=error)
             return
+        self.operations.clear()
         for member in members:
             size = _batch(member)
             if size not in self.operations:
@@ -130,9 +154,7 @@ class Pack:
             members += [member for job in left.values() if (member := self._build(job))]
 
     def _build(self, job: Job) -> Member | None:
-        run = self._begin(job)
-        if (record := run.earlier()) is not None:
-            self.reporter.ended(job.number, Outcome(record, before=True))
+        if (run := self._begin(job)) is None:
             return None
         try:
             return Member(job, run.cfg, build(run.cfg, job.overrides, self.data.of), run)
@@ -140,19 +162,30 @@ class Pack:
             self._end(job, error=error)
             return None
 
-    def _begin(self, job: Job) -> Run:
+    def _begin(self, job: Job) -> Run | None:
+        """The run, if it is to be trained here."""
+        if (former := self.runs.pop(job.number, None)) is not None:
+            former.release()
         job.activate()
         launcher = job.config.hydra.runtime.choices["hydra/launcher"]
         told = partial(sentence, config_name="train")
         run = Run(job.task_config(), job.folder, job.overrides, launcher, told, log=job.log())
+        try:
+            record = run.begin(wait=False)
+        except Taken:
+            self.reporter.taken(job.number)
+            return None
+        if record is not None:
+            self.reporter.ended(job.number, Outcome(record, before=True))
+            return None
         self.runs[job.number] = run
         return run
 
     def give_up(self, reason: str) -> None:
         """Records that all jobs failed."""
         for job in self.jobs:
-            self._begin(job)
-            self._end(job, error=UserError(reason))
+            if self._begin(job) is not None:
+                self._end(job, error=UserError(reason))
 
     def _resume(self, member: Member) -> Any:
         checkpoint = member.run.checkpoint()

@@ -24,13 +24,13 @@ class PipeReporter:
 def relay(message: Message, reporter: Reporter, left: dict[int, Job]) -> None:
     """Passes on to `reporter` what a `PipeReporter` at the other end was told.
 
-    Jobs that have ended, and those that cannot be packed, are taken from `left`.
+    Jobs that have ended, those that others train, and those that cannot be packed, are taken from `left`.
 
     Raises:
         RuntimeError: the other process raised; with its traceback.
     """
     name, arguments = message
-    if name == "ended":
+    if name in ("ended", "taken"):
         left.pop(arguments[0])
     elif name == "cannot":
         for number in arguments[0]:

@@ -1,4 +1,7 @@
-"""Which runs may share a pack: those whose configs differ in numbers that are kept for each network apart."""
+"""Which runs may share a pack, as far as configs tell: those that differ in numbers.
+
+Whether these numbers are kept for each network apart is known when the runs are built, see `alike`.
+"""
 
 import json
 from collections import Counter
@@ -20,12 +23,9 @@ OWN = {  # what each run of a pack has for itself
     "": ("seed", "study", "folder", "warm_start", "monitor", "mode", "scheduler", "logger"),
     "model": ("init",),
     "data": ("seed", "split_seed", "label_noise", "train_size", "augment"),
-    "optimizer": ("lr", "weight_decay", "momentum", "betas"),
 }
-HYPERPARAMETERS = {
-    *("strength", "rate", "radius", "min", "max", "smoothing", "noise", "l1_ratio", "probability", "size", "target"),
-    "schedule",
-}
+SCHEDULE = "schedule"  # of a regularizer, which each run follows by itself
+NUMBER = object()
 EARLY_STOPPING = "regnet.training.callbacks.EarlyStopping"
 OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
 OPTIMIZER_KEYS = {
@@ -89,6 +89,7 @@ def signature(job: Job) -> str:
     # two runs may write the same `${...}` and mean different numbers
     common |= {part: _resolved(job.config[part], common[part]) for part in ("trainer", "data")}
     common["regularizer"] = {name: _structure(node) for name, node in cfg["regularizer"].items() if name not in idle}
+    common["optimizer"] = _without_numbers(cfg["optimizer"])
     return json.dumps(common, sort_keys=True, default=str)
 
 
@@ -107,8 +108,20 @@ def _structure(node: Any) -> Any:
     """A regularizer's settings without its numbers."""
     if not isinstance(node, dict):  # augment, which refers to the data's
         return node
-    own = set(node) - {"_target_"} if node["_target_"] == EARLY_STOPPING else HYPERPARAMETERS
-    return {key: value for key, value in node.items() if key not in own}
+    own = set(node) - {"_target_"} if node["_target_"] == EARLY_STOPPING else {SCHEDULE}
+    return _without_numbers({key: value for key, value in node.items() if key not in own})
+
+
+def _without_numbers(value: Any) -> Any:
+    """Settings without numbers, and without references, which may mean one."""
+    if isinstance(value, dict):
+        left = {key: _without_numbers(item) for key, item in value.items()}
+        return {key: item for key, item in left.items() if item is not NUMBER}
+    if isinstance(value, list):
+        left = [_without_numbers(item) for item in value]
+        return NUMBER if left and all(item is NUMBER for item in left) else left
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return NUMBER if number or (isinstance(value, str) and "${" in value) else value
 
 
 def obstacle(cfg: Config) -> str | None:

@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
+from ..core.ending import end_with
 from ..core.exact import Exact
 from ..core.threads import available
 from .job import Job, Reporter
@@ -94,7 +95,7 @@ class _Workers:
         for share in shares:
             receiver, sender = context.Pipe(duplex=False)
             pack = Pack(share, size, PipeReporter(sender), data, processes=len(shares))
-            process = context.Process(target=_work, args=(pack, sender, threads), daemon=True)
+            process = context.Process(target=_work, args=(pack, sender, threads, os.getpid()), daemon=True)
             process.start()
             sender.close()
             self.processes[receiver] = process
@@ -143,7 +144,8 @@ def _keep_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 2**30)
 
 
-def _work(pack: Pack, sender: Connection, threads: int) -> None:
+def _work(pack: Pack, sender: Connection, threads: int, parent: int) -> None:
+    end_with(parent)
     torch.set_num_threads(threads)
     _keep_memory()
     try:

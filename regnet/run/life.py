@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from .. import __version__
 from ..core.errors import Diverged
 from .identity import identity
+from .lock import FolderLock, Taken
 from .record import MEASURED, Record, write_record
 from .resuming import clear, finished, is_rank_zero, resumable
 from .study import resolved_config
@@ -25,7 +26,7 @@ PACKAGES = ("torch", "torchvision", "lightning", "hydra-core")
 
 
 class Run:
-    """One run in its folder.
+    """One run in its folder, which is this process's from `begin` to `end`.
 
     Args:
         cfg: composed; building fills in what it finds in the data, which the record then has as well.
@@ -48,6 +49,7 @@ class Run:
     ) -> None:
         self.cfg, self.folder, self.sentence, self.place, self.log = cfg, folder, sentence, place, log
         self.fingerprint = identity(cfg)
+        self.lock = FolderLock(folder)
         self.clock = time.monotonic()
         self.error: BaseException | None = None
         self.record: Record = {
@@ -68,9 +70,25 @@ class Run:
             "started": datetime.now(timezone.utc).isoformat(),
         }
 
-    def earlier(self) -> Record | None:
-        """The record of this very run that the folder holds already, if another try would end the same way."""
-        return finished(self.folder, self.fingerprint)
+    def begin(self, wait: bool = True) -> Record | None:
+        """The record of this very run that the folder holds already, if another try would end the same way.
+
+        Else it is to be trained, and no other process can begin it meanwhile; one that trains it is waited for.
+
+        Raises:
+            Taken: another process trains it, and `wait` is false.
+        """
+        record = finished(self.folder, self.fingerprint)
+        if record is not None or not is_rank_zero():
+            return record
+        if not self.lock.take():
+            if not wait:
+                raise Taken(self.folder)
+            self.log.info("%s  is being trained by another process; waits for it", self.place or self.folder)
+            self.lock.take(wait=True)
+        if (record := finished(self.folder, self.fingerprint)) is not None:  # it has ended meanwhile
+            self.lock.release()
+        return record
 
     def checkpoint(self) -> Path | None:
         """Where this very run was cut off; None for a new beginning, for which the folder is cleared.
@@ -81,6 +99,10 @@ class Run:
         if (last := resumable(self.folder, self.fingerprint)) is None and is_rank_zero():
             clear(self.folder, self.fingerprint)
         return last
+
+    def release(self) -> None:
+        """Leaves the run to others."""
+        self.lock.release()
 
     def end(
         self, result: Mapping[str, Any] | None = None, error: BaseException | None = None, seconds: float | None = None
@@ -96,6 +118,7 @@ class Run:
                 self.log.debug("traceback", exc_info=error)  # to the run's log only
             level = logging.INFO if self.record["status"] in MEASURED else logging.ERROR
             self.log.log(level, "  ".join(filter(None, (self.place, summary(self.record)))))
+        self.release()
         return self.record
 
 

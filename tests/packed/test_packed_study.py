@@ -14,11 +14,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import regnet.packed.module
 import regnet.packed.pack
+import regnet.packed.workers
 from regnet.compose.config_files import config_folder
 from regnet.core.exact import Exact
 from regnet.packed.stack import Stack
 from regnet.training.callbacks import EarlyStopping
-from tests.commands import TINY, evaluate, finish, record, start, train
+from tests.commands import TINY, children, evaluate, finish, is_running, record, start, train
 from tests.packed.test_equal import compare, folders
 
 PACKED = "hydra/launcher=packed"
@@ -43,6 +44,7 @@ class Deciding(Net):
 """
 
 PENALTY = """
+from regnet.core import hyperparameters
 from regnet.regularizers import Penalty
 
 class Mine(Penalty):
@@ -52,6 +54,15 @@ class Mine(Penalty):
 
     def forward(self, network, **_):
         return self.strength * sum(w.square().sum() for w in network.parameters())
+
+class Declared(Penalty):
+    def __init__(self, alpha, power=2):
+        super().__init__()
+        self.register_buffer("how_much", hyperparameters.strength(alpha))
+        self.power = power
+
+    def forward(self, network, **_):
+        return self.how_much * sum(w.abs().pow(self.power).sum() for w in network.parameters())
 """
 
 
@@ -307,8 +318,32 @@ def test_a_strength_that_is_no_tensor_is_not_taken_for_all(tmp_path):
     done = train("-m", "study=s", *TINY, *penalty, PACKED, cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert "packed: 2 runs in 1 pack\n" in done.out
-    assert "packed: 2 runs are trained alone, as Mine.strength differs between them and is no tensor\n" in done.out
+    assert done.out.count("packed: runs of one pack must have the same Mine.strength (no buffer)\n") == 1
     assert len({record(folder)["metrics"]["weight_norm"] for folder in study(tmp_path).values()}) == 2
+
+
+def test_a_number_in_a_buffer_may_differ_whatever_it_is_called(tmp_path, monkeypatch):
+    """The class that registers it says so, and nobody else: another number of it splits packs."""
+    packs = []
+
+    def stacked(stack, objectives, *rest, **settings):
+        packs.append(tuple(one.penalties["mine"].how_much.item() for one in objectives))
+        init(stack, objectives, *rest, **settings)
+
+    init = Stack.__init__
+    monkeypatch.setattr(Stack, "__init__", stacked)
+    monkeypatch.setattr(regnet.packed.workers, "available", lambda: 1)
+    (tmp_path / "mynet4.py").write_text(PENALTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = ["+regularizer.mine._target_=mynet4.Declared", "+regularizer.mine.alpha=1e-3,0.01,0.1"]
+    mine += ["+regularizer.mine.power=2,3", "seed=0"]
+    pairs, _, packed = both(tmp_path, "-m", "study=s", *TINY, *mine, *EXACT)
+    assert (packed.code, packed.err) == (0, "")
+    assert "packed: 6 runs in 1 pack\n" in packed.out
+    assert "packed: runs of one pack must have the same Declared.power (no buffer)\n" in packed.out
+    assert [strengths for strengths in packs if len(strengths) == 3] == [(1e-3, 0.01, 0.1)] * 2
+    for left, right in pairs.values():
+        compare(left, right, 1e-9)
 
 
 def test_runs_that_write_the_same_and_mean_different_numbers_are_not_packed(tmp_path):
@@ -434,6 +469,8 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
         if len(list((tmp_path / "cut").rglob("last.ckpt"))) == 4:
             break
         time.sleep(0.05)
+    workers = children(process.pid)
+    assert len(workers) == 2
     process.send_signal(stop)
     ended = finish(process)
     assert ended.code == (130 if stop == signal.SIGINT else -signal.SIGKILL)
@@ -443,11 +480,35 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
     if stop == signal.SIGINT:
         assert not unfinished
         assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
-    time.sleep(1)  # processes whose parent was killed notice at their next word to it
+    end = time.monotonic() + 2
+    while left := [pid for pid in workers if is_running(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
     done = finish(start("regnet-train", *command, cwd=tmp_path / "cut", OMP_NUM_THREADS="2"))
     assert (done.code, done.err) == (0, "")
     for name, folder in study(tmp_path / "whole").items():
         compare(folder, study(tmp_path / "cut")[name], 1e-5)  # 150 epochs make rounding grow
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_was_killed_in_the_middle_of_an_epoch(tmp_path):
+    """When they have nothing to tell it for long."""
+    long = ["-m", "study=s", "seed=range(4)", "model.widths=[512,512,512]", "data.batch_size=1"]
+    process = start("regnet-train", *long, PACKED, cwd=tmp_path, OMP_NUM_THREADS="2")
+    try:
+        while len(list(tmp_path.rglob(".lock"))) < 4:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        time.sleep(3)
+        workers = children(process.pid)
+        assert len(workers) == 2
+    finally:
+        process.kill()
+    end = time.monotonic() + 2
+    while left := [pid for pid in workers if is_running(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
+    finish(process)
 
 
 @pytest.mark.slow

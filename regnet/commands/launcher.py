@@ -1,0 +1,73 @@
+"""`hydra/launcher=basic`: the runs of a study one by one, shared with other processes on the same study."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from ..compose.hydra_private import BasicLauncher
+from ..core.console import printable
+from ..run.lock import Taken, wait_for
+from ..run.study import position
+from .train import task
+
+
+class StudyLauncher(BasicLauncher):
+    """Hydra's basic launcher, but runs that another process trains come last.
+
+    They are waited for; what the other process left undone is then trained here.
+    """
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        if not is_ours(self.task_function):
+            return super().launch(job_overrides, initial_job_idx)
+        left = dict(enumerate(job_overrides, initial_job_idx))
+        returns: dict[int, JobReturn] = {}
+        while left:
+            taken: list[Path] = []
+            for number, overrides in list(left.items()):
+                if (result := self.run_alone(overrides, number, taken)) is not None:
+                    returns[number] = result
+                    del left[number]
+            wait_for_others(taken)
+        return [returns[number] for number in sorted(returns)]
+
+    def run_alone(self, overrides: Sequence[str], number: int, taken: list[Path]) -> JobReturn | None:
+        """What came of the run; None where another process trains it, whose folder is then put to `taken`."""
+        before, train = len(taken), self.task_function
+
+        def unless_taken(cfg: DictConfig) -> Any:
+            try:
+                return task(cfg, wait=False)
+            except Taken:
+                print(others_first(position()), flush=True)
+                taken.append(Path(HydraConfig.get().runtime.output_dir))
+
+        self.task_function = unless_taken
+        try:
+            (result,) = super().launch([overrides], number)
+        finally:
+            self.task_function = train
+        return result if len(taken) == before else None
+
+
+def others_first(place: str) -> str:
+    """What is said of a run that is left to another process."""
+    return f"{printable(place)}  is being trained by another process; the others come first"
+
+
+def wait_for_others(folders: Sequence[Path]) -> None:
+    """Returns when other processes have let go of these runs."""
+    if folders:
+        runs = "a run that another process trains" if len(folders) == 1 else f"{len(folders)} runs of other processes"
+        print(f"waits for {runs}", flush=True)
+    for folder in folders:
+        wait_for(folder)
+
+
+def is_ours(task_function: Any) -> bool:
+    """Whether a command trains, and does not evaluate."""
+    return getattr(task_function, "__code__", None) == task.__code__
