@@ -103,7 +103,7 @@ def _live(cfg: DictConfig, tell: Callable[[Exception], str]) -> Run:
     hydra = HydraConfig.get()
     folder, launcher = Path(hydra.runtime.output_dir), hydra.runtime.choices["hydra/launcher"]
     run = Run(cfg, folder, as_typed(hydra.overrides.task), launcher, tell)
-    if (earlier := run.earlier()) is not None:
+    if (earlier := run.begin()) is not None:
         run.record = earlier
         return run
     with _log_in(folder):

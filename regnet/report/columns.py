@@ -46,6 +46,9 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         widest = factor * span(metric)
         return lambda arm: _interval([factor * v for v in independent(arm.measured(name, metric))], decimals, widest)
 
+    def other(name: str) -> Callable[[Arm], Cell]:
+        return lambda arm: _any(independent(arm.logged(name)))
+
     def mean(form: str, times: float, *name: str) -> Callable[[Arm], Cell]:
         return lambda arm: _plain([times * value for value in arm.values(*name)], form)
 
@@ -67,6 +70,7 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         "cost": (f"cost\nvs {over}", lambda arm: _cost(arm, reference)),
         "seconds": ("time\n(s)", lambda arm: _number(arm.seconds, ".1f")),
     }
+    told |= {f"metric {name}": (_header(name), other(name)) for name in study.others}
     for key in ("cost", "seconds"):  # of which records may know nothing
         if all(told[key][1](arm) is NOTHING for arm in study.arms):
             del told[key]
@@ -100,11 +104,22 @@ def signed(mean: float, half_width: float | None, most: int = 4) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def _interval(values: Sequence[float], decimals: int, widest: float) -> Cell:
+def _header(name: str) -> str:
+    first, _, last = name.rpartition("/")
+    return f"{first}\n{last}"
+
+
+def _interval(values: Sequence[float], decimals: int, widest: float = math.inf) -> Cell:
     if not values:
         return NOTHING
     mean, half = mean_interval(values, span=widest)
     return Cell(number(mean, half, decimals), mean)
+
+
+def _any(values: Sequence[float]) -> Cell:
+    """Of a metric of which nothing is known: 4 decimals, and of small numbers 4 digits as far as 8 decimals."""
+    mean = abs(math.fsum(values))
+    return _interval(values, min(8, max(4, 3 - math.floor(math.log10(mean)))) if mean else 4)
 
 
 def _plain(values: Sequence[float], form: str) -> Cell:

@@ -40,12 +40,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--latex", metavar="FILE", type=Path, help="also write the tables for a paper (booktabs)")
     parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="also link the runs under short names there")
     parser.add_argument("--baseline", metavar="NAME", help="the row to compare with; without it, `none`")
+    parser.add_argument(
+        "--metric", metavar="NAME", action="append", default=[], help="also show this one, such as val/nll or your own"
+    )
     arguments = parser.parse_args(argv)
     os.environ["MPLBACKEND"] = "agg"  # a notebook's own is not there for its commands
     try:
         from .content import content
 
-        told = content(load(arguments.folders), arguments.baseline)
+        told = content(load(arguments.folders), arguments.baseline, arguments.metric)
         if arguments.csv:  # before the report is printed: `| head -3` ends the program there
             from .export import write_csv
 

@@ -1,9 +1,10 @@
 """What a report says, before any form is given to it: each study with its baseline and its answer, and the ranks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..run.record import RecordedRun
+from ..core.errors import UserError, shown
+from ..run.record import RecordedRun, flat
 from .answer import Answer, answer
 from .compare import check_baseline, find_baseline
 from .ranking import Ranking, rank
@@ -52,17 +53,19 @@ class Content:
         return [f"{title}: {text}" if title else text for title, text in told]
 
 
-def content(runs: Sequence[RecordedRun], baseline: str | None = None) -> Content:
+def content(runs: Sequence[RecordedRun], baseline: str | None = None, others: Sequence[str] = ()) -> Content:
     """Group, compare and answer.
 
     Args:
         runs: all that were found, those without a result too.
         baseline: the arm to compare with, see `find_baseline`.
+        others: metrics that are told besides, by the names of `record.flat`; nothing is ranked by them.
 
     Raises:
-        UserError: the baseline is not among the runs.
+        UserError: the baseline is not among the runs, or no run has such a metric.
     """
-    compared = studies(runs)
+    _check_logged(runs, others)
+    compared = [replace(study, others=tuple(dict.fromkeys(others))) for study in studies(runs)]
     if baseline is not None:
         check_baseline(compared, baseline)
     sections = []
@@ -70,6 +73,13 @@ def content(runs: Sequence[RecordedRun], baseline: str | None = None) -> Content
         reference = find_baseline(study, baseline)
         sections.append(Section(title, study, reference, answer(study, reference)))
     return Content(tuple(runs), tuple(sections), rank(compared), baseline)
+
+
+def _check_logged(runs: Sequence[RecordedRun], names: Sequence[str]) -> None:
+    known = dict.fromkeys(name for run in runs for name in flat(run.metrics))
+    for name in names:
+        if name not in known:
+            raise UserError(f"--metric {shown(name)} is in no record; these are: {', '.join(known) or 'none'}")
 
 
 def titles(compared: Sequence[Study]) -> list[str]:

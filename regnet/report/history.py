@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ History = Mapping[str, Sequence[float]]  # column ─► a number for each epoch
 def read(folder: Path) -> dict[str, list[float]]:
     """The columns of `folder/metrics.csv`; none where there is no such file. A line that was cut off is left out.
 
-    A number that no run can have (see `runs.MOST`) is NaN.
+    A number that no run can have (see `record.MOST`) is NaN, and so is a blank: the metric was not logged there.
     """
     try:
         # A number that was cut off can look whole, but its line has no end.
@@ -32,7 +33,7 @@ def read(folder: Path) -> dict[str, list[float]]:
 
 
 def _number(text: str) -> float:
-    value = float(text)
+    value = float(text or math.nan)
     return value if abs(value) <= MOST else math.nan
 
 
@@ -54,6 +55,12 @@ def learning(history: History, metric: str) -> dict[str, Sequence[float]]:
     if not all(history.get(column) for column in columns.values()):
         return {}
     return {"epoch": _epochs(history)} | {name: history[column] for name, column in columns.items()}
+
+
+def course(history: History, name: str) -> dict[str, Sequence[float]]:
+    """`epoch` (from 1) and `value` of a metric that the record has under this name; empty without a number of it."""
+    column = history.get(re.sub("^train/", "train_eval/", name), ())
+    return {"epoch": _epochs(history), "value": column} if any(map(math.isfinite, column)) else {}
 
 
 def ledger(history: History) -> dict[str, Sequence[float]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.metrics import BETTER, SIGNS
 from ..core.overrides import Override, written
-from ..run.record import RecordedRun
+from ..run.record import RecordedRun, flat
 from .values import Described, chosen, described, listed
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
@@ -48,6 +48,11 @@ class Arm:
         numbers = ((pairing(run), run.metric(split, name)) for run in self.completed)
         return {key: number for key, number in numbers if number is not None}
 
+    def logged(self, name: str) -> dict[Pairing, float]:
+        """The same of any metric, by the one name that `record.flat` gives it: `logged("val/nll")`."""
+        numbers = ((pairing(run), flat(run.metrics).get(name)) for run in self.completed)
+        return {key: number for key, number in numbers if number is not None}
+
     @property
     def technique(self) -> str:
         """Its regularizers without their settings: `dropout + l2`."""
@@ -81,11 +86,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class Study:
-    """Arms on the same data, the best first; `common` are the settings that all of them share."""
+    """Arms on the same data, the best first; `common` are the settings that all of them share.
+
+    `metric` is what they are ranked by, `others` what is told of them besides, under the names of `record.flat`.
+    """
 
     common: tuple[str, ...]
     metric: str
     arms: tuple[Arm, ...]
+    others: tuple[str, ...] = ()
 
     def best(self) -> Arm | None:
         """The arm with the best mean validation metric; None where no arm has one.

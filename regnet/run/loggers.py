@@ -140,7 +140,7 @@ def _end(logger: Any, status: str) -> None:
 
 
 def _told(name: str, error: Exception) -> str:
-    return f"logger.{name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"logger.{name}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def session_start(values: Mapping[str, Any]) -> Any:

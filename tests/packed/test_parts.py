@@ -208,10 +208,10 @@ def test_event_files_are_those_that_tensorboard_reads(tmp_path):
     first = EventFile(tmp_path)
     for step in range(4):
         first.log_metrics({"loss": 1.0 / (1 + step), "val/accuracy": 0.5}, step)
-        first.flush()
+        first.save()
     resumed = EventFile(tmp_path, purge_step=2)
     resumed.log_metrics({"loss": 7.0}, 2)
-    resumed.flush()
+    resumed.save()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(0, 1.0), (1, 0.5), (2, 7.0)]
     assert len(list(tmp_path.iterdir())) == 2

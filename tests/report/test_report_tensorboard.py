@@ -14,7 +14,7 @@ def study(folder):
             keys = [f"regularizer={name}", "++regularizer.l2.strength=1e-05", "model.norm=batch", f"seed={seed}"]
             events = EventFile(add_run(folder, keys, classification(0.9)))
             events.log_metrics({"val/loss": 0.5}, 1)
-            events.flush()
+            events.save()
     return list(find_runs(folder))
 
 

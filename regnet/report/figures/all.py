@@ -166,6 +166,10 @@ def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterat
             caption = f"Training and validation {metric} by epoch (mean over seeds). The shaded gap shows overfitting."
             rest = " Those without metrics.csv are left out." if len(shown) < len(histories) else ""
             yield f"curves {metric}", curves.learning(shown, metric), caption + some + rest
+    for other in study.others:
+        if shown := {label: found for label, h in histories.items() if (found := history.course(h, other))}:
+            rest = " Those that did not log it are left out." if len(shown) < len(histories) else ""
+            yield f"course {other}", curves.course(shown, other), f"{other} by epoch (mean over seeds)." + some + rest
     if shown := {label: found for label, h in histories.items() if (found := history.ledger(h))}:
         caption = "The training objective by epoch (mean over seeds): the data loss, and each penalty on top of it."
         rest = " Those without a penalty are left out." if len(shown) < len(histories) else ""

@@ -34,6 +34,15 @@ def learning(shown: Mapping[str, Columns], metric: str) -> Figure:
     return figure
 
 
+def course(shown: Mapping[str, Columns], name: str) -> Figure:
+    """Any metric by epoch, a panel for each label; a lone dot where it was logged once."""
+    figure, axes = style.panels(list(shown), share_x=True, share_y=True)
+    for columns, panel in zip(shown.values(), axes, strict=True):
+        panel.plot(columns["epoch"], columns["value"], color=style.COLOURS[0], marker=".")
+    _axes(figure, axes, name)
+    return figure
+
+
 def losses(shown: Mapping[str, Columns]) -> Figure:
     """The objective by epoch as what it is made of: the data loss and each penalty, stacked, a panel for each label."""
     names = list(dict.fromkeys(name for columns in shown.values() for name in columns if name != "epoch"))
