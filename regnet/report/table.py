@@ -58,7 +58,11 @@ def table(study: Study, baseline: Arm | None = None, width: int = 100) -> Table:
     # Text and not str throughout: rich takes the brackets of `regularizer=[dropout,l2]` for its markup.
     title = Text("All runs: " + " ".join(study.common), style="dim") if study.common else None
     every = columns(study, baseline)
-    texts = {key: _aligned([cell.text for cell in every[key].cells]) for key in every if key in SHOWN or key.startswith("metric ")}
+    texts = {
+        key: _aligned([cell.text for cell in every[key].cells])
+        for key in every
+        if key in SHOWN or key.startswith("metric ")
+    }
     widths = {key: max(map(len, [*every[key].header.split("\n"), *cells])) + 1 for key, cells in texts.items()}
     shown = fitting(widths, width - 2, [len(arm.label) for arm in study.arms])
     grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, padding=0)
