@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..core.errors import UserError, shown
-from ..core.metrics import direction
+from ..core.metrics import BETTER, direction
 
 if TYPE_CHECKING:  # sweepers do without torch
     from ..regularizers import Update
@@ -31,9 +31,9 @@ def settle_modes(cfg: DictConfig) -> None:
         _settle(cfg, "", cfg.monitor)
         for key, node in _watching(cfg):
             if _takes_mode(node):
-                _settle(node, f"{key}.", node.monitor)
+                _settle(node, f"{key}.", node.monitor, cfg.mode if node.monitor == cfg.monitor else None)
         if cfg.scheduler.get("_target_") == PLATEAU:
-            _settle(cfg.scheduler, "scheduler.", cfg.monitor)
+            _settle(cfg.scheduler, "scheduler.", cfg.monitor, cfg.mode)
 
 
 def check_precision(cfg: DictConfig, updates: Mapping[str, "Update"]) -> None:
@@ -47,10 +47,17 @@ def check_precision(cfg: DictConfig, updates: Mapping[str, "Update"]) -> None:
 
 
 def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
-    """Raises UserError where something watches what the task does not measure; `metrics` are the task's."""
+    """Raises UserError where something watches what nothing measures.
+
+    Args:
+        metrics: those of the task. Whether a callback of one's own logs another is seen in the first validation.
+    """
     known = [f"val/{name}" for name in metrics]
+    callbacks = [str(node.get("_target_")) for node in cfg.callbacks.values() if node]
+    logged = any(not target.startswith(OURS) for target in callbacks)
     for key, monitor in [("", cfg.monitor), *((f"{key}.", node.monitor) for key, node in _watching(cfg))]:
-        if monitor not in known:
+        of_others = isinstance(monitor, str) and monitor not in {f"val/{name}" for name in BETTER}
+        if monitor not in known and not (of_others and logged):
             raise UserError(f"{key}monitor={shown(monitor)} must be one of {', '.join(known)}")
 
 
@@ -69,12 +76,12 @@ def _takes_mode(node: DictConfig) -> bool:
         return False
 
 
-def _settle(node: DictConfig, key: str, monitor: str) -> None:
+def _settle(node: DictConfig, key: str, monitor: str, otherwise: str | None = None) -> None:
+    mode = node.get("mode")
     try:
-        better = direction(monitor)
+        better = direction(monitor, otherwise if mode is None else mode)
     except ValueError as error:
         raise UserError(f"{key}{error}") from error
-    mode = node.get("mode")
     if mode is not None and mode not in MODES:
         raise UserError(f"{key}mode={mode} must be min or max")
     if mode not in (None, better):

@@ -9,13 +9,22 @@ BETTER = {"loss": "min", "accuracy": "max", "nll": "min", "ece": "min", "rmse": 
 SIGNS = {"min": 1, "max": -1}  # by which a metric is multiplied so that less is better
 
 
-def direction(monitor: str) -> str:
+def direction(monitor: str, mode: str | None = None) -> str:
     """``min`` or ``max``: which way a monitor such as ``val/accuracy`` is better.
 
+    Args:
+        mode: of a metric that is none of regnet's.
+
     Raises:
-        ValueError: nothing of that name can be watched.
+        ValueError: nothing is known of a metric of that name.
     """
     split, _, name = str(monitor).partition("/")
-    if split != "val" or name not in BETTER:
-        raise ValueError(f"monitor={shown(monitor)} must be one of {', '.join(f'val/{known}' for known in BETTER)}")
-    return BETTER[name]
+    if split == "val" and name in BETTER:
+        return BETTER[name]
+    if mode is None:
+        known = ", ".join(f"val/{known}" for known in BETTER)
+        raise ValueError(
+            f"monitor={shown(monitor)} must be one of {known}; or what a callback of yours logs in validation, with "
+            "mode=min or mode=max"
+        )
+    return mode

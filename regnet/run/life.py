@@ -16,7 +16,7 @@ from .. import __version__
 from ..core.errors import Diverged
 from .identity import identity
 from .lock import FolderLock, Taken
-from .record import MEASURED, Record, write_record
+from .record import MEASURED, Record, flat, write_record
 from .resuming import clear, finished, is_rank_zero, resumable
 from .study import resolved_config
 
@@ -143,10 +143,8 @@ def summary(record: Mapping[str, Any]) -> str:
 
 def score(record: Mapping[str, Any]) -> float:
     """The monitored metric of the chosen epoch."""
-    if not record["metrics"]:
-        return float("nan")
-    split, _, name = record["config"]["monitor"].partition("/")
-    return record["metrics"][split][name]
+    value = flat(record["metrics"] or {}).get(record["config"]["monitor"])
+    return float("nan") if value is None else value
 
 
 @cache

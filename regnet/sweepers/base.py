@@ -15,8 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..compose.protocol import settle_modes
 from ..core.errors import UserError, shown
-from ..core.metrics import direction
-from ..run.record import RecordedRun, load_run
+from ..run.record import RecordedRun, flat, load_run
 
 
 class StudySweeper(Sweeper):
@@ -89,14 +88,13 @@ class StudySweeper(Sweeper):
 
     def score(self, run: RecordedRun) -> float:
         """The monitored metric of the chosen epoch; NaN of a run that did not complete."""
-        split, _, name = self.config.monitor.partition("/")
-        value = run.metric(split, name) if run.status == "completed" else None
+        value = flat(run.metrics).get(self.config.monitor) if run.status == "completed" else None
         return math.nan if value is None else float(value)
 
     def best(self, scores: Sequence[float]) -> int | None:
         """The place of the best score; None if all are NaN."""
         known = [i for i, score in enumerate(scores) if not math.isnan(score)]
-        choose = min if direction(self.config.monitor) == "min" else max
+        choose = min if self.config.mode == "min" else max
         return choose(known, key=lambda i: scores[i], default=None)
 
 

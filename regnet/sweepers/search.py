@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.types import Override
 
 from ..core.errors import UserError
-from ..core.metrics import direction
 from .base import StudySweeper, flag, knobs_of, say, suggest, whole
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class SearchSweeper(StudySweeper):
         return optuna.create_study(
             storage=self._kept(),
             study_name=None if self.storage is None else self.config.study,
-            direction="minimize" if direction(self.config.monitor) == "min" else "maximize",
+            direction=f"{self.config.mode}imize",
             sampler=optuna.samplers.TPESampler(seed=self.sampler_seed, multivariate=True, group=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=self.together),
         )

@@ -109,8 +109,9 @@ class RegularizedModule(lightning.LightningModule):
         scheduler = self.lr_schedulers()
         if not isinstance(scheduler, ReduceLROnPlateau):
             return
-        if self.monitor in self.measured:
-            scheduler.step(torch.tensor(self.measured[self.monitor]))
+        found = self.measured.get(self.monitor, self.trainer.callback_metrics.get(self.monitor))
+        if found is not None:
+            scheduler.step(torch.as_tensor(found))
 
     def on_train_start(self) -> None:
         self._steps = self.trainer.estimated_stepping_batches if self.schedules.scheduled else 0

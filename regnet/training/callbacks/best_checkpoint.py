@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from ...core.metrics import direction
+from .watched import watched
 
 
 class BestCheckpoint(Checkpoint):
@@ -42,7 +43,7 @@ class BestCheckpoint(Checkpoint):
             return
         if self.saved_step == trainer.global_step:
             return
-        better = self.improves(float(trainer.callback_metrics[self.monitor]))
+        better = self.improves(watched(trainer, self.monitor))
         if trainer.strategy.reduce_boolean_decision(better):
             self.saved_step = trainer.global_step
             trainer.save_checkpoint(self.path)

@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from ...core import values
 from ...core.metrics import direction
+from .watched import watched
 
 
 class EarlyStopping(callbacks.EarlyStopping):
@@ -70,7 +71,7 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not trainer.fast_dev_run:
-            self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor]))
+            self.watch(trainer.current_epoch, watched(trainer, self.monitor))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         # every process stops if one of them does
