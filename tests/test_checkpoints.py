@@ -8,7 +8,7 @@ import torch
 
 from regnet.regularizers import L2SP
 from regnet.training.callbacks import AtomicCheckpointIO
-from tests.commands import TINY, evaluate, train, train_into
+from tests.helpers.commands import TINY, evaluate, train, train_into
 
 EVERY_EPOCH = [*TINY[:1], TINY[2], "callbacks.last.every_seconds=0"]
 

@@ -10,7 +10,7 @@ import pytest
 
 import regnet
 from regnet.compose.config_files import config_folder
-from tests.commands import PROGRAMS, finish, start
+from tests.helpers.commands import PROGRAMS, finish, start
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,13 +5,13 @@ import re
 
 import pytest
 import torch
-from commands import evaluate, train_into
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from regnet.models import CNN, MLP, Standardize
 from regnet.models.compact import compact
 from regnet.regularizers import Dropout
+from tests.helpers.commands import evaluate, train_into
 
 
 def widths(network):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.commands import train
+from tests.helpers.commands import train
 
 FILES = {
     "list": (b"- a\n- b\n", "must hold lines such as KEY: VALUE"),

@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import regnet
 from regnet.compose.config_files import config_folder
-from tests import commands
-from tests.data.test_vision import write_mnist_like
-from tests.documents import PAGES, PROGRAM, ROOT, Block, blocks, composed, cut, is_override, spans
-from tests.documents import commands as typed
+from tests.helpers import commands
+from tests.helpers.documents import PAGES, PROGRAM, ROOT, Block, blocks, composed, cut, is_override, spans
+from tests.helpers.documents import commands as typed
+from tests.helpers.idx import write_mnist_like
 
 
 def script(block: Block) -> str:

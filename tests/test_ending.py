@@ -10,8 +10,8 @@ import pytest
 
 from regnet.core import ending
 from regnet.core.ending import at_steps, exit_codes, stop_here
-from tests.commands import PROGRAMS, TINY, finish, is_running, record, start, train
-from tests.studies import runs
+from tests.helpers.commands import PROGRAMS, TINY, finish, is_running, record, start, train
+from tests.helpers.studies import runs
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 KINDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit, signal.SIGHUP: SystemExit}

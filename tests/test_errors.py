@@ -20,7 +20,7 @@ from PIL import Image
 
 from regnet.commands.train import run as train_run
 from regnet.compose.config_files import config_folder
-from tests.commands import TINY, evaluate, record, train, train_into
+from tests.helpers.commands import TINY, evaluate, record, train, train_into
 
 NETWORKS = """
 import torch

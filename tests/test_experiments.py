@@ -7,8 +7,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from regnet.compose.config_files import config_folder
-from tests.commands import train
-from tests.studies import runs, value
+from tests.helpers.commands import train
+from tests.helpers.studies import runs, value
 
 TINY = ["study=s", "trainer.max_epochs=1", "model.widths=[8]", "logger=none", "hydra/launcher=packed"]
 FILES = {path.stem: path for path in (config_folder() / "experiment").glob("*.yaml")}

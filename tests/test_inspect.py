@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from commands import inspect, start
-from data.folders import grid, write
 from torch import nn
 
 from regnet.commands.inspect import acting_on, beside_gradient, decays_of, in_gradient, warnings
 from regnet.compose.build import build
+from tests.helpers.commands import inspect, start
+from tests.helpers.folders import grid, write
 
 
 @pytest.fixture

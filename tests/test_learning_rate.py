@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import LinearLR, OneCycleLR
 
 from regnet.compose.build import build, build_trainer
 from regnet.core.errors import UserError
-from tests.commands import record, train, train_into
-from tests.packed.test_equal import compare, folders
+from tests.helpers.commands import record, train, train_into
+from tests.helpers.equality import compare, folders
 
 # 4 steps an epoch
 SMALL = ["model.widths=[8]", "data.train_size=200", "data.batch_size=64", "logger=none", "trainer.max_epochs=3"]

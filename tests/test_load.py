@@ -10,7 +10,7 @@ from torch import nn
 
 import regnet
 from regnet.data import table
-from tests.commands import TINY, record, train, train_into
+from tests.helpers.commands import TINY, record, train, train_into
 
 OWN = """
 from torch import nn

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from regnet.report.history import course, read
 from regnet.run.ledger import Ledger
-from tests.commands import TINY, record, report, train, train_into
+from tests.helpers.commands import TINY, record, report, train, train_into
 
 CALLBACKS = """
 from lightning.pytorch.callbacks import Callback

@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from regnet.core.errors import UserError
 from regnet.run.loggers import break_off, end_session, hyperparameters, start_session
-from tests.commands import TINY, record, train
+from tests.helpers.commands import TINY, record, train
 
 BOTH = pytest.mark.parametrize("launcher", ["basic", "packed"])
 EXPERIMENT = """# @package _global_

@@ -7,9 +7,9 @@ import pytest
 
 import regnet
 from regnet.__main__ import COMMANDS
-from tests import commands
-from tests.commands import TINY, finish, start
-from tests.documents import ROOT
+from tests.helpers import commands
+from tests.helpers.commands import TINY, finish, start
+from tests.helpers.documents import ROOT
 
 
 def module(*arguments, cwd):

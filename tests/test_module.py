@@ -34,7 +34,7 @@ from regnet.run.ledger import generalization_gap
 from regnet.training.callbacks import Ema, LastCheckpoint, NoProfiler
 from regnet.training.module import RegularizedModule
 from regnet.training.objective import Objective
-from tests.equality import same
+from tests.helpers.equality import same
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 N, BATCH = 22, 8  # the last batch of an epoch is smaller

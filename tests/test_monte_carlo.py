@@ -14,7 +14,7 @@ from regnet.measures.monte_carlo import measure_passes, of_classes, of_numbers, 
 from regnet.measures.task_metrics import task_metrics
 from regnet.regularizers import ConcreteDropout, Dropout, RandomLayer
 from regnet.training.objective import Objective
-from tests.commands import TINY, evaluate, train_into
+from tests.helpers.commands import TINY, evaluate, train_into
 
 
 class Turns(RandomLayer):

@@ -9,7 +9,7 @@ from regnet.regularizers import L2, SAM
 from regnet.training.module import RegularizedModule
 from regnet.training.objective import Objective
 from regnet.training.operations import Operations, step_operations
-from tests.commands import TINY, record, train, train_into
+from tests.helpers.commands import TINY, record, train, train_into
 
 B, N, C = 32, 20, 5  # samples, inputs, classes
 FORWARD = 2 * B * N * C  # a multiplication and an addition for each weight and sample

@@ -12,7 +12,7 @@ from regnet.core.overrides import Override, read, written
 from regnet.run.identity import identity
 from regnet.run.record import find_runs, load_run
 from regnet.run.study import run_folder
-from tests.commands import TINY, evaluate, record, report, train, train_into
+from tests.helpers.commands import TINY, evaluate, record, report, train, train_into
 
 SAME = [  # spellings of one value in each line
     ["optimizer.lr=1e-3", "optimizer.lr=0.001", "optimizer.lr=1.0e-3", "optimizer.lr=1e-03", "++optimizer.lr=1E-3"],

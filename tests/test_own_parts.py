@@ -8,8 +8,8 @@ from torch import nn
 
 from regnet.compose.build import build
 from regnet.regularizers import DropConnect, WeightLayerPenalty
-from tests.commands import TINY, evaluate, train, train_into
-from tests.packed.test_equal import compare, folders
+from tests.helpers.commands import TINY, evaluate, train, train_into
+from tests.helpers.equality import compare, folders
 
 PARTS = """
 import torch

@@ -33,8 +33,8 @@ from regnet.regularizers.schedules import Schedules, parse
 from regnet.training.callbacks import EarlyStopping, Ema, Ensemble, LastCheckpoint, NetworkCallback, Snapshots, Swa
 from regnet.training.module import RegularizedModule
 from regnet.training.objective import Objective
-from tests.commands import TINY, evaluate, finish, record, start, train, train_into
-from tests.equality import same
+from tests.helpers.commands import TINY, evaluate, finish, record, start, train, train_into
+from tests.helpers.equality import same
 
 SEED, N, BATCH = 3, 22, 8  # 3 steps an epoch
 SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)

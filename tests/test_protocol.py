@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from regnet.compose.build import build, build_trainer
 from regnet.core.errors import UserError
 from regnet.run.record import load_run
-from tests.commands import evaluate, record, report, train, train_into
-from tests.packed.test_equal import compare, folders
+from tests.helpers.commands import evaluate, record, report, train, train_into
+from tests.helpers.equality import compare, folders
 
 # 2 steps an epoch
 SMALL = ["model.widths=[8]", "data.train_size=200", "logger=none", "callbacks.last.every_seconds=1000"]

@@ -11,8 +11,8 @@ from torch import nn
 
 from regnet.compose.sites import Site
 from regnet.models import from_timm, from_torchvision
-from tests.commands import evaluate, train, train_into
-from tests.studies import runs, value
+from tests.helpers.commands import evaluate, train, train_into
+from tests.helpers.studies import runs, value
 
 NAME = "shufflenet_v2_x0_5"
 RESNET = ["model=torchvision", "model.name=resnet18", "trainer.max_epochs=1", "data.train_size=20", "logger=none"]

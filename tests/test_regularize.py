@@ -8,7 +8,6 @@ from pkgutil import resolve_name
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning import LightningModule
 from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -42,31 +41,7 @@ from regnet.regularizers import (
 )
 from regnet.training.callbacks import LastCheckpoint, Regularize
 from regnet.training.objective import Objective
-
-LR = 0.1
-
-
-class Theirs(LightningModule):
-    """As people write one: nothing in it knows of regnet."""
-
-    def __init__(self, as_dict=False):
-        super().__init__()
-        self.encoder, self.head = nn.Linear(6, 5), nn.Linear(5, 3)
-        self.as_dict = as_dict
-        self.seen, self.losses = [], []
-
-    def forward(self, x):
-        return self.head(self.encoder(x).tanh())
-
-    def training_step(self, batch, batch_idx):
-        x, y = batch
-        self.seen.append((x, y))
-        loss = F.cross_entropy(self(x), y)
-        self.losses.append(loss.detach())
-        return {"loss": loss, "extra": 1} if self.as_dict else loss
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=LR)
+from tests.helpers.theirs import LR, Theirs
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams.api_pb2 import Status
 
 import regnet
 import regnet.commands.train
-from tests.commands import TINY, evaluate, finish, record, start, train, train_into
+from tests.helpers.commands import TINY, evaluate, finish, record, start, train, train_into
 
 ALL = "[dropout,l2,ema,mixup,max_norm]"
 ALL_KINDS = [f"regularizer={ALL}", "regularizer.l2.strength=1e-3", "regularizer.ema.decay=0.9"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from regnet.run.record import DamagedRecord, find_runs, flat, read_record, write_record
-from tests.report.records import add_damaged, add_run, add_unfinished, classification, record
+from tests.helpers.records import add_damaged, add_run, add_unfinished, classification, record
 
 
 def test_a_written_record_reads_back_the_same(tmp_path):

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.commands import TINY, finish, record, start, train
-from tests.studies import runs, trained
+from tests.helpers.commands import TINY, finish, record, start, train
+from tests.helpers.studies import runs, trained
 
 LAUNCHERS = {"alone": "hydra/launcher=basic", "packed": "hydra/launcher=packed"}
 EPOCHS = 20

@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams import metadata as hparams
 
 import regnet.commands.train
 from regnet.compose.config_files import config_folder
-from tests.commands import TINY, evaluate, record, report, train, train_into
+from tests.helpers.commands import TINY, evaluate, record, report, train, train_into
 
 TECHNIQUES = "regularizer=none,l2,[dropout,l2]"
 SWEEP = ["-m", "study=s", TECHNIQUES, *TINY]

@@ -8,8 +8,8 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tests.commands import record, train
-from tests.studies import conclusions, own_experiment, runs, trained, value
+from tests.helpers.commands import record, train
+from tests.helpers.studies import conclusions, own_experiment, runs, trained, value
 
 RUN = ["model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "logger=none"]
 QUICK = ["study=s", "hydra/launcher=packed", *RUN]

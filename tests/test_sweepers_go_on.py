@@ -9,8 +9,8 @@ import pytest
 
 import regnet.commands.train
 from regnet.core.errors import Diverged
-from tests.commands import start, train
-from tests.studies import conclusions, own_experiment, runs, trained, value
+from tests.helpers.commands import start, train
+from tests.helpers.studies import conclusions, own_experiment, runs, trained, value
 
 QUICK = ["study=s", "model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "logger=none"]
 L1, RATE = "regularizer.l1.strength", "regularizer.dropout.rate"

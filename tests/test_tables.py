@@ -8,7 +8,7 @@ import pytest
 
 from regnet.commands.inspect import main as inspect_main
 from regnet.data.module import _say
-from tests.commands import _call, evaluate, record, train
+from tests.helpers.commands import _call, evaluate, record, train
 
 NET = ["model.widths=[4]", "trainer.max_epochs=1", "logger=none", "callbacks.last=null"]
 NAMES = [  # of a column, and how a shell that has taken its own quotes away gives it to Hydra

@@ -9,7 +9,7 @@ import torch
 from regnet.core import threads
 from regnet.core.threads import LARGE, chosen, computing, cores, quota
 from regnet.measures import result, task_metrics
-from tests.commands import TINY, evaluate, train_into
+from tests.helpers.commands import TINY, evaluate, train_into
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from torchvision import models as architectures
 from regnet.compose.make import literal, make
 from regnet.compose.trust import known, targets, trusted
 from regnet.core.errors import UserError
-from tests.commands import TINY, evaluate, finish, record, start, train_into
+from tests.helpers.commands import TINY, evaluate, finish, record, start, train_into
 
 CONF = Path(__file__).parents[1] / "conf"
 EVIL = "from pathlib import Path\nPath('marker').touch()\n"

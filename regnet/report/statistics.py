@@ -1,7 +1,7 @@
 """How far means over seeds can be trusted, and differences between them: functions of numbers.
 
 Intervals are Student's t, not a bootstrap, because of what was measured: how often a nominal 95 % interval holds
-the true mean of n differences, in percent, 1,500 samples of each kind, 999 resamples (tests/report/coverage.py).
+the true mean of n differences, in percent, 1,500 samples of each kind, 999 resamples (tests/helpers/coverage.py).
 
     n = 3 / 5 / 10 / 20   normal              heavy tails (t3)    skewed (exponential)  rounded counts
     Student t             95 / 95 / 96 / 95   96 / 96 / 96 / 97   88 / 88 / 89 / 92     96 / 95 / 96 / 95

@@ -4,12 +4,12 @@ import os
 import shutil
 
 import pytest
-from data.folders import grid, write
 
 from regnet.core.errors import UserError
 from regnet.data import DataModule
 from regnet.data.discovery import find_parts
 from regnet.data.folder import ImageFolder
+from tests.helpers.folders import grid, write
 
 
 def sizes(root):

@@ -7,8 +7,8 @@ from omegaconf import open_dict
 from regnet.compose.build import build
 from regnet.core.errors import UserError
 from regnet.data import DataModule, Dataset, Samples
-from tests.commands import evaluate, inspect, report, train, train_into
-from tests.packed.test_equal import compare, folders
+from tests.helpers.commands import evaluate, inspect, report, train, train_into
+from tests.helpers.equality import compare, folders
 
 SOURCE = """
 import torch

@@ -5,7 +5,6 @@ import textwrap
 
 import pytest
 import torch
-from commands import train
 from torch import nn
 
 from regnet.core.tasks import Classification
@@ -13,6 +12,7 @@ from regnet.packed.noise import Noise
 from regnet.packed.stack import Stack
 from regnet.regularizers import L1, L2, L2SP, GroupLasso, MaxNorm, ProximalL1, UnitNorm, WeightDecay
 from regnet.training.objective import Objective
+from tests.helpers.commands import train
 
 NETWORK = """
 from torch import nn

@@ -19,8 +19,8 @@ from regnet.compose.config_files import config_folder
 from regnet.core.exact import Exact
 from regnet.packed.stack import Stack
 from regnet.training.callbacks import EarlyStopping
-from tests.commands import TINY, children, evaluate, finish, is_running, record, start, train
-from tests.packed.test_equal import compare, folders
+from tests.helpers.commands import TINY, children, evaluate, finish, is_running, record, start, train
+from tests.helpers.equality import compare, folders
 
 PACKED = "hydra/launcher=packed"
 EXACT = ["trainer.precision=64-true", "logger=none"]

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import regnet.regularizers as R
 from regnet.core.tasks import Classification
@@ -13,7 +14,7 @@ from regnet.packed.optimizers import stack
 from regnet.run.checkpoints import load_objective
 from regnet.training.callbacks import Ema, Swa
 from regnet.training.objective import Objective
-from tests.test_regularize import Theirs, fit, samples  # noqa: F401  (fixtures)
+from tests.helpers.theirs import Theirs
 
 
 class Fourier(nn.Module):
@@ -89,7 +90,7 @@ def test_norm_and_sparsity():
 
 
 @pytest.mark.parametrize("average", [Ema(0.8), Swa(start=0.0)])
-def test_averages(fit, average):  # noqa: F811
+def test_averages(make_trainer, average):
     seen = []
 
     class Watched(Theirs):
@@ -102,7 +103,8 @@ def test_averages(fit, average):  # noqa: F811
             seen.append(self.head.w.detach().clone())
 
     module = Watched()
-    fit(module, callbacks=[average], max_epochs=4)
+    samples = TensorDataset(torch.randn(24, 6), torch.arange(24) % 3)
+    make_trainer(callbacks=[average], max_epochs=4).fit(module, DataLoader(samples, 24))
     expected = seen[0]
     for w in seen[1:]:
         expected = expected + 0.2 * (w - expected)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from omegaconf import OmegaConf, open_dict
-from table import CONF, FILES, LAYERS, TABLE, made_by
 
 from regnet import regularizers as R
 from regnet.compose.build import build
 from regnet.compose.checks import CONTRADICTIONS, SAME_WEIGHT
 from regnet.core.errors import UserError
+from tests.helpers.table import CONF, FILES, LAYERS, TABLE, made_by
 
 
 def test_one_row_for_each_file():

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from table import CLASSES, made_by, penalties
 from torch import nn
 
 from regnet import regularizers as R
 from regnet.core.tasks import Classification
 from regnet.models import CNN
 from regnet.training.objective import Objective
+from tests.helpers.table import CLASSES, made_by, penalties
 
 X, Y = torch.linspace(-3, 3, 5 * 2 * 16, dtype=torch.double).sin().view(5, 2, 4, 4), torch.tensor([0, 3, 1, 2, 0])
 

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from table import each
 from torch import nn
 
 from regnet import regularizers as R
 from regnet.core.weights import weights
+from tests.helpers.table import each
 
 modules = pytest.mark.parametrize(
     "module",

@@ -5,10 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import references as ref
 import torch
 import torch.nn.functional as F
-from table import CLASSES, OTHERS, PENALTIES, TABLE, made_by
 from torch import nn
 from torch.optim import SGD
 
@@ -18,6 +16,8 @@ from regnet.core.exact import Exact
 from regnet.core.weights import weights
 from regnet.packed.stack import Stack
 from regnet.training.objective import Objective
+from tests.helpers import references as ref
+from tests.helpers.table import CLASSES, OTHERS, PENALTIES, TABLE, made_by
 
 X = torch.linspace(-1, 1, 30, dtype=torch.double).sin().view(10, 3)
 IMAGES = torch.linspace(0, 9, 10 * 3 * 64, dtype=torch.double).sin().abs().view(10, 3, 8, 8)

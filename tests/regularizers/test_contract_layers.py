@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from table import each
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 from torch.func import functional_call, stack_module_state, vmap
 
 from regnet import regularizers as R
+from tests.helpers.table import each
 
 RATES = [0.1, 0.5, 0.9]
 EXTREMES = [0, 0.0, 2**-18, 2**-16, 0.999, 1 - 2**-16, 1 - 2**-17, 1 - 2**-24]

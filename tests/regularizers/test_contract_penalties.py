@@ -4,10 +4,8 @@ import copy
 
 import numpy as np
 import pytest
-import references as ref
 import torch
 import torch.nn.functional as F
-from table import made_by, penalties
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -15,6 +13,8 @@ from regnet import regularizers as R
 from regnet.core.tasks import Classification
 from regnet.core.weights import weights
 from regnet.training.objective import Objective
+from tests.helpers import references as ref
+from tests.helpers.table import made_by, penalties
 
 STACKED = (R.WeightPenalty, R.ActivityPenalty, R.OutputPenalty)  # the others differentiate within
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from table import CLASSES, each
 
 from regnet import regularizers as R
 from regnet.regularizers.schedules import scheduled_buffer
+from tests.helpers.table import CLASSES, each
 
 
 @each(R.BatchTransform)

@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from table import each, made_by
 from torch import nn
 from torch.func import functional_call, vmap
 
 from regnet import regularizers as R
 from regnet.core.weights import weight_statistics, weights
+from tests.helpers.table import each, made_by
 
 N = 20_000  # draws
 PENALIZED = (R.L0, R.VariationalDropout)

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 import torch
-from table import UPDATES, WEIGHT_LAYERS, each, penalties
 from torch import nn
 
 from regnet import regularizers as R
@@ -13,6 +12,7 @@ from regnet.commands.inspect import acting_on, roles
 from regnet.compose.build import build
 from regnet.core.errors import UserError
 from regnet.core.weights import weight_statistics, weights
+from tests.helpers.table import UPDATES, WEIGHT_LAYERS, each, penalties
 
 
 class Network(nn.Module):

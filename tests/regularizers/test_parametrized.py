@@ -6,8 +6,6 @@ from functools import partial
 
 import pytest
 import torch
-from references import blocks
-from table import each, made_by, penalties
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.parametrize import register_parametrization
@@ -15,6 +13,8 @@ from torch.nn.utils.parametrize import register_parametrization
 from regnet import regularizers as R
 from regnet.core.weights import weights
 from regnet.models.weight_norm import normalize_weights
+from tests.helpers.references import blocks
+from tests.helpers.table import each, made_by, penalties
 
 
 def legacy(make, *arguments):

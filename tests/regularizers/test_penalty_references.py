@@ -4,10 +4,8 @@ import csv
 
 import numpy as np
 import pytest
-import references as ref
 import torch
 import torch.nn.functional as F
-from commands import TINY, evaluate, train, train_into
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, MultiTaskLasso
 from torch import nn
@@ -20,6 +18,8 @@ from regnet.core.tasks import Classification
 from regnet.core.weights import weights
 from regnet.models import MLP
 from regnet.training.objective import Objective
+from tests.helpers import references as ref
+from tests.helpers.commands import TINY, evaluate, train, train_into
 
 
 def least(objective, x, y, corners=False):

@@ -11,7 +11,7 @@ from regnet.compose.build import build
 from regnet.core.errors import UserError
 from regnet.regularizers import L1, L2, Dropout, Mixup, ShiftFlip
 from regnet.regularizers.schedules import Schedules, parse, scheduled_buffer
-from tests.commands import record, train, train_into
+from tests.helpers.commands import record, train, train_into
 
 VALUES = {
     "constant": {0: 1, 0.5: 1, 1: 1},

@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 import regnet
-from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
+from tests.helpers.records import add_damaged, add_run, add_unfinished, classification, regression
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hydra import initialize
 from omegaconf import OmegaConf
 
 from regnet.report.callback import StudyReport, basic_sweeper
-from tests.report.records import add_run, classification
+from tests.helpers.records import add_run, classification
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("REGNET_STUDY", "REGNET_STUDY_RUNS", "REGNET_STUDY_SWEPT")
@@ -34,7 +34,7 @@ import os
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from regnet.run.record import write_record
-from tests.report.records import classification, record
+from tests.helpers.records import classification, record
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")

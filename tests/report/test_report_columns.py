@@ -4,8 +4,7 @@ import pytest
 
 from regnet.report.columns import columns, marks, number
 from regnet.report.compare import find_baseline
-from tests.report.records import add_run, regression
-from tests.report.test_report_known import KNOWN, study_in
+from tests.helpers.records import KNOWN, add_run, regression, study_in
 
 
 @pytest.mark.parametrize(

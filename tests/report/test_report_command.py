@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.records import add_run, add_unfinished, classification
+from tests.helpers.records import add_run, add_unfinished, classification
 
 ROOT = Path(__file__).parents[2]
 

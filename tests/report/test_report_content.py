@@ -5,8 +5,7 @@ import pytest
 from regnet.core.errors import UserError
 from regnet.report.content import content
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification
-from tests.report.test_report_known import KNOWN
+from tests.helpers.records import KNOWN, add_run, classification
 
 
 def told(folder, baseline=None):

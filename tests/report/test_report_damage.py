@@ -14,8 +14,8 @@ from regnet.core.console import printable
 from regnet.report.command import main
 from regnet.report.history import read
 from regnet.run.record import find_runs, read_record
-from tests.commands import report
-from tests.report.records import add_run, classification, record
+from tests.helpers.commands import report
+from tests.helpers.records import add_run, classification, record
 
 CSV = "epoch,step,train/loss,train/penalty/l2,train_eval/loss,val/loss,train_eval/accuracy,val/accuracy\n" + "".join(
     f"{i},{10 * i},{1 / (i + 1)},0.1,{1 / (i + 1)},{1 / (i + 1)},0.9,0.9\n" for i in range(4)

@@ -5,20 +5,11 @@ import pytest
 from regnet.report.effects import interactions, main_effects
 from regnet.report.study import studies
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification
-
-
-def study(folder, truth, seeds=3):
-    names = {(0, 0): "none", (1, 0): "dropout", (0, 1): "l2", (1, 1): "[dropout,l2]"}
-    for (dropout, l2), norm, seed in itertools.product(names, (0, 1), range(seeds)):
-        overrides = [f"regularizer={names[dropout, l2]}", f"model.norm={('none', 'batch')[norm]}", f"seed={seed}"]
-        add_run(folder, overrides, classification(truth(dropout, l2, norm) + 0.001 * seed))
-    (found,) = studies(find_runs(folder))
-    return found
+from tests.helpers.records import add_run, classification, factorial
 
 
 def test_an_additive_truth_has_its_main_effects_and_no_interaction(tmp_path):
-    found = study(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout - 0.02 * l2 + 0.01 * norm)
+    found = factorial(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout - 0.02 * l2 + 0.01 * norm)
     assert {e.name: e.mean for e in main_effects(found)} == pytest.approx(
         {"dropout": 0.05, "l2": -0.02, "norm=batch": 0.01}
     )
@@ -27,14 +18,14 @@ def test_an_additive_truth_has_its_main_effects_and_no_interaction(tmp_path):
 
 
 def test_an_interacting_truth_tells_what_the_first_gains_without_and_with_the_second(tmp_path):
-    found = study(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout + 0.02 * l2 - 0.04 * dropout * l2)
+    found = factorial(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout + 0.02 * l2 - 0.04 * dropout * l2)
     pair = interactions(found)[0]
     assert (pair.first, pair.second) == ("dropout", "l2")
     assert [e.mean for e in (pair.off, pair.on, pair.difference)] == pytest.approx([0.05, 0.01, -0.04])
 
 
 def test_one_seed_has_no_interval(tmp_path):
-    found = study(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout, seeds=1)
+    found = factorial(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout, seeds=1)
     assert [e.half_width for e in main_effects(found)] == [None] * 3
 
 

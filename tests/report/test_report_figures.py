@@ -14,7 +14,7 @@ from regnet.report.importance import Share
 from regnet.report.study import studies
 from regnet.report.sweep import Grid, Line
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification
+from tests.helpers.records import add_run, classification
 
 HOSTILE = ["$x_1$ \\alpha", "_a_b^2 100 % <b>{0}", "日本 🙂 ñ €", "y" * 200 + " two words" * 20]
 

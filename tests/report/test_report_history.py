@@ -3,7 +3,7 @@ import pytest
 from regnet.report.history import learning, ledger, mean, read
 from regnet.report.study import studies
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification
+from tests.helpers.records import add_run, classification
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path):

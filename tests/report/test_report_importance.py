@@ -6,8 +6,7 @@ import pytest
 from regnet.report.importance import SEEDS, eta_squared, importance
 from regnet.report.study import studies
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification
-from tests.report.test_report_effects import study
+from tests.helpers.records import add_run, classification, factorial
 
 
 def of(folder):
@@ -24,7 +23,7 @@ def test_eta_squared_of_a_full_grid_adds_up_to_one():
 
 
 def test_techniques_that_are_combined_count_one_by_one(tmp_path):
-    found = importance(study(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout + 0.02 * norm))
+    found = importance(factorial(tmp_path, lambda dropout, l2, norm: 0.8 + 0.05 * dropout + 0.02 * norm))
     assert list(found) == ["dropout", "norm", "l2", SEEDS]
     assert found["dropout"].explained == pytest.approx(25 / 29, abs=0.01)  # 5² of 5² + 2²
     assert found["norm"].explained == pytest.approx(4 / 29, abs=0.01)

@@ -5,8 +5,6 @@ mixup seems best, but one of its runs failed; one record is damaged. strengths: 
 1 and 2 points. one_seed: none and l2, one run each.
 """
 
-from pathlib import Path
-
 import pytest
 
 from regnet.core.errors import UserError
@@ -17,14 +15,7 @@ from regnet.report.statistics import seeds_needed
 from regnet.report.study import cost, studies
 from regnet.report.table import left_out
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification, regression
-
-KNOWN = Path(__file__).parent / "known"
-
-
-def study_in(folder):
-    (study,) = studies(find_runs(folder))
-    return study
+from tests.helpers.records import KNOWN, add_run, classification, regression, study_in
 
 
 def answered(folder, name=None):

@@ -4,7 +4,7 @@ from regnet.core.errors import UserError
 from regnet.report.content import content
 from regnet.report.latex import escape, write_latex
 from regnet.run.record import find_runs
-from tests.report.test_report_known import KNOWN
+from tests.helpers.records import KNOWN
 
 
 def test_the_best_is_bold_and_what_differs_has_a_mark(tmp_path):

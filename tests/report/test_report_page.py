@@ -9,8 +9,7 @@ from regnet.report.content import content
 from regnet.report.page import html
 from regnet.report.publish import publish
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification, regression
-from tests.report.test_report_known import KNOWN
+from tests.helpers.records import KNOWN, add_run, classification, regression
 
 VOID = {"meta", "img"}
 

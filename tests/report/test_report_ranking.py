@@ -3,7 +3,7 @@ import pytest
 from regnet.report.ranking import rank
 from regnet.report.study import studies
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification
+from tests.helpers.records import add_run, classification
 
 SCORES = {"digits": (0.8, 0.9, 0.7), "wine": (0.8, 0.85, 0.9), "iris": (0.6, 0.9, 0.5)}  # none, l2, l1
 

@@ -15,7 +15,7 @@ from regnet.report.statistics import (
     ranks,
     seeds_needed,
 )
-from tests.report.coverage import coverage
+from tests.helpers.coverage import coverage
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, 2.5], [0.91, 0.93, 0.9], [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0]])

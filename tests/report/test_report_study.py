@@ -3,7 +3,7 @@ import pytest
 from regnet.report.study import short_keys, studies, technique
 from regnet.report.values import described
 from regnet.run.record import find_runs
-from tests.report.records import add_damaged, add_run, add_unfinished, classification, config, regression
+from tests.helpers.records import add_damaged, add_run, add_unfinished, classification, config, regression
 
 
 def labels(folder):

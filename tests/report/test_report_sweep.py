@@ -7,7 +7,7 @@ from regnet.report.selection import first, namer, part
 from regnet.report.study import studies
 from regnet.report.sweep import along_data, geometric, grids, lines, swept
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification, regression
+from tests.helpers.records import add_run, classification, regression
 
 
 def study_of(folder):

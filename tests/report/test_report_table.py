@@ -6,8 +6,7 @@ from rich.console import Console
 from regnet.report.content import content
 from regnet.report.table import _aligned, fitting, legend, print_report
 from regnet.run.record import find_runs
-from tests.report.records import add_damaged, add_run, add_unfinished, classification, regression
-from tests.report.test_report_known import KNOWN
+from tests.helpers.records import KNOWN, add_damaged, add_run, add_unfinished, classification, regression
 
 
 def printed(folder, width=100):

@@ -5,7 +5,7 @@ from regnet.core.errors import UserError
 from regnet.report.tensorboard import link, named
 from regnet.run.events import EventFile
 from regnet.run.record import find_runs
-from tests.report.records import add_run, classification
+from tests.helpers.records import add_run, classification
 
 
 def study(folder):

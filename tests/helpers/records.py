@@ -1,11 +1,15 @@
 """Made-up runs whose truth is known."""
 
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from regnet.core.overrides import Override
-from regnet.run.record import write_record
+from regnet.report.study import Study, studies
+from regnet.run.record import find_runs, write_record
 
+KNOWN = Path(__file__).parents[1] / "report" / "known"  # see test_report_known.py
 CONFIG = "data: {}\nmodel: {}\nregularizer: {}\nseed: 0\n"
 
 
@@ -93,3 +97,18 @@ def add_damaged(study: Path, text: str = json.dumps({"status": "completed"})[:-4
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(text)
     return folder
+
+
+def study_in(folder: Path) -> Study:
+    """The only one in the folder."""
+    (found,) = studies(find_runs(folder))
+    return found
+
+
+def factorial(folder: Path, truth: Callable[[int, int, int], float], seeds: int = 3) -> Study:
+    """dropout and l2 on and off, without and with batch norm; the truth is the accuracy of (dropout, l2, norm)."""
+    names = {(0, 0): "none", (1, 0): "dropout", (0, 1): "l2", (1, 1): "[dropout,l2]"}
+    for (dropout, l2), norm, seed in itertools.product(names, (0, 1), range(seeds)):
+        overrides = [f"regularizer={names[dropout, l2]}", f"model.norm={('none', 'batch')[norm]}", f"seed={seed}"]
+        add_run(folder, overrides, classification(truth(dropout, l2, norm) + 0.001 * seed))
+    return study_in(folder)

@@ -21,7 +21,7 @@ import regnet.commands.evaluate
 import regnet.commands.inspect
 import regnet.commands.train
 import regnet.report.command
-from tests.quick_hydra import quick_hydra
+from tests.helpers.quick_hydra import quick_hydra
 
 PROGRAMS = Path(sys.executable).parent
 TINY = ["model.widths=[8]", "trainer.max_epochs=2", "data.train_size=60", "callbacks.last.every_seconds=1000"]

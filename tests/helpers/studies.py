@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from regnet.core.overrides import read
-from tests.commands import Done, record
+from tests.helpers.commands import Done, record
 
 Record = dict[str, Any]
 

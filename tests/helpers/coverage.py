@@ -1,6 +1,6 @@
 """How often each kind of 95 % interval holds the true mean: the table in regnet/report/statistics.py (a minute).
 
-python -m tests.report.coverage
+python -m tests.helpers.coverage
 """
 
 import numpy as np

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import references as ref
 from lightning.pytorch.callbacks import Callback
 from scipy.special import expit
 
 from regnet import regularizers as R
 from regnet.training.callbacks import EarlyStopping, Ema, Snapshots, Swa
+from tests.helpers import references as ref
 
 CONF = Path(__file__).parents[2] / "conf" / "regularizer"
 FILES = sorted(path.stem for path in CONF.glob("*.yaml"))
