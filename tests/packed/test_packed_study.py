@@ -257,7 +257,7 @@ def test_out_of_memory_splits_the_pack_and_goes_on(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     assert train(*command, cwd=tmp_path / "alone").code == 0
     gradients = Stack.gradients
-    errors = [RuntimeError("could not create a primitive"), torch.OutOfMemoryError("no more")]  # of oneDNN, of a GPU
+    errors = [RuntimeError("could not create a primitive"), torch.OutOfMemoryError("no more")]  # oneDNN's, a GPU's
 
     def scarce(self, *arguments, **more):
         if len(self) > 2:
