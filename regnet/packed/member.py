@@ -122,8 +122,10 @@ class Member:
             stopper.watch(self.epoch, self._watched(stopper.monitor))
             self.stopped |= stopper.exhausted(self.epoch)
         if self.scheduler is not None and self.module.interval == "epoch":
-            plateau = isinstance(self.scheduler, ReduceLROnPlateau)
-            self.scheduler.step(*([torch.tensor(self._watched(self.module.monitor))] if plateau else []))
+            if isinstance(self.scheduler, ReduceLROnPlateau):
+                self.scheduler.step(torch.tensor(self._watched(self.module.monitor)))
+            else:
+                self.scheduler.step()
         self.epoch += 1
         return best
 
@@ -136,7 +138,7 @@ class Member:
             steps: of an epoch.
         """
         disk = AtomicCheckpointIO()
-        if self.unsaved_best and best:
+        if self.unsaved_best and best and self.best and self.chosen:
             disk.save_checkpoint(self.chosen | {"state_dict": self._whole(best)}, self.best.path)
             self.unsaved_best = False
         if self.last is None or last is None:
