@@ -165,9 +165,10 @@ def _cut(trainer: "Trainer") -> str | None:
     """Why training ended before its protocol did, if it did."""
     from ..training.callbacks import TimeLimit
 
-    if trainer.fast_dev_run:
-        return f"trainer.fast_dev_run={trainer.fast_dev_run} trains on a few batches only"
-    limit = next((one for one in trainer.callbacks if isinstance(one, TimeLimit)), None)
+    if batches := trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning declares it nowhere
+        return f"trainer.fast_dev_run={batches} trains on a few batches only"
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    limit = next((one for one in callbacks if isinstance(one, TimeLimit)), None)
     if limit and limit.cut:
         return f"trainer.max_time was up after {trainer.current_epoch} epochs; the same run goes on if started again"
     return None

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ from .protocol import check_length, check_monitors, check_precision, settle_mode
 from .sites import Site
 from .structure import check_form, check_kinds
 
+KINDS = {  # of regularizers, as in `Regularizers`
+    "penalties": Penalty,
+    "updates": Update,
+    "transforms": BatchTransform,
+    "callbacks": Callback,
+    "weight_layers": WeightLayer,
+    "layers": nn.Module,  # any other module
+}
 STORE_IDS = {"WandbLogger": "id", "MLFlowLogger": "run_id"}  # arguments that name a run which is there already
 
 
@@ -70,10 +79,10 @@ class Regularizers:
     layers: dict[str, Site]  # for the network's sites of the same name
     schedules: dict[str, Factor]
 
-    def on_weights(self) -> dict[str, nn.Module]:
+    def on_weights(self) -> dict[str, Penalty | Update | WeightLayer]:
         """Those that act on weights of their choice."""
-        every = {**self.penalties, **self.updates}
-        return {name: regularizer for name, regularizer in every.items() if regularizer.on_weights} | self.weight_layers
+        every: dict[str, Penalty | Update] = {**self.penalties, **self.updates}
+        return {**{name: one for name, one in every.items() if one.on_weights}, **self.weight_layers}
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,9 @@ class Ends:
     def of(cls, data: DataModule) -> "Ends":
         if data.inputs == "standardize":
             axes = (-1, *(1 for _ in data.shape[1:]))  # (C, 1, 1) of images, (F,) of tables
-            first = {"standardize": Standardize(*(moment.reshape(axes) for moment in data.statistics()))}
+            first: dict[str, nn.Module] = {
+                "standardize": Standardize(*(moment.reshape(axes) for moment in data.statistics()))
+            }
         else:
             first = {"input": copy.deepcopy(data.input_module)} if data.input_module else {}
         return cls(first, data.example, *(data.target_statistics() if data.task == "regression" else ()))
@@ -108,7 +119,7 @@ class Ends:
         if inputs == "none":
             return cls({}, torch.zeros(2, *shape, dtype=torch.int64))
         loaded = data()
-        return cls({"input": loaded.input_module}, loaded.tried_on())
+        return cls({"input": loaded.input_module} if loaded.input_module else {}, loaded.tried_on())
 
 
 @dataclass(frozen=True)
@@ -219,8 +230,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str | Override] = ()
     check_choice(overrides, chosen)
     check_meant(overrides, chosen)
     check_pairs(list(chosen))
-    kinds = (Penalty, Update, BatchTransform, Callback, WeightLayer, nn.Module)  # a layer is any other module
-    sorted_out: list[dict[str, Any]] = [{} for _ in kinds]
+    sorted_out: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     schedules = {}
     for name, node in chosen.items():
         key, (settings, common) = f"regularizer.{name}", _common(node)
@@ -228,23 +238,23 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str | Override] = ()
             if settings.get(filled, known := cfg.data.get(filled)) != known:
                 raise UserError(f"{key}.{filled}={shown(settings[filled])} is {shown(known)} in the data; leave it out")
         regularizer = make(settings, key)
-        kind = next((i for i, kind in enumerate(kinds) if isinstance(regularizer, kind)), None)
+        kind = next((kind for kind, of in KINDS.items() if isinstance(regularizer, of)), None)
         if kind is None:
             raise UserError(f"{key}: {type(regularizer).__name__} is no regularizer of any kind")
         if (text := common.pop("schedule", None)) is not None:
             schedules[name] = _schedule(text, key, regularizer, cfg.trainer.max_epochs)
-        if kind == len(kinds) - 1:
+        if kind == "layers":
             regularizer = try_to(key, Site, regularizer, **suited(Site, common, key))
         elif any(common.values()):
             setting = next(setting for setting, value in common.items() if value)
             raise UserError(f"{key}.{setting} is for layers, and {type(regularizer).__name__} is none")
         sorted_out[kind][name] = regularizer
-    return Regularizers(*sorted_out, schedules)
+    return Regularizers(**sorted_out, schedules=schedules)
 
 
 def _common(node: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a regularizer's class, and those that all have: ``schedule``; of layers where and how much."""
-    settings = OmegaConf.to_container(node, resolve=True)
+    settings: Any = OmegaConf.to_container(node, resolve=True)
     common = {key: settings.pop(key) for key in ("schedule", "rule", "after") if key in settings}
     if isinstance(settings.get("rate"), list) and settings["rate"]:
         common["rates"] = settings["rate"]
@@ -341,16 +351,17 @@ def build_loggers(cfg: DictConfig, resumed: Mapping[str, Any] | None = None) -> 
 
 
 def _logger(name: str, node: DictConfig, resumed: Mapping[str, Any] | None) -> Logger:
-    key, kind = f"logger.{name}", node._target_.rpartition(".")[2]
+    kind = node._target_.rpartition(".")[2]
+    made = partial(make_a, Logger, node, f"logger.{name}")  # type: ignore[type-abstract]  # the node names a class
     if resumed and kind == "TensorBoardLogger":
-        return make_a(Logger, node, key, purge_step=resumed["global_step"] + 1)
+        return made(purge_step=resumed["global_step"] + 1)
     store_id = resumed.get("loggers", {}).get(name) if resumed and kind in STORE_IDS else None
     if store_id is not None:
-        logger = make_a(Logger, node, key, **{STORE_IDS[kind]: store_id})
+        logger = made(**{STORE_IDS[kind]: store_id})
         with suppress(Exception):  # the store is another one, or its run was deleted
-            _ = logger.experiment
+            _ = logger.experiment  # type: ignore[attr-defined]  # which those of `STORE_IDS` have
             return logger
-    return make_a(Logger, node, key)
+    return made()
 
 
 def build_trainer(
@@ -371,7 +382,7 @@ def build_trainer(
         max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,
         max_steps=-1,
     )
-    if trainer.overfit_batches:  # Lightning would overfit validation as well
+    if cfg.trainer.get("overfit_batches"):  # Lightning would overfit validation as well
         trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
     return trainer
 
@@ -393,7 +404,7 @@ def _model_arguments(
     target = cfg.model._target_
     model = class_of(target, "model")
     parameters = try_to("model", inspect.signature, model).parameters
-    arguments = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
+    arguments: Any = OmegaConf.to_container(cfg.model, resolve=True, throw_on_missing=True)
     del arguments["_target_"]
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     if takes_all and inspect.isclass(model):  # the class hands them to its base class
