@@ -159,7 +159,8 @@ def build(
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
     try_transforms(regularizers.transforms, cfg, objective, data.example)
-    for name, regularizer in {**objective.penalties, **regularizers.updates}.items():
+    beginning: dict[str, Penalty | Update] = {**objective.penalties, **regularizers.updates}
+    for name, regularizer in beginning.items():
         try_to(f"regularizer.{name}", regularizer.begin, objective.network)
     module = RegularizedModule(
         objective,
