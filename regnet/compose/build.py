@@ -112,6 +112,9 @@ class Ends:
         Args:
             inputs: as of `DataModule.inputs`.
             data: loads what has an input module of its own.
+
+        Raises:
+            ValueError: it has none any more.
         """
         if inputs == "standardize":
             axes = (shape[0], *(1 for _ in shape[1:]))
@@ -119,7 +122,9 @@ class Ends:
         if inputs == "none":
             return cls({}, torch.zeros(2, *shape, dtype=torch.int64))
         loaded = data()
-        return cls({"input": loaded.input_module} if loaded.input_module else {}, loaded.tried_on())
+        if loaded.input_module is None:
+            raise ValueError(f"the data have no input module, and the network begins with a {inputs}")
+        return cls({"input": loaded.input_module}, loaded.tried_on())
 
 
 @dataclass(frozen=True)
