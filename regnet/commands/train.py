@@ -119,7 +119,8 @@ def live(run: Run) -> Record:
 
 
 def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
-    from ..compose.build import build, build_loggers, build_trainer
+    from ..compose.build import build
+    from ..compose.trainer import build_loggers, build_trainer
     from ..core.threads import chosen, computing
     from ..run.checkpoints import read_checkpoint
     from ..run.loggers import Overheard, break_off, end_session, hyperparameters, start_session

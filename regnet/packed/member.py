@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..compose.build import Setup, build_loggers
+from ..compose.build import Setup
 from ..compose.make import make
+from ..compose.trainer import build_loggers
 from ..run import lightning_state
 from ..run.checkpoints import PREFIX, read_checkpoint
 from ..run.events import EventFile, put_behind

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ..compose.build import build, build_trainer, load_data
+from ..compose.build import build, load_data
 from ..compose.make import literal
 from ..compose.mistakes import sentence
+from ..compose.trainer import build_trainer
 from ..core.ending import at_steps
 from ..core.errors import UserError
 from ..data import DataModule

@@ -4,7 +4,8 @@ import pytest
 import torch
 from omegaconf import open_dict
 
-from regnet.compose.build import Ends, build
+from regnet.compose.build import build
+from regnet.compose.network import Ends
 from regnet.core.errors import UserError
 from regnet.data import DataModule, Dataset, Samples
 from tests.helpers.commands import evaluate, inspect, report, train, train_into
