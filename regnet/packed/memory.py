@@ -107,7 +107,8 @@ def free() -> None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    texts = ("can't allocate memory", "could not create a primitive")  # of torch and oneDNN, which raise RuntimeError
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
 
 
 def _bytes(tensors: dict[str, Tensor]) -> int:

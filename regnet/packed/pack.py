@@ -137,7 +137,7 @@ class Pack:
                     states[member] = self._resume(member)
                 except Exception as error:
                     members.remove(member)
-                    self._end(member.job, error=error)
+                    self._fail(member.job, error)
             left = {m.job.number: m.job for m in members}
             try:
                 for _, together in groupby(sorted(neighbours(members), key=epoch), key=epoch):
@@ -147,7 +147,7 @@ class Pack:
             except MemoryError:
                 _pause(states, left)
                 most = (min(most, len(left)) + 1) // 2
-                self.reporter.say(f"packed: out of memory; goes on with {most} runs at once")
+                self.reporter.say(f"packed: out of memory; goes on with packs of {most}")
             # their memory is freed before others take their place
             members.clear()
             states.clear()
@@ -160,7 +160,7 @@ class Pack:
         try:
             return Member(job, run.cfg, build(run.cfg, job.overrides, self.data.of), run)
         except Exception as error:
-            self._end(job, error=error)
+            self._fail(job, error)
             return None
 
     def _begin(self, job: Job) -> Run | None:
@@ -181,6 +181,12 @@ class Pack:
             return None
         self.runs[job.number] = run
         return run
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        if out_of_memory(error):
+            self.reporter.cannot([job.number], "memory has no room for one more in the pack")
+        else:
+            self._end(job, error=error)
 
     def give_up(self, reason: str) -> None:
         """Records that all jobs failed."""
