@@ -1,5 +1,6 @@
 """Shared by all tests: nothing here is about one part of regnet."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig
 from torch import nn
 
+from tests.helpers.quick_hydra import quick_hydra
+
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -18,6 +21,12 @@ CONF = Path(__file__).parents[1] / "conf"
 def one_thread():
     """Tiny tensors are slower on more threads, and the tests may share the cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_so_far_is_garbage():
+    """What was imported and collected is there to the end: to look through it again and again takes seconds."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +44,7 @@ def compose_train():
     """conf/train.yaml with overrides, as the command line composes it; no logger."""
 
     def composed(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
+        with quick_hydra(), initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("train", ["logger=none", "folder=outputs", *overrides])
 
     return composed
