@@ -21,17 +21,35 @@ def test_one_row_for_each_file():
     assert set(TABLE) == set(FILES), "each conf/regularizer/*.yaml needs its row in TABLE, and each row its file"
 
 
+@pytest.fixture(scope="module")
+def added(compose_train):
+    """What each file adds to a config; files with different keys are composed at once."""
+    groups: list[list[str]] = []
+    for name in FILES:
+        groups = groups if any(keys(name).isdisjoint(of(group)) for group in groups) else [*groups, []]
+        next(group for group in groups if keys(name).isdisjoint(of(group))).append(name)
+    entries = {}
+    for group in groups:
+        regularizer = compose_train(f"regularizer=[{','.join(group)}]").regularizer
+        assert set(regularizer) == of(group)
+        entries |= {name: {key: regularizer[key] for key in keys(name)} for name in group}
+    return entries
+
+
+def of(group):
+    return {key for name in group for key in keys(name)}
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_file_adds_one_entry_of_its_kind(name, compose_train):
+def test_file_adds_one_entry_of_its_kind(name, added):
     text = (CONF / f"{name}.yaml").read_text()
     assert text.startswith("# "), "the first line says what it is"
-    entries = compose_train(f"regularizer={name}").regularizer
     if name == "none":
-        assert not entries
+        assert not added[name]
         return
-    assert list(entries) == list(OmegaConf.create(text))
-    assert len(entries) == 1
-    (target,) = {entry._target_ for entry in entries.values()}
+    assert list(added[name]) == list(OmegaConf.create(text))
+    assert len(added[name]) == 1
+    (target,) = {entry._target_ for entry in added[name].values()}
     assert target.rpartition(".")[2] == made_by(TABLE[name]).__name__
     assert issubclass(made_by(TABLE[name]), TABLE[name].kind)
 
@@ -62,7 +80,7 @@ def steps(cfg, count=3):
 
 
 @pytest.fixture(scope="module")
-def composed(compose_train):
+def composed(compose_train, added):
     """The config of a tiny run for each model, and the entries of each file."""
     sizes = {
         "mlp": ["model.widths=[6]"],
@@ -71,16 +89,15 @@ def composed(compose_train):
     }
     small = ["data.train_size=40", "data.batch_size=8", "trainer.max_epochs=1"]
     configs = {model: compose_train(f"model={model}", *sizes[model], *small) for model in sizes}
-    entries = {name: compose_train(f"regularizer={name}").regularizer for name in FILES}
 
     def config(model, *names):
         cfg = copy.deepcopy(configs[model])
         for name in names:
             with open_dict(cfg):
-                cfg.regularizer.update(entries[name])
+                cfg.regularizer.update(added[name])
         return cfg
 
-    return config, entries
+    return config, added
 
 
 def lacks_site(model, *names):
@@ -91,7 +108,7 @@ def lacks_site(model, *names):
 
 @cache
 def keys(name):
-    return set(OmegaConf.load(CONF / f"{name}.yaml"))
+    return set(OmegaConf.load(CONF / f"{name}.yaml") or ())
 
 
 @cache
