@@ -197,9 +197,10 @@ def small(words: list[str]) -> list[str]:
 
 
 def run(words: list[str], folder: Path, keep=lambda values: values[:2]) -> commands.Done:
-    """A command of ours in its short form: sweeps of two values, tiny runs, no page."""
+    """A command of ours in its short form: sweeps of two values, tiny runs of two epochs at most, no page."""
     program, *rest = filled(words)
-    rest = [re.sub(r"(sweeper.trials)=\d+", r"\1=2", word) for word in cut([*needed(rest), *rest], keep)]
+    fewer = r"(sweeper\.trials|trainer\.max_epochs)=\d+"
+    rest = [re.sub(fewer, r"\1=2", word) for word in cut([*needed(rest), *rest], keep)]
     if program == "regnet-train" and "-sc" not in rest:
         swept = ["-m"] if "-m" not in rest and rest != cut(rest, lambda values: values[:1]) else []
         rest = [*swept, *rest, *small(rest)]
