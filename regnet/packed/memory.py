@@ -83,8 +83,8 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         return tensor
 
     with precision.train_step_context(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        stacked = [torch.stack([tensor] * len(pair)) for tensor in (x, y)]  # the harder case, as of several seeds
-        _, grads = stack.gradients(rows, *stacked, noise, stacked=True)
+        xs, ys = (torch.stack([tensor] * len(pair)) for tensor in (x, y))  # the harder case, as of several seeds
+        _, grads = stack.gradients(rows, xs, ys, noise, stacked=True)
     rule.step(stack.params, grads, rows)
     dtype = next(iter(stack.params.values())).dtype
     stack.update(object, rows, rule.lr.to(root, dtype), rule.step_sizes(stack.params, rows))

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
-from torch import Tensor
 
-from ..compose.build import build, build_trainer, load_data
+from ..compose.build import build, load_data
 from ..compose.make import literal
 from ..compose.mistakes import sentence
+from ..compose.trainer import build_trainer
 from ..core.ending import at_steps
 from ..core.errors import UserError
 from ..data import DataModule
@@ -33,6 +33,7 @@ from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
 from .memory import free, out_of_memory, room, try_pack
 from .module import PackedModule
+from .stack import Tensors
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class SharedData:
         self.variants: dict[tuple[str, int | None, float], DataModule] = {}
 
     def of(self, cfg: DictConfig) -> DataModule:
-        settings = OmegaConf.to_container(cfg.data, resolve=True)
+        settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
         seed, size, noise = (settings.pop(name) for name in ("seed", "train_size", "label_noise"))
         key = json.dumps(settings, sort_keys=True, default=str)
         if key not in self.whole:
@@ -151,7 +152,7 @@ class Pack:
             members.clear()
             states.clear()
             free()
-            members += [member for job in left.values() if (member := self._build(job))]
+            members += [built for job in left.values() if (built := self._build(job))]
 
     def _build(self, job: Job) -> Member | None:
         if (run := self._begin(job)) is None:
@@ -203,9 +204,9 @@ class Pack:
     def _train(self, members: list[Member], states: dict[Member, Any], left: dict[int, Job], step: int) -> None:
         """`left` loses those that have their record."""
 
-        def ended(member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
+        def ended(member: Member, outcome: Tensors | Exception) -> None:
             del left[member.job.number]
-            self._finish(member, best, error)
+            self._finish(member, outcome)
 
         members[0].job.activate()
         trainer = trainer_of(members[0])
@@ -230,24 +231,25 @@ class Pack:
                 raise MemoryError(str(error)) from error
             for member in members:
                 if member.job.number in left.keys() & running:
-                    ended(member, None, error)
+                    ended(member, error)
         finally:
-            module = trainer = None
+            module = trainer = None  # type: ignore[assignment]  # lets go of the stack
             free()
 
-    def _finish(self, member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
+    def _finish(self, member: Member, outcome: Tensors | Exception) -> None:
         """Tests a member that is done as a run alone is tested, and writes its record."""
-        outcome: dict[str, Any] = {}
+        tested: dict[str, Any] = {}
+        error = outcome if isinstance(outcome, Exception) else None
         try:
-            if error is None:
-                outcome = _tested(member, best) | {"step_operations": self.operations[_batch(member)]}
-                member.end(flat(outcome["metrics"]))
+            if not isinstance(outcome, Exception):
+                tested = _tested(member, outcome) | {"step_operations": self.operations[_batch(member)]}
+                member.end(flat(tested["metrics"]))
         except Exception as cause:
             error = cause
         if error is not None:
             member.break_off()
         member.release()
-        self._end(member.job, outcome, error)
+        self._end(member.job, tested, error)
 
     def _end(self, job: Job, result: dict[str, Any] | None = None, error: BaseException | None = None) -> None:
         job.activate()
@@ -266,7 +268,7 @@ def _pause(members: Iterable[Member], left: Collection[int]) -> None:
             member.break_off(goes_on=True)
 
 
-def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
+def _tested(member: Member, best: Tensors) -> dict[str, Any]:
     weights = {PREFIX + name: tensor for name, tensor in best.items()}
     chosen = (member.chosen or member.progress()) | {"state_dict": weights}
     device = next(member.objective.parameters()).device
@@ -292,6 +294,6 @@ def neighbours(members: Sequence[Member]) -> list[Member]:
 
     def key(member: Member) -> tuple[int, ...]:
         data = member.data
-        return len(data.train), data.train.x.data_ptr(), data.seed, member.job.number
+        return len(data.train), data.train.tensor.data_ptr(), data.seed, member.job.number
 
     return sorted(members, key=key)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
+from typing import Any
 
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
@@ -121,11 +122,15 @@ class _Workers:
     def run(self) -> None:
         try:
             while self.processes:
-                for receiver in wait(list(self.processes)):
+                for receiver in self._ready():
                     self._hear(receiver)
         except BaseException:
             self._interrupt()
             raise
+
+    def _ready(self, timeout: float | None = None) -> list[Any]:
+        """The pipes in which something lies, once there is one."""
+        return wait(list(self.processes), timeout)
 
     def _hear(self, receiver: Connection) -> None:
         try:
@@ -140,8 +145,8 @@ class _Workers:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in self.processes.values():
             with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGINT)
-        while self.processes and (heard := wait(list(self.processes), timeout=SECONDS_TO_RECORD)):
+                os.kill(process.pid, signal.SIGINT)  # type: ignore[arg-type]  # it was started
+        while self.processes and (heard := self._ready(SECONDS_TO_RECORD)):
             for receiver in heard:  # else it would wait for a place in the pipe
                 try:
                     receiver.recv()
