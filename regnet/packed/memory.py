@@ -82,8 +82,8 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         return tensor
 
     with precision.train_step_context(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        stacked = [torch.stack([tensor] * len(pair)) for tensor in (x, y)]  # the harder case, as of several seeds
-        _, grads = stack.gradients(rows, *stacked, noise, stacked=True)
+        xs, ys = (torch.stack([tensor] * len(pair)) for tensor in (x, y))  # the harder case, as of several seeds
+        _, grads = stack.gradients(rows, xs, ys, noise, stacked=True)
     rule.step(stack.params, grads, rows)
     dtype = next(iter(stack.params.values())).dtype
     stack.update(object, rows, rule.lr.to(root, dtype), rule.step_sizes(stack.params, rows))
@@ -107,7 +107,8 @@ def free() -> None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    texts = ("can't allocate memory", "could not create a primitive")  # of torch and oneDNN, which raise RuntimeError
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
 
 
 def _bytes(tensors: dict[str, Tensor]) -> int:
