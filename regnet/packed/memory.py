@@ -3,6 +3,7 @@
 import copy
 import gc
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,8 +108,10 @@ def free() -> None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    texts = ("can't allocate memory", "could not create a primitive")  # of torch and oneDNN, which raise RuntimeError
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # torch on a CPU and oneDNN raise RuntimeError
+    return re.search("can't allocate memory|could not (create|execute) a primitive", str(error)) is not None
 
 
 def _bytes(tensors: dict[str, Tensor]) -> int:

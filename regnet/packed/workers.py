@@ -55,13 +55,13 @@ def train(
     shares = [order[i * len(order) // count : (i + 1) * len(order) // count] for i in range(count)]
     workers = _Workers(shares, size, reporter, left, data, threads=max(1, cores // count))
     workers.run()
-    torch.set_num_threads(before)
     rest, largest = list(left.values()), min(size or len(jobs), max(map(len, shares)))
-    if not rest:
-        return
-    if workers.refused:
+    if rest and workers.refused:
         reporter.say(f"packed: the system starts no further process ({workers.refused}); goes on in this one")
-        Pack(rest, size, reporter, data).run()
+        Pack(rest, size, reporter, data).run()  # on one thread, as no other may be started either
+        rest = []
+    torch.set_num_threads(before)
+    if not rest:
         return
     killed = "process was killed, probably as memory ran out"
     if largest > 1:

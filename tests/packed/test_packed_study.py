@@ -257,7 +257,7 @@ def test_out_of_memory_splits_the_pack_and_goes_on(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     assert train(*command, cwd=tmp_path / "alone").code == 0
     gradients = Stack.gradients
-    errors = [RuntimeError("could not create a primitive"), torch.OutOfMemoryError("no more")]  # of oneDNN, of a GPU
+    errors = [RuntimeError("could not create a primitive"), torch.OutOfMemoryError("no more")]  # oneDNN's, a GPU's
 
     def scarce(self, *arguments, **more):
         if len(self) > 2:
@@ -550,9 +550,8 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
         (tmp_path / name).mkdir()
     assert train(*command, cwd=tmp_path / "whole").code == 0
     process = start("regnet-train", *command, cwd=tmp_path / "cut", OMP_NUM_THREADS="2")
-    for _ in range(600):
-        if len(list((tmp_path / "cut").rglob("last.ckpt"))) == 4:
-            break
+    while len(list((tmp_path / "cut").rglob("last.ckpt"))) < 4:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     workers = children(process.pid)
     assert len(workers) == 2
@@ -569,7 +568,7 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
         assert "Error" not in ended.err
         assert not unfinished
         assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
-    end = time.monotonic() + 2
+    end = time.monotonic() + 30
     while left := [pid for pid in workers if is_running(pid)]:
         assert time.monotonic() < end, left
         time.sleep(0.02)
