@@ -165,11 +165,11 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
 def _cut(trainer: "Trainer") -> str | None:
     """Why training ended before its protocol did, if it did."""
     from ..training.callbacks import TimeLimit
+    from ..training.callbacks.others import callbacks_of
 
     if batches := trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning declares it nowhere
         return f"trainer.fast_dev_run={batches} trains on a few batches only"
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    limit = next((one for one in callbacks if isinstance(one, TimeLimit)), None)
+    limit = next(iter(callbacks_of(trainer, TimeLimit)), None)
     if limit and limit.cut:
         return f"trainer.max_time was up after {trainer.current_epoch} epochs; the same run goes on if started again"
     return None

@@ -117,7 +117,7 @@ class _Workers:
                 sender.close()
                 self.processes[receiver] = process
         except OSError as error:
-            self.refused = error.strerror
+            self.refused = error.strerror or str(error)
 
     def run(self) -> None:
         try:
