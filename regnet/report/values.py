@@ -82,6 +82,15 @@ def listed(regularizer: str) -> list[str]:
     return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
 
 
+def own_data(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of its data that make them these data."""
+    return {key: value for key, value in (config.get("data") or {}).items() if key not in FEEDING | FILLED_IN}
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    return json.dumps(own_data(config), sort_keys=True)
+
+
 def _given(run: RecordedRun) -> dict[str, Override]:
     overrides = map(Override.guess, run.overrides)
     return {one.key: one for one in overrides if one.sign != "~" and not _is_apart(one.key, run.config)}
@@ -140,11 +149,6 @@ def _overrides(given: Mapping[str, Override], of_data: bool = False) -> str:
 
     found = {key: _regularizer(one) if key == "regularizer" else one.spelled for key, one in given.items()}
     return json.dumps({key: value for key, value in found.items() if not of_data or matters(key)}, sort_keys=True)
-
-
-def _data(config: Mapping[str, Any]) -> str:
-    data = config.get("data") or {}
-    return json.dumps({key: value for key, value in data.items() if key not in FEEDING | FILLED_IN}, sort_keys=True)
 
 
 def _options(
