@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
+from .exact import wide
 from .parametrized import Made, chains, computed, is_trained, made, note_frozen
 from .patterns import Select, modules, scaled, selected
 from .roles import WEIGHT, excluded_by, own_class, role
@@ -188,8 +189,7 @@ def tensor_statistics(tensors: Sequence[Tensor]) -> Tensor:
         magnitude = w.abs()
         small, zero = magnitude < 1e-3 * magnitude.amax(), w == 0
         # an all-zero tensor has no entry below its largest, and is as sparse as can be
-        wide = magnitude.to(torch.promote_types(magnitude.dtype, torch.float32))
-        rows.append(torch.stack([wide.square().sum(), (small | zero).sum(), zero.sum()]))
+        rows.append(torch.stack([wide(magnitude).square().sum(), (small | zero).sum(), zero.sum()]))
     return torch.stack(rows)
 
 
