@@ -69,11 +69,10 @@ def plan(jobs: Sequence[Job]) -> Plan:
             alone.append((job, reason))
     packs = []
     for group in groups.values():
-        folders = {job.folder for job in group}
-        if len(folders) == 1:
+        if len({job.folder for job in group}) > 1:
+            packs.append(group)
+        else:
             alone += [(job, "nothing to share a pack with") for job in group]
-            continue
-        packs.append(group)
     return Plan(packs, sorted(alone, key=lambda one: one[0].number))
 
 
