@@ -77,11 +77,6 @@ def chosen(config: Mapping[str, Any]) -> list[str]:
     return identity.chosen(config.get("regularizer") or {})
 
 
-def listed(regularizer: str) -> list[str]:
-    """The names in the spelling of a list."""
-    return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
-
-
 def own_data(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of its data that make them these data."""
     return {key: value for key, value in (config.get("data") or {}).items() if key not in FEEDING | FILLED_IN}
