@@ -10,23 +10,9 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
 from .exact import wide
-from .parametrized import Made, chains, computed, is_trained, made, note_frozen
-from .patterns import Select, modules, scaled, selected
+from .parametrized import Made, chains, computed, is_trained, made
+from .patterns import Select, modules, scaled, selected  # noqa: F401  (modules: people's code has it from here)
 from .roles import WEIGHT, excluded_by, own_class, role
-
-__all__ = [
-    "Select",
-    "Weight",
-    "grouped",
-    "modules",
-    "name_statistics",
-    "note_frozen",
-    "parameters",
-    "scaled",
-    "tensor_statistics",
-    "weight_statistics",
-    "weights",
-]
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
