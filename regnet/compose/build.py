@@ -34,7 +34,9 @@ from ..regularizers import (
 )
 from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from ..run.checkpoints import warm_start
+from ..run.events import put_behind
 from ..run.identity import not_chosen
+from ..run.resuming import is_rank_zero
 from ..training.callbacks import AtomicCheckpointIO, NetworkCallback, StepLimit
 from ..training.module import RegularizedModule
 from ..training.objective import Objective
@@ -343,7 +345,10 @@ def build_loggers(cfg: DictConfig, resumed: Mapping[str, Any] | None = None) -> 
 def _logger(name: str, node: DictConfig, resumed: Mapping[str, Any] | None) -> Logger:
     key, kind = f"logger.{name}", node._target_.rpartition(".")[2]
     if resumed and kind == "TensorBoardLogger":
-        return make_a(Logger, node, key, purge_step=resumed["global_step"] + 1)
+        logger = make_a(Logger, node, key, purge_step=resumed["global_step"] + 1)
+        if is_rank_zero():
+            put_behind(Path(logger.log_dir))
+        return logger
     store_id = resumed.get("loggers", {}).get(name) if resumed and kind in STORE_IDS else None
     if store_id is not None:
         logger = make_a(Logger, node, key, **{STORE_IDS[kind]: store_id})

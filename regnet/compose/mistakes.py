@@ -3,11 +3,13 @@
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from ..core.errors import Diverged, UserError
+from ..core.errors import Diverged, Unwritable, UserError
+from ..core.files import unwritable
 from .config_files import config_folder
 
 OF_HYDRA = (  # how errors of other types begin that Hydra raises for input it did not expect
@@ -24,15 +26,15 @@ def origin(error: Exception) -> Exception:
     return error
 
 
-def sentence(error: Exception, config_name: str, typed: Sequence[str] | None = None) -> str:
+def sentence(error: Exception | Unwritable, config_name: str, typed: Sequence[str] | None = None) -> str:
     """One sentence for any error: a mistake as it is told, anything else with its type.
 
     Args:
         typed: the overrides from which it came; those of the command line.
     """
     typed = sys.argv[1:] if typed is None else typed
-    error = origin(error)
-    if isinstance(error, UserError | Diverged):
+    error = unwritable(error, Path.cwd()) or origin(error)
+    if isinstance(error, UserError | Diverged | Unwritable):
         return str(error)
     if isinstance(error, HydraException | OmegaConfBaseException) or re.match("|".join(OF_HYDRA), str(error)):
         from ..compose.explain import explain

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
 from ..core.ending import end_with
+from ..core.errors import Unwritable
 from ..core.exact import Exact
 from ..core.threads import available
 from .job import Job, Reporter
@@ -150,6 +151,8 @@ def _work(pack: Pack, sender: Connection, threads: int, parent: int) -> None:
     _keep_memory()
     try:
         pack.run()
+    except Unwritable as error:
+        sender.send(("unwritable", (str(error),)))
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
         os._exit(1)
     except Exception:

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.console import printable, printable_data
+from ..core.files import write
 from ..core.overrides import read
 
 RECORD = "record.json"
@@ -99,18 +100,8 @@ def flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_record(folder: str | Path, record: Mapping[str, Any]) -> None:
     """Write `folder/record.json` atomically: a reader sees the old record or the new one, never a part."""
-    path = Path(folder) / RECORD
     text = json.dumps(_finite(record), indent=2, allow_nan=False, ensure_ascii=False)
-    temporary = path.with_name(f".{RECORD}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("x", encoding="utf-8") as file:  # never through a link that lies there
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(Path(folder) / RECORD, f"{text}\n".encode(), sync=True)
 
 
 def read_record(folder: str | Path) -> dict[str, Any] | None:
