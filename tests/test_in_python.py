@@ -19,6 +19,7 @@ from hydra.version import VersionBase
 import regnet
 from regnet.commands.in_python import LOGGERS, QUIET
 from tests.helpers.commands import TINY, record, train_into
+from tests.helpers.disk import full_disk
 
 OWN = """
 from torch import nn
@@ -236,6 +237,16 @@ def test_an_interruption_is_one_and_the_run_goes_on(here):
     (here / "stop").unlink()
     assert regnet.train(*overrides, folder="stopped").metrics == whole.metrics
     sys.modules.pop("mynet_that_stops")
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on(here):
+    overrides = [*TINY[:-1], "callbacks.last.every_seconds=0"]
+    whole = regnet.train(*overrides, folder="whole")
+    told = r"^\S+/cut/checkpoints/\w+.ckpt cannot be written \(File too large\)"
+    with full_disk(epoch=2, size=10_000), pytest.raises(regnet.UserError, match=told):
+        regnet.train(*overrides, folder="cut")
+    assert record(here / "cut")["status"] == "interrupted"
+    assert regnet.train(*overrides, folder="cut").metrics == whole.metrics
 
 
 PROGRAM = """

@@ -50,11 +50,11 @@ class StudyLauncher(BasicLauncher):
         self.task_function = unless_taken
         try:
             (result,) = super().launch([overrides], number)
-        except OSError as error:  # Hydra writes files of its own before a run
-            if (stop := unwritable(error, Path(str(self.config.hydra.sweep.dir)))) is None:
-                raise
+        except OSError as error:  # in the files that Hydra writes before a run
             print(goes_on(self.config), flush=True)
-            raise stop from error
+            if stop := unwritable(error, Path(str(self.config.hydra.sweep.dir))):
+                raise stop from error
+            raise
         finally:
             self.task_function = train
         return result if len(taken) == before else None

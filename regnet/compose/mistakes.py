@@ -40,9 +40,18 @@ def sentence(error: Exception | Unwritable, config_name: str, typed: Sequence[st
         from ..compose.explain import explain
 
         return explain(error, config_folder(), config_name, typed)
-    place = next((text for text in typed if re.match(r"(hydra\.(run|sweep)\.dir|folder)=", text)), None)
-    if isinstance(error, OSError) and place:
-        return f"{place} cannot be used ({error.strerror})"
+    if isinstance(error, OSError) and error.filename:
+        return f"{_as_typed(error.filename, typed)} cannot be used ({error.strerror})"
     if "Only one of --run" in str(error):
         return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _as_typed(path: str, typed: Sequence[str]) -> str:
+    """The override that asks for the folder `path`, or for one in it; `path` itself without one."""
+    for text in typed:
+        key, _, folder = text.partition("=")
+        place = Path(folder).absolute()
+        if key in ("hydra.run.dir", "hydra.sweep.dir", "folder") and Path(path).absolute() in (place, *place.parents):
+            return text
+    return path

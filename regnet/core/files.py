@@ -87,8 +87,9 @@ def quiet_threads() -> Iterator[None]:
 
 def unwritable(error: BaseException | None, folder: Path) -> Unwritable | None:
     """What tells of the file that cannot be written, if `error` comes of that; else None."""
-    cause = error
-    while cause is not None:
+    cause, seen = error, set()
+    while cause is not None and cause not in seen:
+        seen.add(cause)
         if isinstance(cause, Unwritable):
             return Unwritable(*cause.args)
         if isinstance(cause, CannotWrite) or (isinstance(cause, OSError) and cause.errno in REMEDIES):

@@ -152,6 +152,7 @@ def _work(pack: Pack, sender: Connection, threads: int, parent: int) -> None:
     try:
         pack.run()
     except Unwritable as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # by which the parent ends all processes when it hears of it
         sender.send(("unwritable", (str(error),)))
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
         os._exit(1)

@@ -55,7 +55,7 @@ class EventFile:
             writer = RecordWriter(file)
             for event in self.waiting:
                 writer.write(event)
-            self.length = file.tell()
+        self.length = self.path.stat().st_size
         self.waiting.clear()
 
     def _add(self, summary: Summary, step: int | None = None) -> None:
