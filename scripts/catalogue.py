@@ -90,11 +90,13 @@ class Entry(NamedTuple):
 @cache
 def entries() -> list[Entry]:
     found = []
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        base = compose("train", ["regularizer=none"])
+    OmegaConf.set_struct(base, False)
     for path in sorted((config_folder() / "regularizer").glob("*.yaml")):
         if path.stem == "none":
             continue
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            cfg = compose("train", [f"regularizer={path.stem}"])
+        cfg = OmegaConf.merge(base, {"regularizer": OmegaConf.load(path)})
         (node,) = cfg.regularizer.values()
         target = resolve_name(node["_target_"])
         kinds = {name: base for name, (base, _) in KINDS.items() if issubclass(target, base)}

@@ -1,15 +1,22 @@
 """Shared by all tests: nothing here is about one part of regnet."""
 
+import gc
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from lightning import Trainer
+from lightning.fabric.utilities import registry
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig
+from sklearn import datasets
 from torch import nn
+
+from tests.helpers.quick_hydra import quick_hydra
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -18,6 +25,22 @@ CONF = Path(__file__).parents[1] / "conf"
 def one_thread():
     """Tiny tensors are slower on more threads, and the tests may share the cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_so_far_is_garbage():
+    """What was imported and collected is there to the end: to look through it again and again takes seconds."""
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def read_once():
+    """What each run reads again, and is the same each time: the digits, and which packages bring callbacks."""
+    with (
+        patch.object(datasets, "load_digits", cache(datasets.load_digits)),
+        patch.object(registry, "entry_points", cache(registry.entry_points)),
+    ):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +58,7 @@ def compose_train():
     """conf/train.yaml with overrides, as the command line composes it; no logger."""
 
     def composed(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
+        with quick_hydra(), initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("train", ["logger=none", "folder=outputs", *overrides])
 
     return composed

@@ -27,6 +27,7 @@ from tests.helpers import commands
 from tests.helpers.documents import PAGES, PROGRAM, ROOT, Block, blocks, composed, cut, is_override, spans
 from tests.helpers.documents import commands as typed
 from tests.helpers.idx import write_mnist_like
+from tests.helpers.quick_hydra import quick_hydra
 
 
 def script(block: Block) -> str:
@@ -185,7 +186,7 @@ def small(words: list[str]) -> list[str]:
     given = {word.partition("=")[0] for word in words}
     theirs = {Path(name).stem for name in written()}
     own = [word for word in composed(words) if is_override(word) and not word.startswith("hydra")]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with quick_hydra(), initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = compose("train", [word for word in own if word.partition("=")[2] not in theirs])
     sizes = {"trainer.max_epochs": "1", "data.train_size": "40", "callbacks.last.every_seconds": "1000"}
     sizes |= {"model.widths": "[8,8]"} if "widths" in cfg.model else {}
@@ -196,9 +197,10 @@ def small(words: list[str]) -> list[str]:
 
 
 def run(words: list[str], folder: Path, keep=lambda values: values[:2]) -> commands.Done:
-    """A command of ours in its short form: sweeps of two values, tiny runs, no page."""
+    """A command of ours in its short form: sweeps of two values, tiny runs of two epochs at most, no page."""
     program, *rest = filled(words)
-    rest = [re.sub(r"(sweeper.trials)=\d+", r"\1=2", word) for word in cut([*needed(rest), *rest], keep)]
+    fewer = r"(sweeper\.trials|trainer\.max_epochs)=\d+"
+    rest = [re.sub(fewer, r"\1=2", word) for word in cut([*needed(rest), *rest], keep)]
     if program == "regnet-train" and "-sc" not in rest:
         swept = ["-m"] if "-m" not in rest and rest != cut(rest, lambda values: values[:1]) else []
         rest = [*swept, *rest, *small(rest)]
@@ -425,6 +427,12 @@ def test_the_keys_that_the_pages_name_are_there(compose_train):
     for span in SPANS:
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", span.text) and span.text.split(".")[0] in configs[0]:
             assert any(has(cfg, span.text) for cfg in configs), f"{span.place}: {span.text}"
+
+
+@pytest.mark.parametrize("group", ["data", "model", "optimizer", "scheduler", "logger"])
+def test_what_there_is_is_in_the_table(group):
+    (row,) = re.findall(rf"^\| `{group}` \|(.*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} <= set(re.findall(r"`(\w+)`", row))
 
 
 def has(cfg, key: str) -> bool:

@@ -177,7 +177,7 @@ def test_a_copy_ends_with_its_parent(tmp_path):
     process.kill()
     killed = time.monotonic()
     while is_running(copy):
-        assert time.monotonic() < killed + 2
+        assert time.monotonic() < killed + 30
         time.sleep(0.01)
     finish(process)
 
@@ -197,7 +197,7 @@ def interrupted(folder, arguments, where, *numbers):
     ("number", "more"),
     [
         (signal.SIGTERM, ["hydra.run.dir=outputs/multirun/s/r"]),
-        (signal.SIGINT, ["-m", "study=s", "seed=0,1", "hydra/launcher=packed"]),
+        # packed, and by SIGINT: test_the_program_that_was_stopped_goes_on
         pytest.param(signal.SIGINT, ["-m", "study=s", "seed=0,1"], marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, ["-m", "study=s", "seed=0,1", "hydra/launcher=packed"], marks=pytest.mark.slow),
     ],

@@ -18,9 +18,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 
+import regnet.commands.train
 from regnet.commands.train import run as train_run
 from regnet.compose.config_files import config_folder
 from tests.helpers.commands import TINY, evaluate, record, train, train_into
+from tests.helpers.quick_hydra import quick_hydra
 
 NETWORKS = """
 import torch
@@ -178,7 +180,7 @@ PLAIN = ("seed", "study", "folder", "warm_start", "monitor", "mode")
 @cache
 def _chosen(choices: tuple[str, ...]) -> DictConfig:
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with quick_hydra(), initialize_config_dir(str(config_folder()), version_base="1.3"):
         return compose("train", [*choices, "folder=run", "study=s"])
 
 
@@ -202,6 +204,24 @@ def run(tmp_path_factory):
     """A finished run on digits."""
     folder = tmp_path_factory.mktemp("evaluated") / "run"
     train_into(folder, *TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(run):
+    """A folder with everything in it that can be wrong with a run."""
+    folder = run.parent
+    train("seed=-1", "hydra.run.dir=failed", cwd=folder)
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "record.json").write_text("{")
+    for name in ("emptied", "unchecked", "changed"):
+        shutil.copytree(run, folder / name)
+    (folder / "emptied" / "checkpoints" / "best.ckpt").write_bytes(b"nothing")
+    shutil.rmtree(folder / "unchecked" / "checkpoints")
+    kept = record(run)
+    kept["config"]["model"]["widths"] = [9]
+    (folder / "changed" / "record.json").write_text(json.dumps(kept))
+    write_letters(folder / "letters")
     return folder
 
 
@@ -250,26 +270,13 @@ def run(tmp_path_factory):
         ("run={run} --foo", r"--foo is no option"),
     ],
 )
-def test_a_mistake_in_an_evaluation_is_told_in_one_sentence(tmp_path, run, arguments, pattern):
-    train("seed=-1", "hydra.run.dir=failed", cwd=tmp_path)
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "record.json").write_text("{")
-    shutil.copytree(run, tmp_path / "emptied")
-    (tmp_path / "emptied" / "checkpoints" / "best.ckpt").write_bytes(b"nothing")
-    shutil.copytree(run, tmp_path / "unchecked")
-    shutil.rmtree(tmp_path / "unchecked" / "checkpoints")
-    shutil.copytree(run, tmp_path / "changed")
-    kept = record(run)
-    kept["config"]["model"]["widths"] = [9]
-    (tmp_path / "changed" / "record.json").write_text(json.dumps(kept))
-    write_letters(tmp_path / "letters")
-    assert_one_sentence(evaluate(*arguments.format(run=run).split(), cwd=tmp_path), pattern)
+def test_a_mistake_in_an_evaluation_is_told_in_one_sentence(runs, run, arguments, pattern):
+    assert_one_sentence(evaluate(*arguments.format(run=run).split(), cwd=runs), pattern)
 
 
-def test_other_classes_are_measured_on_purpose(tmp_path, run):
-    write_letters(tmp_path / "letters")
+def test_other_classes_are_measured_on_purpose(runs, run):
     letters = ["data=image_folder", "data.path=letters", "data.size=8", "data.channels=1", "part=all"]
-    done = evaluate(f"run={run}", *letters, "check_classes=false", cwd=tmp_path)
+    done = evaluate(f"run={run}", *letters, "check_classes=false", cwd=runs)
     assert done.code == 0, done.err
     assert "accuracy" in done.out
 
@@ -279,3 +286,14 @@ def write_letters(folder):
     for name in "abcdefghij":
         (folder / name).mkdir(parents=True)
         Image.new("L", (8, 8)).save(folder / name / "0.png")
+
+
+def test_memory_that_runs_out_is_told_in_words(tmp_path, monkeypatch):
+    def none(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(regnet.commands.train, "_train_and_test", none)
+    done = train(*TINY, f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    assert done.code == 1
+    assert record(tmp_path)["reason"].startswith("memory ran out; the same command goes on")
+    assert "Traceback" not in done.out + done.err

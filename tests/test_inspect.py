@@ -6,7 +6,7 @@ from torch import nn
 
 from regnet.commands.inspect import acting_on, beside_gradient, decays_of, in_gradient, warnings
 from regnet.compose.build import build
-from tests.helpers.commands import inspect, start
+from tests.helpers.commands import inspect
 from tests.helpers.folders import grid, write
 
 
@@ -72,13 +72,10 @@ def test_a_weight_under_two_decays_is_warned_of(inspected):
 
 
 def test_the_command(tmp_path):
-    process = start(
-        "regnet-inspect", "regularizer=[dropout,l2,mixup,ema]", "regularizer.dropout.schedule=early:0.1", cwd=tmp_path
-    )
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
+    done = inspect("regularizer=[dropout,l2,mixup,ema]", "regularizer.dropout.schedule=early:0.1", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
     for part in ("model.head.weight", "l2 3e-3", "model.hidden.0.3", "early:0.1", "the training batch", "Ema"):
-        assert part in out
+        assert part in done.out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from regnet.commands.inspect import main as inspect_main
 from regnet.data.module import _say
-from tests.helpers.commands import _call, evaluate, record, train
+from tests.helpers.commands import call, evaluate, record, train
 
 NET = ["model.widths=[4]", "trainer.max_epochs=1", "logger=none", "callbacks.last=null"]
 NAMES = [  # of a column, and how a shell that has taken its own quotes away gives it to Hydra
@@ -99,7 +99,7 @@ def test_another_file_is_read_as_the_one_before(tmp_path):
 def test_inspect_tells_what_was_made_of_each_column(tmp_path):
     rows = "".join(f"{i};{i % 7},5;{['', 'x', 'y'][i % 3]};{i % 2}.0\n" for i in range(30))
     (tmp_path / "t.csv").write_text("id;a;b;y\n" + rows.replace(".0", ",0"))
-    done = _call(inspect_main, "regnet-inspect", ("data=csv", "data.path=t.csv", "data.target=y"), tmp_path)
+    done = call(inspect_main, "regnet-inspect", ("data=csv", "data.path=t.csv", "data.target=y"), tmp_path)
     assert done.code == 0, done.err
     lines = [line.rstrip() for line in done.out.splitlines()]
     assert lines[0] == "t.csv: 30 rows, separator semicolon, decimal comma, utf-8"

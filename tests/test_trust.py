@@ -295,7 +295,7 @@ def test_the_yaml_of_a_folder_is_data(changed, tmp_path):
     for text in (
         "hydra: !!python/object/apply:os.system ['touch marker']\n",
         "hydra: {runtime: {cwd: '${oc.env:HOME}'}}\n",
-        "[" * 5000,
+        "[" * 1500,
         "hydra: [1]\n",
         "a0: &a0 [x, x]\n"
         + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}, *a{i}, *a{i}]\n" for i in range(40))

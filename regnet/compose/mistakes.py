@@ -19,7 +19,7 @@ OF_HYDRA = (  # how errors of other types begin that Hydra raises for input it d
 )
 
 
-def origin(error: Exception) -> Exception:
+def origin(error: Exception | Unwritable) -> Exception | Unwritable:
     """What a class raised that Hydra could not make."""
     while isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
         error = error.__cause__
@@ -42,6 +42,8 @@ def sentence(error: Exception | Unwritable, config_name: str, typed: Sequence[st
         return explain(error, config_folder(), config_name, typed)
     if isinstance(error, OSError) and error.filename:
         return f"{_as_typed(error.filename, typed)} cannot be used ({error.strerror})"
+    if isinstance(error, MemoryError):
+        return "memory ran out; the same command goes on when there is more, a smaller data.batch_size takes less"
     if "Only one of --run" in str(error):
         return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

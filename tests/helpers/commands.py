@@ -41,19 +41,19 @@ def train(*arguments: str, cwd: Path) -> Done:
     if "-m" in arguments:
         place = arguments.index("-m") + 1
         arguments = (*arguments[:place], "hydra.callbacks.study_report.page=false", *arguments[place:])
-    return _call(regnet.commands.train.main, "regnet-train", arguments, cwd)
+    return call(regnet.commands.train.main, "regnet-train", arguments, cwd)
 
 
 def evaluate(*arguments: str, cwd: Path) -> Done:
-    return _call(regnet.commands.evaluate.main, "regnet-evaluate", arguments, cwd)
+    return call(regnet.commands.evaluate.main, "regnet-evaluate", arguments, cwd)
 
 
 def inspect(*arguments: str, cwd: Path) -> Done:
-    return _call(regnet.commands.inspect.main, "regnet-inspect", arguments, cwd)
+    return call(regnet.commands.inspect.main, "regnet-inspect", arguments, cwd)
 
 
 def report(*arguments: str, cwd: Path) -> Done:
-    return _call(regnet.report.command.main, "regnet-report", arguments, cwd)
+    return call(regnet.report.command.main, "regnet-report", arguments, cwd)
 
 
 def train_into(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def _call(main: Callable[[], None], name: str, arguments: tuple[str, ...], cwd: Path) -> Done:
+def call(main: Callable[[], None], name: str, arguments: tuple[str, ...], cwd: Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
     with quick_hydra(), _restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         os.chdir(cwd)

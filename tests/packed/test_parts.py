@@ -27,6 +27,7 @@ from regnet.packed.trace import Traced, takes_no_decisions
 from regnet.regularizers import L1, L2, DropConnect, Dropout
 from regnet.run.events import EventFile
 from regnet.training.objective import Objective
+from tests.helpers.quick_hydra import quick_hydra
 
 CPU = torch.device("cpu")
 
@@ -34,7 +35,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def loader():
     """Hydra's loader, ours around it, and the config of the sweep."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with quick_hydra(), initialize_config_dir(str(config_folder()), version_base="1.3"):
         plain = GlobalHydra.instance().config_loader()
         yield plain, SweepLoader(plain), plain.load_configuration("train", [], RunMode.MULTIRUN)
 

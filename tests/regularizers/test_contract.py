@@ -3,6 +3,7 @@
 import copy
 import inspect
 from functools import cache
+from itertools import combinations
 from pkgutil import resolve_name
 
 import pytest
@@ -21,17 +22,35 @@ def test_one_row_for_each_file():
     assert set(TABLE) == set(FILES), "each conf/regularizer/*.yaml needs its row in TABLE, and each row its file"
 
 
+@pytest.fixture(scope="module")
+def added(compose_train):
+    """What each file adds to a config; files with different keys are composed at once."""
+    groups: list[list[str]] = []
+    for name in FILES:
+        groups = groups if any(keys(name).isdisjoint(of(group)) for group in groups) else [*groups, []]
+        next(group for group in groups if keys(name).isdisjoint(of(group))).append(name)
+    entries = {}
+    for group in groups:
+        regularizer = compose_train(f"regularizer=[{','.join(group)}]").regularizer
+        assert set(regularizer) == of(group)
+        entries |= {name: {key: regularizer[key] for key in keys(name)} for name in group}
+    return entries
+
+
+def of(group):
+    return {key for name in group for key in keys(name)}
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_file_adds_one_entry_of_its_kind(name, compose_train):
+def test_file_adds_one_entry_of_its_kind(name, added):
     text = (CONF / f"{name}.yaml").read_text()
     assert text.startswith("# "), "the first line says what it is"
-    entries = compose_train(f"regularizer={name}").regularizer
     if name == "none":
-        assert not entries
+        assert not added[name]
         return
-    assert list(entries) == list(OmegaConf.create(text))
-    assert len(entries) == 1
-    (target,) = {entry._target_ for entry in entries.values()}
+    assert list(added[name]) == list(OmegaConf.create(text))
+    assert len(added[name]) == 1
+    (target,) = {entry._target_ for entry in added[name].values()}
     assert target.rpartition(".")[2] == made_by(TABLE[name]).__name__
     assert issubclass(made_by(TABLE[name]), TABLE[name].kind)
 
@@ -62,7 +81,7 @@ def steps(cfg, count=3):
 
 
 @pytest.fixture(scope="module")
-def composed(compose_train):
+def composed(compose_train, added):
     """The config of a tiny run for each model, and the entries of each file."""
     sizes = {
         "mlp": ["model.widths=[6]"],
@@ -71,16 +90,15 @@ def composed(compose_train):
     }
     small = ["data.train_size=40", "data.batch_size=8", "trainer.max_epochs=1"]
     configs = {model: compose_train(f"model={model}", *sizes[model], *small) for model in sizes}
-    entries = {name: compose_train(f"regularizer={name}").regularizer for name in FILES}
 
     def config(model, *names):
         cfg = copy.deepcopy(configs[model])
         for name in names:
             with open_dict(cfg):
-                cfg.regularizer.update(entries[name])
+                cfg.regularizer.update(added[name])
         return cfg
 
-    return config, entries
+    return config, added
 
 
 def lacks_site(model, *names):
@@ -91,7 +109,7 @@ def lacks_site(model, *names):
 
 @cache
 def keys(name):
-    return set(OmegaConf.load(CONF / f"{name}.yaml"))
+    return set(OmegaConf.load(CONF / f"{name}.yaml") or ())
 
 
 @cache
@@ -129,41 +147,42 @@ def test_trains_alone(name, model, composed):
     assert list(terms) == ["loss", *(f"penalty/{key}" for key in entries[name] if penalized)]
 
 
-def train_in_pairs(one, model, config, entries, wanted):
-    """`one` with each file behind it that it may be combined with and that `wanted` tells to."""
-    for other in FILES[FILES.index(one) + 1 :]:
-        if set(entries[one]) & set(entries[other]):  # variants of one thing share a key
-            continue
-        if lacks_site(model, one, other) or not wanted(other):
-            continue
-        cfg = config(model, one, other)
-        if any(len(rivals & {one, other}) > 1 for rivals, _ in (*CONTRADICTIONS, *SAME_WEIGHT)):
-            with pytest.raises(UserError, match=rf"{one}.*{other}|{other}.*{one}.*contradict"):
-                build(cfg)
-            continue
-        setup, _ = steps(cfg)
-        stages = [transform.stage for transform in setup.module.transforms]
-        assert stages == sorted(stages)
+def train_as_a_pair(one, other, model, config):
+    cfg = config(model, one, other)
+    if any(len(rivals & {one, other}) > 1 for rivals, _ in (*CONTRADICTIONS, *SAME_WEIGHT)):
+        with pytest.raises(UserError, match=rf"{one}.*{other}|{other}.*{one}.*contradict"):
+            build(cfg)
+        return
+    setup, _ = steps(cfg)
+    stages = [transform.stage for transform in setup.module.transforms]
+    assert stages == sorted(stages)
 
 
-@pytest.mark.parametrize("one", FILES)
-@pytest.mark.parametrize("model", ["mlp", "cnn", "resnet"])
-def test_trains_with_each_kind(one, model, composed):
-    """Each file with one of each kind, in one network: mlp and cnn by turns, cnn or resnet where sites are lacking."""
-    behind = FILES[FILES.index(one) + 1 :]
-    partners = {TABLE[other].kind: other for other in reversed(behind)}.values()
+PAIRS = [pair for pair in combinations(FILES, 2) if keys(pair[0]).isdisjoint(keys(pair[1]))]  # no variants of one thing
 
-    def wanted(other):
-        if other not in partners:
-            return False
-        able = [name for name in ("mlp", "cnn") if not lacks_site(name, one, other)] or ["resnet"]
-        return able[FILES.index(other) % len(able)] == model
 
-    train_in_pairs(one, model, *composed, wanted)
+def of_each_kind():
+    """A pair for each two kinds, and one for each file, with another kind each time."""
+    first = {TABLE[name].kind: name for name in reversed(FILES)}
+    found = [pair for pair in PAIRS if {*pair} <= {*first.values()}]
+    for place, name in enumerate(FILES):
+        partners = [other for other in first.values() if {(name, other), (other, name)} & {*PAIRS}]
+        pair = tuple(sorted((name, partners[place % len(partners)])))
+        found += [pair] if pair not in found else []
+    return found
+
+
+@pytest.mark.parametrize(("one", "other"), of_each_kind())
+def test_trains_with_each_kind(one, other, composed):
+    """In one network: mlp and cnn by turns, resnet where those lack a site."""
+    able = [name for name in ("mlp", "cnn") if not lacks_site(name, one, other)] or ["resnet"]
+    train_as_a_pair(one, other, able[FILES.index(other) % len(able)], composed[0])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("one", FILES)
 @pytest.mark.parametrize("model", ["mlp", "cnn", "resnet"])
 def test_trains_in_every_pair_and_network(one, model, composed):
-    train_in_pairs(one, model, *composed, wanted=lambda other: True)
+    for _, other in (pair for pair in PAIRS if pair[0] == one):
+        if not lacks_site(model, one, other):
+            train_as_a_pair(one, other, model, composed[0])

@@ -1,4 +1,5 @@
 import os
+import runpy
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from hydra import initialize
 from omegaconf import OmegaConf
 
 from regnet.report.callback import StudyReport, basic_sweeper
+from tests.helpers.commands import call
 from tests.helpers.records import add_run, classification
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +36,7 @@ import os
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from regnet.run.record import write_record
+from tests.helpers.commands import call
 from tests.helpers.records import classification, record
 
 
@@ -63,16 +66,11 @@ def program(tmp_path):
     )
     (tmp_path / "program.py").write_text(PROGRAM)
 
+    def main():
+        runpy.run_path("program.py", run_name="__main__")
+
     def run(*arguments):
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-        return subprocess.run(
-            [sys.executable, "program.py", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=120,
-        )
+        return call(main, "program.py", arguments, tmp_path)
 
     run.folder = tmp_path
     return run
@@ -92,8 +90,8 @@ def program(tmp_path):
 )
 def test_runs_are_told_how_many_they_are(program, overrides, count):
     done = program("-m", *overrides)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"runs: {count}\n") == count
+    assert done.code == 0, done.err
+    assert done.out.count(f"runs: {count}\n") == count
 
 
 def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
@@ -104,12 +102,12 @@ def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
         "hydra.sweep.dir=study",
         "hydra.callbacks.study_report.page=true",
     )
-    assert done.returncode == 0, done.stderr
-    assert "dropout + l2" in done.stdout
-    assert "2/2" in done.stdout
+    assert done.code == 0, done.err
+    assert "dropout + l2" in done.out
+    assert "2/2" in done.out
     best = "Best by validation: all 2 settings have the same accuracy, 90.00 % (none, dropout + l2)."
-    assert best in done.stdout.splitlines()[-5]
-    assert done.stdout.endswith(
+    assert best in done.out.splitlines()[-5]
+    assert done.out.endswith(
         "The page: study/report.html\nThe study is in study\n  regnet-report study\n"
         "  regnet-report study --tensorboard curves && tensorboard --logdir curves\n"
     )
@@ -118,22 +116,30 @@ def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
 
 def test_a_study_without_a_page_has_its_table(program):
     done = program("-m", "seed=0,1", "hydra.sweep.dir=study")
-    assert done.returncode == 0, done.stderr
-    assert "2/2" in done.stdout
+    assert done.code == 0, done.err
+    assert "2/2" in done.out
     assert not (program.folder / "study" / "report.html").exists()
 
 
 @pytest.mark.parametrize(("seeds", "code"), [("0,9", 1), ("0,8", 0), ("0,7", 0)])
 def test_a_run_without_a_result_makes_exit_code_1_and_one_that_diverged_or_may_still_run_does_not(program, seeds, code):
     done = program("-m", f"seed={seeds}")
-    assert done.returncode == code, done.stderr
-    assert "tensorboard --logdir" in done.stdout
-    assert "Not in the means, of 2 runs: 1 " in done.stdout
+    assert done.code == code, done.err
+    assert "tensorboard --logdir" in done.out
+    assert "Not in the means, of 2 runs: 1 " in done.out
 
 
 def test_a_study_without_any_run_says_so(program):
+    """In a process of its own, which would show a warning."""
     # Hydra saves nothing of a run whose output_subdir is null, and seed 7 leaves no record.
-    done = program("-m", "seed=7", "hydra.output_subdir=null")
+    done = subprocess.run(
+        [sys.executable, "program.py", "-m", "seed=7", "hydra.output_subdir=null"],
+        cwd=program.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
     assert done.returncode == 1
     assert "The study's report could not be made: " in done.stderr
     assert "holds no run of regnet" in done.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.commands import report
 from tests.helpers.records import add_run, add_unfinished, classification
 
 ROOT = Path(__file__).parents[2]
@@ -23,29 +24,30 @@ def python(*arguments, cwd=None):
     )
 
 
-def command(*arguments):
-    return python("-m", "regnet.report.command", *arguments)
+@pytest.fixture
+def command(tmp_path):
+    return lambda *arguments: report(*map(str, arguments), cwd=tmp_path)
 
 
-def test_a_study_is_printed_without_colour_codes_where_there_is_no_terminal(tmp_path):
+def test_a_study_is_printed_without_colour_codes_where_there_is_no_terminal(command, tmp_path):
     add_run(tmp_path, ["regularizer=[dropout,l2]", "seed=0"], classification(0.96))
     done = command(tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "★ dropout + l2" in done.stdout
-    assert "\x1b" not in done.stdout
+    assert (done.code, done.err) == (0, "")
+    assert "★ dropout + l2" in done.out
+    assert "\x1b" not in done.out
 
 
-def test_the_script_is_the_same_command(tmp_path):
+def test_the_script_is_the_same_command(command, tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
-    assert python(ROOT / "scripts" / "report.py", tmp_path).stdout == command(tmp_path).stdout
+    assert python(ROOT / "scripts" / "report.py", tmp_path).stdout == command(tmp_path).out
 
 
-def test_several_folders_are_merged_and_a_run_given_twice_counts_once(tmp_path):
+def test_several_folders_are_merged_and_a_run_given_twice_counts_once(command, tmp_path):
     add_run(tmp_path / "a", ["regularizer=l2", "seed=0"], classification(0.96))
     add_run(tmp_path / "b", ["regularizer=l2", "seed=1"], classification(0.97))
     done = command(tmp_path / "a", tmp_path / "b", tmp_path)
-    assert "2/2" in done.stdout
-    assert "left out" not in done.stdout
+    assert "2/2" in done.out
+    assert "left out" not in done.out
 
 
 def test_torch_is_not_imported(tmp_path):
@@ -66,29 +68,29 @@ def test_torch_is_not_imported(tmp_path):
     ],
     ids=["missing", "empty", "another program's", "a file"],
 )
-def test_a_wrong_folder_is_one_sentence_and_exit_code_1(tmp_path, make, sentence):
+def test_a_wrong_folder_is_one_sentence_and_exit_code_1(command, tmp_path, make, sentence):
     folder = tmp_path / "study"
     make(folder)
     done = command(folder)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"regnet-report: {folder} {sentence}")
-    assert done.stderr.count("\n") == 1
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.startswith(f"regnet-report: {folder} {sentence}")
+    assert done.err.count("\n") == 1
 
 
-def test_help_and_a_missing_argument():
-    assert "FOLDER" in command("--help").stdout
+def test_help_and_a_missing_argument(command):
+    assert "FOLDER" in command("--help").out
     for arguments, reason in [((), "required: FOLDER"), (("x", "--foo"), "unrecognized arguments: --foo")]:
         done = command(*arguments)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert reason in done.stderr
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert reason in done.err
 
 
-def test_csv_has_a_row_for_each_run_and_a_column_for_each_metric(tmp_path):
+def test_csv_has_a_row_for_each_run_and_a_column_for_each_metric(command, tmp_path):
     add_run(tmp_path, ["regularizer=l2", "++regularizer.l2.strength=0.1", "seed=0"], classification(0.96))
     add_run(tmp_path, ["regularizer=none", "seed=1"], None, "failed", reason="no, it did not")
     file = tmp_path / "runs.csv"
-    assert command(tmp_path, "--csv", file).returncode == 0
+    assert command(tmp_path, "--csv", file).code == 0
     with file.open(newline="", encoding="utf-8") as lines:
         first, second = csv.DictReader(lines)
     assert (first["val/accuracy"], first["gap/loss"], first["sparsity"]) == ("0.96", "0.05", "0.25")
@@ -111,30 +113,30 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     assert (tmp_path / "runs.csv").exists()
 
 
-def test_a_csv_that_cannot_be_written_is_one_sentence(tmp_path):
+def test_a_csv_that_cannot_be_written_is_one_sentence(command, tmp_path):
     add_run(tmp_path, ["regularizer=l2", "seed=0"], classification(0.96))
     done = command(tmp_path, "--csv", tmp_path / "nowhere" / "runs.csv")
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"regnet-report: --csv {tmp_path / 'nowhere' / 'runs.csv'} cannot be written")
-    assert done.stderr.count("\n") == 1
+    assert done.code == 1
+    assert done.err.startswith(f"regnet-report: --csv {tmp_path / 'nowhere' / 'runs.csv'} cannot be written")
+    assert done.err.count("\n") == 1
 
 
-def test_a_baseline_that_is_not_among_the_runs_is_one_sentence(tmp_path):
+def test_a_baseline_that_is_not_among_the_runs_is_one_sentence(command, tmp_path):
     for regularizer in ("none", "l2"):
         add_run(tmp_path, [f"regularizer={regularizer}", "seed=0"], classification(0.96))
     done = command(tmp_path, "--baseline", "l3")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("regnet-report: --baseline l3 is not among the runs; did you mean l2? There are: ")
-    assert done.stderr.count("\n") == 1
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("regnet-report: --baseline l3 is not among the runs; did you mean l2? There are: ")
+    assert done.err.count("\n") == 1
 
 
-def test_the_page_lies_in_the_first_folder_or_where_it_is_told(tmp_path):
+def test_the_page_lies_in_the_first_folder_or_where_it_is_told(command, tmp_path):
     for study in "ab":
         add_run(tmp_path / study, ["regularizer=l2", "seed=0"], classification(0.96))
-    assert "The page" not in command(tmp_path / "a", "--no-page").stdout
+    assert "The page" not in command(tmp_path / "a", "--no-page").out
     assert not (tmp_path / "a" / "report.html").exists()
     done = command(tmp_path / "b", tmp_path / "a", "--out", tmp_path / "new" / "place")
-    assert done.stdout.endswith(f"\nThe page: {tmp_path / 'new' / 'place' / 'report.html'}\n")
+    assert done.out.endswith(f"\nThe page: {tmp_path / 'new' / 'place' / 'report.html'}\n")
     assert not (tmp_path / "b" / "report.html").exists()
-    assert command(tmp_path / "b", tmp_path / "a").stdout.endswith(f"The page: {tmp_path / 'b' / 'report.html'}\n")
+    assert command(tmp_path / "b", tmp_path / "a").out.endswith(f"The page: {tmp_path / 'b' / 'report.html'}\n")
     assert (tmp_path / "b" / "report.html").exists()

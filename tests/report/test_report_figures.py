@@ -363,6 +363,7 @@ def test_a_hostile_label_is_shown_as_it_is_and_saved_without_a_warning(label):
         factors.contributions([effect, effect], [Interaction(label, other, effect, effect, effect)], "loss"),
     ]
     for figure in pictures:
+        figure.set_dpi(30)
         files = saved(figure)
         assert files["png"].startswith(b"\x89PNG")
         assert files["pdf"].startswith(b"%PDF")
