@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 from pkgutil import resolve_name
@@ -180,8 +181,7 @@ def test_a_run_that_diverges_or_fails_leaves_the_others_as_they_are(tmp_path):
             compare(left, right, 1e-4)
 
 
-@pytest.mark.parametrize("goes_on", [PACKED, "hydra/launcher=basic"])
-def test_a_packed_study_that_was_interrupted_goes_on(tmp_path, monkeypatch, goes_on):
+def test_a_packed_study_that_was_interrupted_goes_on_packed_and_alone(tmp_path, monkeypatch):
     swept = ["regularizer=[dropout,l2]", "seed=0,1", "regularizer.l2.strength=1e-3", "scheduler=cosine,one_cycle"]
     swept += ["regularizer.l2.schedule=linear:0:1", "regularizer.dropout.schedule=early:0.7"]
     command = ["-m", "study=s", *TINY, "trainer.max_epochs=5", "callbacks.last.every_seconds=0", *swept, *EXACT]
@@ -201,10 +201,12 @@ def test_a_packed_study_that_was_interrupted_goes_on(tmp_path, monkeypatch, goes
     assert done.code in (1, 130)  # Lightning exits with 1
     assert "the same command with study=s goes on from here" in done.out
     assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
-    done = train(*command, goes_on, cwd=tmp_path / "cut")
-    assert (done.code, done.err) == (0, "")
-    for name, folder in study(tmp_path / "whole").items():
-        compare(folder, study(tmp_path / "cut")[name], 1e-9)
+    shutil.copytree(tmp_path / "cut", tmp_path / "other")
+    for place, launcher in (("cut", PACKED), ("other", "hydra/launcher=basic")):
+        done = train(*command, launcher, cwd=tmp_path / place)
+        assert (done.code, done.err) == (0, "")
+        for name, folder in study(tmp_path / "whole").items():
+            compare(folder, study(tmp_path / place)[name], 1e-9)
 
 
 def test_a_run_alone_that_was_interrupted_goes_on_in_a_pack(tmp_path, monkeypatch):
