@@ -27,10 +27,16 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+def pytest_configure():
+    gc.disable()  # to find tests makes no garbage
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nothing_so_far_is_garbage():
     """What was imported and collected is there to the end: to look through it again and again takes seconds."""
     gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

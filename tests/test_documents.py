@@ -235,7 +235,7 @@ TYPED += [(place, ["regnet-train", *words]) for place, words in OVERRIDES if " "
 ONCE = {tuple(words): (place, words) for place, words in reversed(TYPED)}  # what several pages say
 
 
-@pytest.mark.parametrize(("place", "words"), reversed(ONCE.values()), ids=named)
+@pytest.mark.parametrize(("place", "words"), [*reversed(ONCE.values())], ids=named)
 def test_a_command(place, words, desk):
     """Runs a command; what is not run here is composed, so that each of its keys and options is there."""
     if why_not_run([*words, *needed(words)]):
