@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -55,6 +56,7 @@ LAUNCHERS = {"alone": "basic", "packed": "packed"}
 TOLERANCE = 1e-5
 COUNTS = ("accuracy", "ece", "sparsity", "zeros")  # rounding takes one sample or one weight across an edge
 COUNTED = 0.01
+ROUNDED = ("step_operations", "rate/", "strength/")  # also alone
 
 PROGRAM = """
 import runpy, sys
@@ -119,7 +121,8 @@ def records(folder: Path) -> dict[Path, dict[str, Any]]:
 def numbers(folder: Path, record: dict[str, Any]) -> tuple[str, Numbers]:
     parsed = OverridesParser.create().parse_overrides(record["overrides"])
     overrides = sorted(f"{one.key_or_group}={one.value()}" for one in parsed if one.key_or_group != "study")
-    found = {name: record[name] for name in ("status", "epochs", "best_epoch", "steps", "step_operations")}
+    found = {name: record[name] for name in ("status", "epochs", "best_epoch", "steps")}
+    found["step_operations"] = float(record["step_operations"])
     for part, metrics in record["metrics"].items():
         of_part = metrics if isinstance(metrics, dict) else {"": metrics}
         found |= {f"{part}/{name}": value for name, value in of_part.items()}
@@ -139,10 +142,15 @@ def apart(a: Any, b: Any) -> float:
 def compare(base: Numbers, here: Numbers, exact: bool) -> tuple[float, str]:
     """The greatest difference of one run, but for counts, and the first that is too great."""
     found = {name: apart(value, here.get(name)) for name, value in base.items()}
-    counts = set() if exact else {name for name in found if any(count in name for count in COUNTS)}
-    wrong = [name for name, by in found.items() if not by <= (0 if exact else COUNTED if name in counts else TOLERANCE)]
+    counts = named(found, ROUNDED if exact else COUNTS)
+    at_most, counted = (0.0, TOLERANCE) if exact else (TOLERANCE, COUNTED)
+    wrong = [name for name, by in found.items() if not by <= (counted if name in counts else at_most)]
     told = f"{wrong[0]}: {base[wrong[0]]} became {here.get(wrong[0])} ({len(wrong)} differ)" if wrong else ""
     return max(by for name, by in found.items() if name not in counts), told
+
+
+def named(names: Iterable[str], parts: Iterable[str]) -> set[str]:
+    return {name for name in names if any(part in name for part in parts)}
 
 
 def show(pairs: dict[tuple[str, str], tuple[Runs, Runs]]) -> int:

@@ -425,6 +425,12 @@ def test_the_keys_that_the_pages_name_are_there(compose_train):
             assert any(has(cfg, span.text) for cfg in configs), f"{span.place}: {span.text}"
 
 
+@pytest.mark.parametrize("group", ["data", "model", "optimizer", "scheduler", "logger"])
+def test_what_there_is_is_in_the_table(group):
+    (row,) = re.findall(rf"^\| `{group}` \|(.*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} <= set(re.findall(r"`(\w+)`", row))
+
+
 def has(cfg, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(cfg, parent, throw_on_missing=False)

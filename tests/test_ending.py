@@ -178,7 +178,7 @@ def test_a_copy_ends_with_its_parent(tmp_path):
     process.kill()
     killed = time.monotonic()
     while is_running(copy):
-        assert time.monotonic() < killed + 2
+        assert time.monotonic() < killed + 30
         time.sleep(0.01)
     finish(process)
 

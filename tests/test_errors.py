@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 
+import regnet.commands.train
 from regnet.commands.train import run as train_run
 from regnet.compose.config_files import config_folder
 from tests.helpers.commands import TINY, evaluate, record, train, train_into
@@ -285,3 +286,14 @@ def write_letters(folder):
     for name in "abcdefghij":
         (folder / name).mkdir(parents=True)
         Image.new("L", (8, 8)).save(folder / name / "0.png")
+
+
+def test_memory_that_runs_out_is_told_in_words(tmp_path, monkeypatch):
+    def none(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(regnet.commands.train, "_train_and_test", none)
+    done = train(*TINY, f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    assert done.code == 1
+    assert record(tmp_path)["reason"].startswith("memory ran out; the same command goes on")
+    assert "Traceback" not in done.out + done.err

@@ -8,7 +8,8 @@ from omegaconf import open_dict
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR, OneCycleLR
 
-from regnet.compose.build import build, build_trainer
+from regnet.compose.build import build
+from regnet.compose.trainer import build_trainer
 from regnet.core.errors import UserError
 from tests.helpers.commands import record, train, train_into
 from tests.helpers.equality import compare, folders

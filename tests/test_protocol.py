@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from regnet.compose.build import build, build_trainer
+from regnet.compose.build import build
+from regnet.compose.trainer import build_trainer
 from regnet.core.errors import UserError
 from regnet.run.record import load_run
 from tests.helpers.commands import evaluate, record, report, train, train_into

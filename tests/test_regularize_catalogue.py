@@ -11,7 +11,7 @@ from omegaconf import open_dict
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from regnet.compose.build import build_regularizers
+from regnet.compose.regularizers import build_regularizers
 from regnet.regularizers import L2, L2SP, SAM, BatchTransform, Dropout, Jacobian, Penalty
 from regnet.training.callbacks import LastCheckpoint, Regularize
 

@@ -3,10 +3,11 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -77,7 +78,8 @@ def task(cfg: DictConfig) -> None:
 def _check(cfg: DictConfig) -> None:
     """Raises UserError for a setting of the wrong kind, or one that nothing reads."""
     known = (*KINDS, "data", "perturbation")
-    for key, value in OmegaConf.to_container(cfg, resolve=True).items():
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key, value in settings.items():
         if key not in known:
             raise UserError(f"+{key}={shown(value)}: nothing reads {key}{near(key, known)}")
         if key in KINDS and not fits(value, KINDS[key]):
@@ -141,7 +143,9 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         samples = _samples(cfg, run)
         sampler = EpochSampler(len(samples), 0, shuffle=False)
         batches = make_loader(samples, trained.data.eval_batch_size, sampler, device)
-    perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device) if cfg.perturbation else None
+    perturb: Callable[..., Any] | None = None
+    if cfg.perturbation:
+        perturb = make_a(nn.Module, cfg.perturbation, "perturbation").to(device)
     if isinstance(perturb, BatchTransform) and perturb.of_objective:
         perturb = partial(_attacked, perturb, objective)
     torch.manual_seed(derive(cfg.seed, "perturbation"))
@@ -198,7 +202,7 @@ def _samples(cfg: DictConfig, run: "TrainedRun") -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    known = OmegaConf.to_container(trained.data, resolve=True).get("classes")
+    known = trained.data.get("classes")
     names = zip(classes or (), known or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
@@ -214,6 +218,7 @@ def _find_own_modules(cfg: DictConfig) -> None:
     only where the command line names such a module."""
     from ..compose.trust import known, targets
 
-    mine = targets(OmegaConf.to_container(OmegaConf.masked_copy(cfg, cfg.keys() & {"data", "perturbation"})))
+    own = [part for part in ("data", "perturbation") if part in cfg]
+    mine = targets(OmegaConf.to_container(OmegaConf.masked_copy(cfg, own)))
     if cfg.allow or any(node["_target_"] not in known()["data"] for _, node in mine):
         sys.path.append(str(Path.cwd()))

@@ -17,10 +17,10 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ..compose.build import processes
 from ..compose.config_files import config_folder, own_hydra
 from ..compose.load import TrainedRun, own_modules
 from ..compose.mistakes import sentence
+from ..compose.trainer import processes
 from ..compose.trust import renamed, targets
 from ..core.console import ConsoleHandler
 from ..core.errors import UserError

@@ -73,8 +73,9 @@ def in_gradient(name: str, coupled: float, lr: float, plain: bool) -> Decay:
 
 def beside_gradient(name: str, decoupled: float, lr: float, plain: bool) -> Decay:
     """A decay of the weight itself."""
-    coupled = decoupled if plain else None
-    return Decay(name, coupled / 2 if plain else None, coupled, decoupled, lr * decoupled)
+    if plain:
+        return Decay(name, decoupled / 2, decoupled, decoupled, lr * decoupled)
+    return Decay(name, None, None, decoupled, lr * decoupled)
 
 
 def classes(setup: "Setup") -> "Table":
@@ -83,7 +84,7 @@ def classes(setup: "Setup") -> "Table":
     table = _table("class", "train", "val", "test")
     if data.classes is None:  # of a regression
         return table
-    counts = [part.y.bincount(minlength=data.num_classes).tolist() for part in (data.train, data.val, data.test)]
+    counts = [part.y.bincount(minlength=len(data.classes)).tolist() for part in (data.train, data.val, data.test)]
     for name, *row in zip(data.classes, *counts, strict=True):
         table.add_row(str(name), *map(str, row))
     return table

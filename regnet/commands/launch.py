@@ -60,7 +60,7 @@ def _check_arguments() -> None:
         UserError: a flag that is unknown, a config file that is none, one folder for all runs of a study.
     """
     parser, given = get_args_parser(), sys.argv[1:]
-    parser.error = _refuse
+    parser.error = _refuse  # type: ignore[method-assign]  # on this parser alone
     known, unknown = parser.parse_known_intermixed_args(given)
     if unknown:
         flags = [flag for action in parser._actions for flag in action.option_strings]

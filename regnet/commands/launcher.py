@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ..compose.hydra_private import BasicLauncher
@@ -20,6 +21,10 @@ class StudyLauncher(BasicLauncher):
 
     They are waited for; what the other process left undone is then trained here.
     """
+
+    hydra_context: HydraContext  # `setup` gives these three, before anything else is called
+    config: DictConfig
+    task_function: TaskFunction
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         if not is_ours(self.task_function):

@@ -119,7 +119,8 @@ def live(run: Run) -> Record:
 
 
 def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
-    from ..compose.build import build, build_loggers, build_trainer
+    from ..compose.build import build
+    from ..compose.trainer import build_loggers, build_trainer
     from ..core.threads import chosen, computing
     from ..run.checkpoints import read_checkpoint
     from ..run.loggers import Overheard, break_off, end_session, hyperparameters, start_session
@@ -164,10 +165,11 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
 def _cut(trainer: "Trainer") -> str | None:
     """Why training ended before its protocol did, if it did."""
     from ..training.callbacks import TimeLimit
+    from ..training.callbacks.others import callbacks_of
 
-    if trainer.fast_dev_run:
-        return f"trainer.fast_dev_run={trainer.fast_dev_run} trains on a few batches only"
-    limit = next((one for one in trainer.callbacks if isinstance(one, TimeLimit)), None)
+    if batches := trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning declares it nowhere
+        return f"trainer.fast_dev_run={batches} trains on a few batches only"
+    limit = next(iter(callbacks_of(trainer, TimeLimit)), None)
     if limit and limit.cut:
         return f"trainer.max_time was up after {trainer.current_epoch} epochs; the same run goes on if started again"
     return None

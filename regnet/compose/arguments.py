@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
@@ -102,7 +102,7 @@ def _has_names(kind: type) -> bool:
     )
 
 
-def _fits_list(values: Iterable[Any], kind: type, inner: tuple[Any, ...]) -> bool:
+def _fits_list(values: Collection[Any], kind: type, inner: tuple[Any, ...]) -> bool:
     if not _of_lists(kind):
         return False
     if kind is tuple and inner and inner[-1] is not Ellipsis:

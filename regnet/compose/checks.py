@@ -51,8 +51,10 @@ def check_choice(overrides: Sequence[Override], chosen: Collection[str]) -> None
         if (group, len(rest), override.sign) == ("regularizer", 1, "") and rest[0] not in chosen and _keys(rest[0]):
             raise UserError(f"{override.text} takes the place of all settings of {rest[0]}; give those that you mean")
     choice = next((one for one in reversed(overrides) if one.key == "regularizer"), None)
+    if choice is None:
+        return
     owners: dict[str, str] = {}
-    for option in choice.options if choice else ():
+    for option in choice.options:
         for key in _keys(option):
             if (other := owners.setdefault(key, option)) is not option:
                 raise UserError(f"{choice.text}: {other} and {option} both fill regularizer.{key}; choose one of them")
@@ -139,7 +141,7 @@ def check_settings(cfg: DictConfig) -> None:
 
 def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     """The settings of the scheduler's class, and its interval: ``epoch`` or ``step``. Raises UserError."""
-    settings = OmegaConf.to_container(cfg.scheduler, resolve=True)
+    settings: Any = OmegaConf.to_container(cfg.scheduler, resolve=True)
     interval = settings.pop("interval", "epoch")
     if interval not in ("epoch", "step"):
         raise UserError(f"scheduler.interval={shown(interval)} must be epoch or step")
@@ -168,10 +170,10 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
             raise UserError(f"regularizer.{name} differentiates by the inputs, and these are whole numbers ({x.dtype})")
     if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
         raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
-    both = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
-    if both and cfg.optimizer.get("weight_decay"):
+    decays = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
+    if decays and cfg.optimizer.get("weight_decay"):
         log.warning(
-            "optimizer.weight_decay=%s and %s both shrink the weights", cfg.optimizer.weight_decay, " and ".join(both)
+            "optimizer.weight_decay=%s and %s both shrink the weights", cfg.optimizer.weight_decay, " and ".join(decays)
         )
     acting: dict[str, list[str]] = {}  # by weight
     for name, regularizer in {**objective.penalties, **updates}.items():
@@ -188,11 +190,11 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
             acting.setdefault(weight.name, []).append(name)
     for name, update in updates.items():
         try_to(f"regularizer.{name}", update.check, objective.network)
-    for weight, names in acting.items():
+    for key, names in acting.items():
         for rivals, why in SAME_WEIGHT:
             if len(both := [name for name in names if name in rivals]) > 1:
                 raise UserError(
-                    f"regularizer={','.join(both)} contradict each other on {weight}: {why}; choose one of them, or "
+                    f"regularizer={','.join(both)} contradict each other on {key}: {why}; choose one of them, or "
                     "give them different weights by select"
                 )
 
@@ -213,7 +215,7 @@ def try_network(network: nn.Module, cfg: DictConfig, x: torch.Tensor) -> None:
     model = " model.name=".join(filter(None, (f"model={cfg.model._target_}", cfg.model.get("name"))))
     package = cfg.model._target_.partition(".")[0]
     hint = f"; model={package} model.name=... fits it to the data" if package in ("torchvision", "timm") else ""
-    inside = network.model.register_forward_hook(
+    inside = network.get_submodule("model").register_forward_hook(
         lambda module, inputs, output: _check_output(output, model, right, hint)
     )
     try:

@@ -67,6 +67,10 @@ class Configs:
         except Exception:
             return None
 
+    def node(self, key: str) -> Any:
+        """What the config has at `key`; None where that is nothing, or nothing can be composed."""
+        return None if self.config is None else OmegaConf.select(self.config, key)
+
     def typed(self, key: str) -> str:
         """The override of `key` as a person typed it."""
         return next((one.text for one in self.overrides if key in (one.key, one.target)), key)
@@ -140,7 +144,7 @@ def _unknown_setting(match: re.Match[str], configs: Configs) -> str:
     """Of a launcher or sweeper, which Hydra adds to its config without asking the class."""
     path, missing = f"hydra.{match[1].lower()}", match[2]
     typed = next((one.text for one in configs.overrides if one.key.startswith(f"{path}.{missing}")), "")
-    return _no_such_key(typed, path, missing, OmegaConf.select(configs.config, path), configs)
+    return _no_such_key(typed, path, missing, configs.node(path), configs)
 
 
 def _unknown_group(group: str, configs: Configs) -> str:
@@ -187,8 +191,8 @@ def _takes(node: DictConfig, name: str) -> bool:
         return False
 
 
-def _no_such_key(typed: str, path: str, missing: str, node: DictConfig, configs: Configs) -> str:
-    keys = [str(key) for key in node if key != "hydra"]
+def _no_such_key(typed: str, path: str, missing: str, node: DictConfig | None, configs: Configs) -> str:
+    keys = [str(key) for key in node or () if key != "hydra"]
     group = path.replace(".", "/")
     elsewhere = [
         f"{group}={option}"
@@ -234,9 +238,9 @@ def _already_there(match: re.Match[str], configs: Configs) -> str:
 
 def _wrong_kind(match: re.Match[str], configs: Configs) -> str:
     key = Override.guess(match[1]).key
-    now = OmegaConf.select(configs.config, key, default=None) if configs.config is not None else None
+    now = configs.node(key)
     if isinstance(now, DictConfig):
-        example = next((name for name in now if not name.startswith("_")), "key")
+        example = next((name for name in map(str, now) if not name.startswith("_")), "key")
         return f"{match[1]}: {key} has settings of its own; write one of them, such as {key}.{example}=VALUE"
     return f"{match[1]}: the value is not of the kind of {key}, which is {shown(now)} by default"
 

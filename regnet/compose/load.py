@@ -21,9 +21,10 @@ from ..data.vision import offline
 from ..run.checkpoints import chosen_checkpoint, load_objective
 from ..run.record import MEASURED, DamagedRecord, Record, find_runs, read_record, read_text
 from ..training.objective import Objective
-from .build import Ends, build_objective, build_regularizers
 from .make import make
 from .mistakes import sentence
+from .network import Ends, build_objective
+from .regularizers import build_regularizers
 from .trust import trusted
 
 LONGEST = 2**17  # characters of Hydra's own settings, which take some 6,000
@@ -50,7 +51,7 @@ class TrainedRun:
     """A run with its weights at the epoch that validation chose.
 
     Args:
-        record: as `record.json` in the folder (`docs/records.md`): status, metrics, config, and more.
+        record: as `record.json` in the folder (`docs/record.md`): status, metrics, config, and more.
         allow: what the record may name beside the classes that are known.
         where: how errors begin that are about the folder.
     """

@@ -71,7 +71,8 @@ def _given_at(node: Any, key: str) -> str:
     mapping = OmegaConf.select(root(node), parent)
     if not isinstance(mapping, DictConfig) or not OmegaConf.is_interpolation(mapping, name):
         return key
-    reference = RELATIVE.fullmatch(OmegaConf.to_container(mapping, resolve=False)[name])
+    written: Any = OmegaConf.to_container(mapping, resolve=False)
+    reference = RELATIVE.fullmatch(written[name])
     if reference is None:
         return key
     above = key.split(".")[: -len(reference[1])]

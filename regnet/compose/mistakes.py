@@ -41,6 +41,8 @@ def sentence(error: Exception, config_name: str, typed: Sequence[str] | None = N
     place = next((text for text in typed if re.match(r"(hydra\.(run|sweep)\.dir|folder)=", text)), None)
     if isinstance(error, OSError) and place:
         return f"{place} cannot be used ({error.strerror})"
+    if isinstance(error, MemoryError):
+        return "memory ran out; the same command goes on when there is more, a smaller data.batch_size takes less"
     if "Only one of --run" in str(error):
         return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -178,7 +178,7 @@ def _check_validations(trainer: DictConfig, batches: int) -> None:
         )
 
 
-def _counted(limit: object, batches: int) -> int:
+def _counted(limit: float, batches: int) -> int:
     """How many of the batches Lightning takes, to which 1 is one and 1.0 all of them."""
     if isinstance(limit, int) or limit > 1:
         return min(int(limit), batches)

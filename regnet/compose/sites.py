@@ -53,7 +53,7 @@ class Site:
         Raises:
             ValueError: a pattern that matches none.
         """
-        for module in modules(network, self.after):
+        for module in modules(network, () if self.after is None else self.after):
             module.add_module(name, self())
             if type(module).forward is not nn.Sequential.forward:  # a Sequential runs by itself what is added to it
                 module.register_forward_hook(partial(_then, getattr(module, name)))
@@ -69,12 +69,14 @@ class Site:
             raise ValueError("this network has no place for it")
         if "rate" not in self.layer._buffers:
             return
-        rates = self.rates or [RULES[self.rule](i + 1, count) * self.layer.rate.item() for i in range(count)]
+        rates = self.rates or [
+            RULES[self.rule](i + 1, count) * self.layer.get_buffer("rate").item() for i in range(count)
+        ]
         if len(rates) != count:
             raise ValueError(f"rate={list(rates)} has {len(rates)} numbers, and the network has {count} such sites")
         with torch.no_grad():
             for layer, rate in zip(self.made, rates, strict=True):
-                layer.rate.copy_(hyperparameters.rate(rate))
+                layer.get_buffer("rate").copy_(hyperparameters.rate(rate))
 
 
 def _then(layer: nn.Module, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ..core import values
 from ..core.errors import UserError, near, shown
 from ..core.overrides import Override
 from ..run.study import study_name
-from .config_files import config_folder
+from .config_files import config_folder, read_config
 from .make import suit, try_to
 
 Check = Callable[[Any, str], object]
@@ -155,6 +155,6 @@ def _check_used(cfg: DictConfig, override: Override) -> None:
 @cache
 def _parts() -> frozenset[str]:
     """The keys at the top of conf/train.yaml."""
-    written = OmegaConf.to_container(OmegaConf.load(config_folder() / "train.yaml"), resolve=False)
+    written = read_config(config_folder() / "train.yaml")
     groups = (key for entry in written["defaults"] if isinstance(entry, dict) for key in entry if " " not in key)
     return frozenset({*written, *groups} - {"defaults", "hydra"})

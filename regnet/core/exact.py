@@ -1,7 +1,7 @@
 """Numbers that training precision must not round."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,10 @@ class Exact(nn.Module):
     """
 
     unpackable: ClassVar[str | None] = None  # why runs that have one cannot be trained as one
+
+    if TYPE_CHECKING:  # what mypy sees no assignment of is a buffer; torch would say `Tensor | Module`
+
+        def __getattr__(self, name: str) -> Tensor: ...
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         own = dict(self._buffers)

@@ -66,10 +66,9 @@ class TensorLoader:
     def __init__(
         self, samples: Samples, batch_size: int, sampler: EpochSampler, device: torch.device | str = "cpu"
     ) -> None:
-        assert isinstance(samples.x, Tensor), "a DataLoader takes lazy images"
         self.device = torch.device(device)
-        place = self.device if fits(samples.x.nbytes + samples.y.nbytes, self.device) else "cpu"
-        self.x, self.y = samples.x.to(place), samples.y.to(place)
+        place = self.device if fits(samples.tensor.nbytes + samples.y.nbytes, self.device) else "cpu"
+        self.x, self.y = samples.tensor.to(place), samples.y.to(place)
         self.batch_size, self.sampler = batch_size, sampler
         self.drop_last = _drops_last(batch_size, sampler)
 

@@ -54,6 +54,13 @@ class Samples:
     def lazy(self) -> bool:
         return not isinstance(self.x, Tensor)
 
+    @property
+    def tensor(self) -> Tensor:
+        """`x` of samples that are not `lazy`. Raises TypeError of those that are."""
+        if not isinstance(self.x, Tensor):
+            raise TypeError("lazy images are no tensor")
+        return self.x
+
     def subset(self, index: Tensor) -> Samples:
         """The samples at `index`, int64 (n,), in that order."""
         if isinstance(self.x, Tensor):

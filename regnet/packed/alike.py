@@ -65,6 +65,7 @@ def described(value: Any, known: Set[int] = frozenset()) -> str:
         return f"{sorted(described(one, known) for one in value)}"
     if isinstance(value, Sequence):
         return each(value)
+    parts: Any
     try:
         if isinstance(value, FunctionType):
             held = [cell.cell_contents for cell in value.__closure__ or ()]

@@ -75,5 +75,5 @@ def _apply(numbers: Sequence[Override], overrides: Sequence[Override], config: D
     task = [override for override in overrides if not override.is_hydra_override()]
     config.hydra.overrides.task = [override.input_line for override in task]
     style = config.hydra.job.config.override_dirname
-    named = sorted(override.input_line for override in task if override.key_or_group not in style.exclude_keys)
+    named = sorted(str(override.input_line) for override in task if override.key_or_group not in style.exclude_keys)
     config.hydra.job.override_dirname = style.item_sep.join(named).replace("=", style.kv_sep)

@@ -12,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..compose.hydra_private import represent_text
 
+CDumper: Any = getattr(yaml, "CDumper", yaml.Dumper)  # where libyaml is
 
-class Dumper(getattr(yaml, "CDumper", yaml.Dumper)):
+
+class Dumper(CDumper):
     """OmegaConf's own style, which quotes what would read as a number, in a fifth of the time."""
 
 
@@ -36,20 +38,20 @@ class Job:
 
     def task_config(self) -> DictConfig:
         """The task's config, a new copy."""
-        return OmegaConf.masked_copy(self.config, [key for key in self.config if key != "hydra"])
+        return OmegaConf.masked_copy(self.config, [str(key) for key in self.config if key != "hydra"])
 
     @cached_property
     def unresolved(self) -> dict[str, Any]:
         """The task's config as it is written, unresolved."""
-        plain = OmegaConf.to_container(self.config, resolve=False)
-        del plain["hydra"]
-        return plain
+        config: Any = OmegaConf.to_container(self.config, resolve=False)
+        del config["hydra"]
+        return config
 
     def write_config(self) -> None:
         """What Hydra leaves in a run's folder."""
         place = self.folder / str(self.config.hydra.output_subdir)
         place.mkdir(parents=True, exist_ok=True)
-        hydra = OmegaConf.to_container(self.config.hydra, resolve=False, enum_to_str=True)
+        hydra: Any = OmegaConf.to_container(self.config.hydra, resolve=False, enum_to_str=True)
         parts = {"config": self.unresolved, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
         for name, part in parts.items():
             text = yaml.dump(part, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
@@ -66,7 +68,7 @@ class Job:
 
     def activate(self) -> None:
         """What asks Hydra about the running job is told of this one."""
-        HydraConfig.instance().cfg = self.config
+        HydraConfig.instance().cfg = self.config  # type: ignore[assignment]  # Hydra's own is a DictConfig too
 
 
 class Outcome(NamedTuple):

@@ -121,7 +121,8 @@ class PackedLauncher(StudyLauncher):
         jobs = [self._prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
         returns: dict[int, JobReturn] = {}
         while left := [job for job in jobs if job.number not in returns]:
-            chosen, taken = plan(left), []
+            chosen = plan(left)
+            taken: list[Path] = []
             if len(left) > 1:
                 print(chosen.sentence, flush=True)
             for pack in chosen.packs:

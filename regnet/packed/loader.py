@@ -65,7 +65,7 @@ class PackedLoader:
     def _epoch(self) -> Iterator[list[Part]]:
         # one order for runs with the same data and seed, so that they share their batches
         orders: dict[tuple[int, int, int], Tensor] = {}
-        keys = [(data.train.x.data_ptr(), len(data.train), data.seed) for data in self.data]
+        keys = [(data.train.tensor.data_ptr(), len(data.train), data.seed) for data in self.data]
         for key, data in zip(keys, self.data, strict=True):
             if key not in orders:
                 sampler = EpochSampler(len(data.train), data.seed, shuffle=True)
@@ -79,7 +79,8 @@ class PackedLoader:
 
         for step in range(self.most_steps()):
             parts = []
-            for count, runs in groupby(range(len(self.data)), key=lambda k, step=step: length(k, step)):
+            lengths = [length(k, step) for k in range(len(self.data))]
+            for count, runs in groupby(range(len(self.data)), key=lengths.__getitem__):
                 if count:
                     rows = list(runs)
                     index = {keys[k]: orders[keys[k]][step * size :][:count] for k in rows}
@@ -91,13 +92,13 @@ class PackedLoader:
         data = [self.data[k] for k in rows]
         first, last = rows[0], rows[-1] + 1
         xs = {
-            key: as_float(self._take(one.train.x, index[key]))
+            key: as_float(self._take(one.train.tensor, index[key]))
             for key, one in dict(zip(keys, data, strict=True)).items()
         }
-        targets = dict.fromkeys((key, one.train.y.data_ptr()) for key, one in zip(keys, data, strict=True))
+        targets: dict[tuple, Tensor] = {}
         for key, one in zip(keys, data, strict=True):
             place = key, one.train.y.data_ptr()
-            if targets[place] is None:
+            if place not in targets:
                 targets[place] = self._take(one.train.y, index[key])
         if len(targets) == 1:
             return Part(first, last, False, *xs.values(), *targets.values())

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ..compose.build import Setup, build_loggers
+from ..compose.build import Setup
 from ..compose.make import make
+from ..compose.trainer import build_loggers
 from ..run import lightning_state
 from ..run.checkpoints import PREFIX, read_checkpoint
 from ..run.events import EventFile, put_behind
@@ -122,8 +123,10 @@ class Member:
             stopper.watch(self.epoch, self._watched(stopper.monitor))
             self.stopped |= stopper.exhausted(self.epoch)
         if self.scheduler is not None and self.module.interval == "epoch":
-            plateau = isinstance(self.scheduler, ReduceLROnPlateau)
-            self.scheduler.step(*([torch.tensor(self._watched(self.module.monitor))] if plateau else []))
+            if isinstance(self.scheduler, ReduceLROnPlateau):
+                self.scheduler.step(torch.tensor(self._watched(self.module.monitor)))
+            else:
+                self.scheduler.step()
         self.epoch += 1
         return best
 
@@ -136,7 +139,7 @@ class Member:
             steps: of an epoch.
         """
         disk = AtomicCheckpointIO()
-        if self.unsaved_best and best:
+        if self.unsaved_best and best and self.best and self.chosen:
             disk.save_checkpoint(self.chosen | {"state_dict": self._whole(best)}, self.best.path)
             self.unsaved_best = False
         if self.last is None or last is None:

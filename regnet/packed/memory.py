@@ -3,6 +3,7 @@
 import copy
 import gc
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,8 +83,8 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         return tensor
 
     with precision.train_step_context(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        stacked = [torch.stack([tensor] * len(pair)) for tensor in (x, y)]  # the harder case, as of several seeds
-        _, grads = stack.gradients(rows, *stacked, noise, stacked=True)
+        xs, ys = (torch.stack([tensor] * len(pair)) for tensor in (x, y))  # the harder case, as of several seeds
+        _, grads = stack.gradients(rows, xs, ys, noise, stacked=True)
     rule.step(stack.params, grads, rows)
     dtype = next(iter(stack.params.values())).dtype
     stack.update(object, rows, rule.lr.to(root, dtype), rule.step_sizes(stack.params, rows))
@@ -107,7 +108,10 @@ def free() -> None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # torch on a CPU and oneDNN raise RuntimeError
+    return re.search("can't allocate memory|could not (create|execute) a primitive", str(error)) is not None
 
 
 def _bytes(tensors: dict[str, Tensor]) -> int:

@@ -47,7 +47,7 @@ class PackedModule(lightning.LightningModule):
         members: Sequence[Member],
         states: Sequence[Any],
         trainer: Trainer,
-        left: Callable[[Member, Tensors | None, Exception | None], None],
+        left: Callable[[Member, Tensors | Exception], None],
         tell: Callable[[int], None],
         each: int,
     ) -> None:
@@ -57,7 +57,8 @@ class PackedModule(lightning.LightningModule):
         self.left, self.tell = left, tell
         self.root_trainer, self.root = trainer, trainer.strategy.root_device
         for member in self.members:
-            member.module = trainer.precision_plugin.convert_module(member.module).to(self.root)
+            trainer.precision_plugin.convert_module(member.module)  # in place
+            member.module.to(self.root)
         self.stack = stack_of(self.members)
         self.rule = stack_optimizers([member.optimizer for member in self.members], self.stack.params)
         self.proximal = any(isinstance(update, Proximal) for update in self.members[0].module.updates)
@@ -69,7 +70,8 @@ class PackedModule(lightning.LightningModule):
                     self.stack.load_best(k, best)
         self.noise = Noise(self.root)
         self.loader = PackedLoader([member.data for member in self.members], self.root)
-        self.chunks = Chunks(len(self.members), each, self.loader.most_steps() * trainer.max_epochs, self.root)
+        steps = self.loader.most_steps() * self.members[0].cfg.trainer.max_epochs
+        self.chunks = Chunks(len(self.members), each, steps, self.root)
         self.terms = ["loss", *(f"penalty/{name}" for name in self.members[0].objective.penalties)]
         self.sums = torch.zeros(0)  # (K, terms): Σ of each term over the epoch's samples
         self._wide = torch.promote_types(next(iter(self.stack.params.values())).dtype, torch.float32)
@@ -156,7 +158,7 @@ class PackedModule(lightning.LightningModule):
         self._count(rows, values, count)
 
     def _count(self, rows: slice, values: Tensor, count: int) -> None:
-        every = self.trainer.log_every_n_steps
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning declares it nowhere
         told, moved = None, False
         for i, k in enumerate(range(rows.start, rows.stop)):
             self.counts[k] += count
@@ -191,9 +193,9 @@ class PackedModule(lightning.LightningModule):
         measured = []
         dtype = next(iter(self.stack.params.values())).dtype
         data = self.members[0].data
-        for _, run in groupby(enumerate(sets), key=lambda item: (item[1].x.data_ptr(), len(item[1]))):
+        for _, run in groupby(enumerate(sets), key=lambda item: (item[1].tensor.data_ptr(), len(item[1]))):
             group = list(run)
-            batches = group[0][1].x.split(data.eval_batch_size)
+            batches = group[0][1].tensor.split(data.eval_batch_size)
             x = [in_precision(as_float(batch.to(self.root)), dtype) for batch in batches]
             # twice as many samples as a training step has: without gradients nothing is kept for a backward pass
             most = max(1, 2 * self.chunks.size * data.batch_size // len(x[0]))
@@ -231,7 +233,7 @@ class PackedModule(lightning.LightningModule):
         member.save(best, last, self.rule.state_of(k, member.names), self.loader.steps(k))
 
     def _dismiss(self, leaving: list[int]) -> None:
-        gone = [(self.members[k], self._best_of(k), self.errors.get(k)) for k in leaving]
+        gone = [(self.members[k], self.errors[k] if k in self.errors else self._best_of(k)) for k in leaving]
         stay = [k for k in range(len(self.members)) if k not in leaving]
         if stay:
             index = torch.tensor(stay)
@@ -243,9 +245,9 @@ class PackedModule(lightning.LightningModule):
         for one in gone:
             self.left(*one)
 
-    def _best_of(self, k: int) -> Tensors | None:
+    def _best_of(self, k: int) -> Tensors:
         """The state that is tested: where no best epoch is kept, the last one."""
-        return None if k in self.errors else self.stack.state_of(k, best=self.members[k].best is not None)
+        return self.stack.state_of(k, best=self.members[k].best is not None)
 
 
 def stack_of(members: Sequence[Member], recorded: bool = True) -> Stack:

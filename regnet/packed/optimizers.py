@@ -181,8 +181,11 @@ class Adam(Stacked):
             decoupled_weight_decay=self.decoupled,
             amsgrad=False,
             maximize=False,
-            weight_decay=hyper.pop("decay"),
-            **hyper,
+            weight_decay=hyper["decay"],
+            lr=hyper["lr"],
+            beta1=hyper["beta1"],
+            beta2=hyper["beta2"],
+            eps=hyper["eps"],
         )
         self.steps[rows] += 1
 

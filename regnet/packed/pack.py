@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
-from torch import Tensor
 
-from ..compose.build import build, build_trainer, load_data
+from ..compose.build import build, load_data
 from ..compose.make import literal
 from ..compose.mistakes import sentence
+from ..compose.trainer import build_trainer
 from ..core.ending import at_steps
 from ..core.errors import UserError
 from ..data import DataModule
@@ -33,6 +33,7 @@ from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member
 from .memory import free, out_of_memory, room, try_pack
 from .module import PackedModule
+from .stack import Tensors
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class SharedData:
         self.variants: dict[tuple[str, int | None, float], DataModule] = {}
 
     def of(self, cfg: DictConfig) -> DataModule:
-        settings = OmegaConf.to_container(cfg.data, resolve=True)
+        settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
         seed, size, noise = (settings.pop(name) for name in ("seed", "train_size", "label_noise"))
         key = json.dumps(settings, sort_keys=True, default=str)
         if key not in self.whole:
@@ -136,7 +137,7 @@ class Pack:
                     states[member] = self._resume(member)
                 except Exception as error:
                     members.remove(member)
-                    self._end(member.job, error=error)
+                    self._fail(member.job, error)
             left = {m.job.number: m.job for m in members}
             try:
                 for _, together in groupby(sorted(neighbours(members), key=epoch), key=epoch):
@@ -146,12 +147,12 @@ class Pack:
             except MemoryError:
                 _pause(states, left)
                 most = (min(most, len(left)) + 1) // 2
-                self.reporter.say(f"packed: out of memory; goes on with {most} runs at once")
+                self.reporter.say(f"packed: out of memory; goes on with packs of {most}")
             # their memory is freed before others take their place
             members.clear()
             states.clear()
             free()
-            members += [member for job in left.values() if (member := self._build(job))]
+            members += [built for job in left.values() if (built := self._build(job))]
 
     def _build(self, job: Job) -> Member | None:
         if (run := self._begin(job)) is None:
@@ -159,7 +160,7 @@ class Pack:
         try:
             return Member(job, run.cfg, build(run.cfg, job.overrides, self.data.of), run)
         except Exception as error:
-            self._end(job, error=error)
+            self._fail(job, error)
             return None
 
     def _begin(self, job: Job) -> Run | None:
@@ -181,6 +182,12 @@ class Pack:
         self.runs[job.number] = run
         return run
 
+    def _fail(self, job: Job, error: Exception) -> None:
+        if out_of_memory(error):
+            self.reporter.cannot([job.number], "memory has no room for one more in the pack")
+        else:
+            self._end(job, error=error)
+
     def give_up(self, reason: str) -> None:
         """Records that all jobs failed."""
         for job in self.jobs:
@@ -197,9 +204,9 @@ class Pack:
     def _train(self, members: list[Member], states: dict[Member, Any], left: dict[int, Job], step: int) -> None:
         """`left` loses those that have their record."""
 
-        def ended(member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
+        def ended(member: Member, outcome: Tensors | Exception) -> None:
             del left[member.job.number]
-            self._finish(member, best, error)
+            self._finish(member, outcome)
 
         members[0].job.activate()
         trainer = trainer_of(members[0])
@@ -224,24 +231,25 @@ class Pack:
                 raise MemoryError(str(error)) from error
             for member in members:
                 if member.job.number in left.keys() & running:
-                    ended(member, None, error)
+                    ended(member, error)
         finally:
-            module = trainer = None
+            module = trainer = None  # type: ignore[assignment]  # lets go of the stack
             free()
 
-    def _finish(self, member: Member, best: dict[str, Tensor] | None, error: Exception | None) -> None:
+    def _finish(self, member: Member, outcome: Tensors | Exception) -> None:
         """Tests a member that is done as a run alone is tested, and writes its record."""
-        outcome: dict[str, Any] = {}
+        tested: dict[str, Any] = {}
+        error = outcome if isinstance(outcome, Exception) else None
         try:
-            if error is None:
-                outcome = _tested(member, best) | {"step_operations": self.operations[_batch(member)]}
-                member.end(flat(outcome["metrics"]))
+            if not isinstance(outcome, Exception):
+                tested = _tested(member, outcome) | {"step_operations": self.operations[_batch(member)]}
+                member.end(flat(tested["metrics"]))
         except Exception as cause:
             error = cause
         if error is not None:
             member.break_off()
         member.release()
-        self._end(member.job, outcome, error)
+        self._end(member.job, tested, error)
 
     def _end(self, job: Job, result: dict[str, Any] | None = None, error: BaseException | None = None) -> None:
         job.activate()
@@ -260,7 +268,7 @@ def _pause(members: Iterable[Member], left: Collection[int]) -> None:
             member.break_off(goes_on=True)
 
 
-def _tested(member: Member, best: dict[str, Tensor]) -> dict[str, Any]:
+def _tested(member: Member, best: Tensors) -> dict[str, Any]:
     weights = {PREFIX + name: tensor for name, tensor in best.items()}
     chosen = (member.chosen or member.progress()) | {"state_dict": weights}
     device = next(member.objective.parameters()).device
@@ -286,6 +294,6 @@ def neighbours(members: Sequence[Member]) -> list[Member]:
 
     def key(member: Member) -> tuple[int, ...]:
         data = member.data
-        return len(data.train), data.train.x.data_ptr(), data.seed, member.job.number
+        return len(data.train), data.train.tensor.data_ptr(), data.seed, member.job.number
 
     return sorted(members, key=key)

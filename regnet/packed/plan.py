@@ -118,8 +118,8 @@ def _without_numbers(value: Any) -> Any:
         left = {key: _without_numbers(item) for key, item in value.items()}
         return {key: item for key, item in left.items() if item is not NUMBER}
     if isinstance(value, list):
-        left = [_without_numbers(item) for item in value]
-        return NUMBER if left and all(item is NUMBER for item in left) else left
+        items = [_without_numbers(item) for item in value]
+        return NUMBER if items and all(item is NUMBER for item in items) else items
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return NUMBER if number or (isinstance(value, str) and "${" in value) else value
 
@@ -157,4 +157,5 @@ def obstacle(cfg: Config) -> str | None:
 
 @cache
 def _default(name: str) -> Config:
-    return OmegaConf.to_container(OmegaConf.load(config_folder() / f"{name}.yaml"), resolve=False)
+    config: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / f"{name}.yaml"), resolve=False)
+    return config

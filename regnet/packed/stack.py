@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..core.exact import settings
+from ..core.tasks import Classification, Regression
 from ..core.weights import grouped, name_statistics, note_frozen, tensor_statistics, weights
 from ..regularizers import Constraint, Proximal, Update, WeightDecay
 from ..training.objective import Objective
@@ -20,6 +21,7 @@ from .noise import Given, Noise
 from .trace import Traced, takes_no_decisions
 
 Tensors = dict[str, Tensor]
+Computation = Callable[..., Sequence[Tensor]]
 NETWORK = "network."
 PATIENCE = 20  # calls before recording, which pays only if the shape then stays
 UPDATES = (WeightDecay, Constraint, Proximal)  # the kinds that a stack knows
@@ -117,7 +119,7 @@ class Stack:
         own = [tensor[rows] for tensor in self._of_network(self.state).values()]
         for update, limits, act in zip(self.updates[0], self.limits, self._updates, strict=True):
             if isinstance(update, kind):
-                sizes = self._of_network(steps).values() if isinstance(update, Proximal) else ()
+                sizes = self._of_network(steps).values() if steps and isinstance(update, Proximal) else ()
                 act(*own, *(tensor[rows] for tensor in limits.values()), lr, *sizes)
 
     @torch.no_grad()
@@ -165,10 +167,10 @@ class Stack:
 
     def _prepare(self, recorded: bool) -> None:
         written = len(self.params) + len(self.buffers)
-        self._gradients = {stacked: partial(self._compute, stacked) for stacked in (False, True)}
-        self._updates: list[Callable[..., object]] = []
-        for i, limits in enumerate(self.limits):
-            self._updates.append(partial(self._act, i, list(limits)))
+        self._gradients: dict[bool, Computation] = {
+            stacked: partial(self._compute, stacked) for stacked in (False, True)
+        }
+        self._updates: list[Computation] = [partial(self._act, i, list(limits)) for i, limits in enumerate(self.limits)]
         if recorded:
             self._gradients = {stacked: Traced(one, written) for stacked, one in self._gradients.items()}
             self._updates = [Traced(one, written) for one in self._updates]
@@ -257,7 +259,7 @@ class _Used(nn.Module):
 
 
 class _Metrics(nn.Module):
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, loss: Classification | Regression) -> None:
         super().__init__()
         self.loss = loss
 

@@ -31,7 +31,7 @@ def parse(text: str, epochs: int | None = None) -> Factor:
         ValueError: what is wrong with `text`.
     """
     name, *arguments = str(text).split(":")
-    kinds = {
+    kinds: dict[str, tuple[Callable[..., Factor], int, float]] = {
         "constant": (_constant, 0, 0),
         "linear": (_linear, 2, 4),
         "cosine": (_cosine, 2, 4),
@@ -72,7 +72,7 @@ class Schedules:
         for _, buffer, factor, modules in self.scheduled:
             now = factor(progress)
             for module, value in modules:
-                module._buffers[buffer].fill_(value * now)
+                getattr(module, buffer).fill_(value * now)
 
     def buffers(self) -> list[Tensor]:
         """All that it moves."""

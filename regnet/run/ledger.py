@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Listener(Protocol):
     """What is told of metrics: a logger of Lightning, or an `EventFile`."""
 
-    def log_metrics(self, metrics: Metrics, step: int) -> None: ...
+    def log_metrics(self, metrics: dict[str, float], step: int, /) -> None: ...
 
 
 class Ledger:
@@ -143,7 +143,7 @@ class Ledger:
         self.measured, self._saved = dict(state["measured"]), state.get("rows", 0)
         self._waiting = dict(state.get("waiting", {}))
 
-    def _tell(self, values: Metrics, step: int) -> None:
+    def _tell(self, values: dict[str, float], step: int) -> None:
         for listener in self.listeners:
             listener.log_metrics(values, step)
 

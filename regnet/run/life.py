@@ -16,7 +16,7 @@ from .. import __version__
 from ..core.errors import Diverged
 from .identity import identity
 from .lock import FolderLock, Taken
-from .record import MEASURED, Record, flat, write_record
+from .record import MEASURED, SCHEMA_VERSION, Record, flat, write_record
 from .resuming import clear, finished, is_rank_zero, resumable
 from .study import resolved_config
 
@@ -53,6 +53,7 @@ class Run:
         self.clock = time.monotonic()
         self.error: BaseException | None = None
         self.record: Record = {
+            "schema": SCHEMA_VERSION,
             "status": "failed",
             "reason": None,
             "overrides": list(overrides),

@@ -112,7 +112,7 @@ class SearchSweeper(StudySweeper):
         return optuna.create_study(
             storage=self._kept(),
             study_name=None if self.storage is None else self.config.study,
-            direction=f"{self.config.mode}imize",
+            direction="maximize" if self.config.mode == "max" else "minimize",
             sampler=optuna.samplers.TPESampler(seed=self.sampler_seed, multivariate=True, group=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=self.together),
         )

@@ -1,6 +1,7 @@
 """The LightningModule: an objective, its optimizer, and what is measured each epoch."""
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import lightning
@@ -41,6 +42,9 @@ class RegularizedModule(lightning.LightningModule):
         interval: ``epoch``, or ``step`` of the optimizer.
     """
 
+    updates: Sequence[Update]  # a ModuleList, as is the next: torch's is one of any modules
+    transforms: Sequence[BatchTransform]
+
     def __init__(
         self,
         objective: Objective,
@@ -55,8 +59,8 @@ class RegularizedModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.objective = objective
-        self.updates = nn.ModuleList(sorted(updates, key=lambda update: update.stage))
-        self.transforms = nn.ModuleList(sorted(transforms, key=lambda transform: transform.stage))
+        self.updates = nn.ModuleList(sorted(updates, key=attrgetter("stage")))  # type: ignore[assignment]
+        self.transforms = nn.ModuleList(sorted(transforms, key=attrgetter("stage")))  # type: ignore[assignment]
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.schedules = schedules or Schedules()
         self.seed, self.monitor, self.interval = seed, monitor, interval
@@ -133,14 +137,12 @@ class RegularizedModule(lightning.LightningModule):
         if self.replay.running:
             return values.sum()
         self._accumulate(terms, values.detach(), len(x))
-        every = self.trainer.log_every_n_steps  # 0 is never
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0 is never
         if every and self.global_step % every == 0 and self.global_step != self._logged_step:
             self._log_step(terms, values)
         return values.sum()
 
-    def optimizer_step(
-        self, epoch: int, batch_idx: int, optimizer: Optimizer, optimizer_closure: Callable[[], Any] | None = None
-    ) -> None:
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, self.replay.around(optimizer_closure, optimizer))
         rates = (group["lr"] for group in optimizer.param_groups)  # schedules move on before the validation
         self._rates = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]

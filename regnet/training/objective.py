@@ -53,6 +53,7 @@ class Objective(nn.Module):
     """
 
     loss: Any  # which has `metrics` as well where something measures: see `regnet.core.tasks`
+    penalties: Mapping[str, Penalty]  # a ModuleDict: torch's is one of any modules
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
         self.loss = loss
-        self.penalties = nn.ModuleDict(penalties or {})
+        self.penalties = nn.ModuleDict(penalties or {})  # type: ignore[assignment]
         self.needs = Needs.of(self.penalties.values())
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:

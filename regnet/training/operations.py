@@ -63,7 +63,7 @@ def step_operations(module: "RegularizedModule", batch: "Batch", batches: int = 
         update.attach(optimizer, objective.network)
     gradients = 0
 
-    def closure() -> Tensor:
+    def closure() -> Any:  # a tensor, where torch declares a float
         nonlocal gradients
         before = counted.total
         optimizer.zero_grad()

@@ -16,15 +16,16 @@ from ..regularizers import SAM
 @contextmanager
 def silent(module: LightningModule) -> Iterator[None]:
     """What the module logs meanwhile is dropped: its training_step has another reason than training."""
-    before = vars(module).get("log")
-    module.log = lambda *_, **__: None
+    own = vars(module)
+    before = own.get("log")
+    own["log"] = lambda *_, **__: None
     try:
         yield
     finally:
         if before is None:
-            del module.log
+            del own["log"]
         else:
-            module.log = before
+            own["log"] = before
 
 
 class Replay:
@@ -49,9 +50,9 @@ class Replay:
             self.kept.append(partial(self._again, bookmark(self.module.device), *batch))
 
     def around(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
-        return partial(self._twice, closure, optimizer) if self.sharpness else closure
+        return partial(self._twice, self.sharpness, closure, optimizer) if self.sharpness else closure
 
-    def _twice(self, closure: Callable[[], Any], optimizer: Optimizer) -> Any:
+    def _twice(self, sharpness: SAM, closure: Callable[[], Any], optimizer: Optimizer) -> Any:
         earlier, rewind = list(self.kept), bookmark(self.module.device)  # the last batch is the closure's own
 
         def again() -> None:
@@ -66,7 +67,7 @@ class Replay:
                 self.running = False
 
         try:
-            return self.sharpness(closure, again, optimizer, self.module)
+            return sharpness(closure, again, optimizer, self.module)
         finally:
             self.kept = []
 

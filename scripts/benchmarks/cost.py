@@ -23,8 +23,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from regnet.compose.build import build, build_trainer, load_data
+from regnet.compose.build import build, load_data
 from regnet.compose.config_files import config_folder
+from regnet.compose.trainer import build_trainer
 from regnet.core.errors import UserError
 from regnet.data import DataModule
 

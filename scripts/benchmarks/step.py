@@ -33,8 +33,9 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from regnet.compose.build import build, build_trainer
+from regnet.compose.build import build
 from regnet.compose.config_files import config_folder
+from regnet.compose.trainer import build_trainer
 
 BATCH, TRAIN, L2 = 128, 54_000, 1e-4
 STEPS = -(-TRAIN // BATCH)

@@ -40,6 +40,9 @@ def test_decoded_now_or_later_gives_the_same_pixels(photos, channels):
     at_once, later = (ImageFolder(str(photos), 5, channels, keep).load().samples for keep in (True, False))
     assert (at_once.lazy, later.lazy) == (False, True)
     assert at_once.x.equal(torch.stack([later.x[i] for i in range(len(later))]))
+    assert at_once.tensor is at_once.x
+    with pytest.raises(TypeError, match="lazy images"):
+        _ = later.tensor
     index = torch.tensor([4, 1])
     assert at_once.subset(index).x.equal(torch.stack([later.subset(index)[i][0] for i in range(2)]))
     assert at_once.y.equal(later.y)

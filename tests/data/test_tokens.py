@@ -5,6 +5,7 @@ import torch
 from omegaconf import open_dict
 
 from regnet.compose.build import build
+from regnet.compose.network import Ends
 from regnet.core.errors import UserError
 from regnet.data import DataModule, Dataset, Samples
 from tests.helpers.commands import evaluate, inspect, report, train, train_into
@@ -156,6 +157,12 @@ def test_an_input_module_of_one_s_own_takes_the_place_of_standardization(desk):
     done = train("-m", "study=s", *own, "seed=0,1", "hydra/launcher=packed", cwd=desk)
     assert (done.code, done.err) == (0, "")
     assert "packed: 2 runs in 1 pack\n" in done.out
+
+
+def test_a_network_that_begins_with_an_input_module_needs_one():
+    loaded = Dataset(Samples(torch.rand(40, 3), torch.arange(40) % 2), classes="ab")
+    with pytest.raises(ValueError, match=r"^the data have no input module, and the network begins with a my\.Shift$"):
+        Ends.unfilled((3,), "my.Shift", lambda: loaded)
 
 
 def test_the_example_is_what_a_network_is_tried_on():

@@ -1,9 +1,12 @@
 """A packed study through the real command line: what is packed, what ends early, what goes wrong, what goes on."""
 
+import contextlib
+import errno
 import os
 import re
 import shutil
 import signal
+import struct
 import time
 from pkgutil import resolve_name
 
@@ -15,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import regnet.packed.module
 import regnet.packed.pack
+import regnet.packed.pipes
 import regnet.packed.workers
 from regnet.compose.config_files import config_folder
 from regnet.core.exact import Exact
@@ -80,6 +84,13 @@ def both(tmp_path, *command):
     left, right = (study(tmp_path / name) for name in ("alone", "packed"))
     assert left.keys() == right.keys()
     return {name: (left[name], right[name]) for name in left}, *done
+
+
+@pytest.fixture
+def two_processes():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -248,51 +259,124 @@ def test_out_of_memory_splits_the_pack_and_goes_on(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     assert train(*command, cwd=tmp_path / "alone").code == 0
     gradients = Stack.gradients
+    errors = [RuntimeError("could not create a primitive"), torch.OutOfMemoryError("no more")]  # oneDNN's, a GPU's
 
     def scarce(self, *arguments, **more):
         if len(self) > 2:
-            raise torch.OutOfMemoryError("no more")
+            raise errors.pop()
         return gradients(self, *arguments, **more)
 
     monkeypatch.setattr(Stack, "gradients", scarce)
     done = train(*command, PACKED, cwd=tmp_path / "packed")
     assert (done.code, done.err) == (0, "")
-    assert "packed: out of memory; goes on with 3 runs at once\n" in done.out
-    assert "packed: out of memory; goes on with 2 runs at once\n" in done.out
+    assert "packed: out of memory; goes on with packs of 3\n" in done.out
+    assert "packed: out of memory; goes on with packs of 2\n" in done.out
     for name, folder in study(tmp_path / "alone").items():
         compare(folder, study(tmp_path / "packed")[name], 1e-9)
 
 
-def test_a_process_that_is_killed_is_replaced_by_smaller_packs(tmp_path, monkeypatch):
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def find_no_memory():
+    raise MemoryError
+
+
+@pytest.mark.parametrize("end", [die, find_no_memory])
+def test_a_process_that_is_killed_is_replaced_by_smaller_packs(tmp_path, monkeypatch, two_processes, end):
     run = regnet.packed.pack.Pack.run
 
     def killed(self):
         if self.size is None:
-            os.kill(os.getpid(), signal.SIGKILL)
+            end()
         run(self)
 
     monkeypatch.setattr(regnet.packed.pack.Pack, "run", killed)
-    torch.set_num_threads(2)
-    try:
-        done = train(*SWEEP[:-1], "seed=range(4)", PACKED, cwd=tmp_path)
-    finally:
-        torch.set_num_threads(1)
+    done = train(*SWEEP[:-1], "seed=range(4)", PACKED, cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
-    assert "packed: a process was killed, probably as memory ran out; goes on with 1 runs at once\n" in done.out
+    assert "packed: a process was killed, probably as memory ran out; goes on with packs of 1\n" in done.out
     assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 4
 
 
-def test_jobs_that_memory_kills_one_by_one_are_recorded(tmp_path, monkeypatch):
-    monkeypatch.setattr(regnet.packed.pack.Pack, "run", lambda self: os.kill(os.getpid(), signal.SIGKILL))
-    torch.set_num_threads(2)
-    try:
-        done = train(*SWEEP, PACKED, cwd=tmp_path)
-    finally:
-        torch.set_num_threads(1)
+def test_a_process_that_is_killed_in_the_middle_of_a_message_loses_nothing(tmp_path, monkeypatch, two_processes):
+    command = [
+        "-m",
+        "study=s",
+        *TINY,
+        "trainer.max_epochs=5",
+        "callbacks.last.every_seconds=0",
+        "seed=range(4)",
+        *EXACT,
+    ]
+    for name in ("alone", "packed"):
+        (tmp_path / name).mkdir()
+    assert train(*command, cwd=tmp_path / "alone").code == 0
+    told, first = [], tmp_path / "killed"
+
+    def cut(self, epochs):
+        told.append(epochs)
+        if len(told) == 4:
+            with contextlib.suppress(FileExistsError):
+                first.mkdir()
+                os.write(self.pipe.fileno(), struct.pack("!i", 1000) + b"begun")
+                die()
+
+    monkeypatch.setattr(regnet.packed.pipes.PipeReporter, "trained", cut, raising=False)
+    done = train(*command, PACKED, cwd=tmp_path / "packed")
+    assert (done.code, done.err) == (0, "")
+    assert first.exists()
+    assert done.out.count("packed: a process was killed, probably as memory ran out; goes on with packs of 1\n") == 1
+    for name, folder in study(tmp_path / "alone").items():
+        compare(folder, study(tmp_path / "packed")[name], 1e-9)
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_jobs_that_get_no_process_are_trained_in_this_one(tmp_path, monkeypatch, two_processes, started):
+    fork, forks = os.fork, []
+
+    def refused():
+        forks.append(None)
+        if len(forks) > started:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return fork()
+
+    def no_thread(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(os, "fork", refused)
+    monkeypatch.setattr(regnet.packed.workers, "end_with", no_thread)
+    done = train(*SWEEP[:-1], "seed=range(4)", PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: the system starts no further process (Cannot allocate memory); goes on in this one\n" in done.out
+    assert len(forks) == started + 1
+    assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 4
+    assert len(re.findall(r"^run \d/4 .*accuracy", done.out, re.MULTILINE)) == 4
+
+
+def test_a_run_for_which_a_pack_has_no_memory_is_trained_alone(tmp_path, monkeypatch):
+    build = regnet.packed.pack.build
+
+    def scarce(cfg, *rest):
+        if cfg.seed == 1:
+            raise MemoryError
+        return build(cfg, *rest)
+
+    monkeypatch.setattr(regnet.packed.pack, "build", scarce)
+    done = train(*SWEEP, PACKED, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: 1 run is trained alone, as memory has no room for one more in the pack\n" in done.out
+    assert [record(folder)["status"] for folder in study(tmp_path).values()] == ["completed"] * 3
+
+
+def test_jobs_that_memory_kills_one_by_one_are_recorded(tmp_path, monkeypatch, two_processes):
+    monkeypatch.setattr(regnet.packed.pack.Pack, "run", lambda self: die())
+    done = train(*SWEEP, PACKED, cwd=tmp_path)
     assert done.code == 1
     for folder in study(tmp_path).values():
         kept = record(folder)
         assert (kept["status"], kept["reason"]) == ("failed", "its process was killed, probably as memory ran out")
+    assert "packed: a process was killed, probably as memory ran out; goes on with one process\n" in done.out
 
 
 def test_a_network_of_somebody_else_is_packed(tmp_path):
@@ -468,9 +552,8 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
         (tmp_path / name).mkdir()
     assert train(*command, cwd=tmp_path / "whole").code == 0
     process = start("regnet-train", *command, cwd=tmp_path / "cut", OMP_NUM_THREADS="2")
-    for _ in range(600):
-        if len(list((tmp_path / "cut").rglob("last.ckpt"))) == 4:
-            break
+    while len(list((tmp_path / "cut").rglob("last.ckpt"))) < 4:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     workers = children(process.pid)
     assert len(workers) == 2
@@ -487,7 +570,7 @@ def test_the_program_that_was_stopped_goes_on(tmp_path, stop):
         assert "Error" not in ended.err
         assert not unfinished
         assert {record(folder)["status"] for folder in study(tmp_path / "cut").values()} == {"interrupted"}
-    end = time.monotonic() + 2
+    end = time.monotonic() + 30
     while left := [pid for pid in workers if is_running(pid)]:
         assert time.monotonic() < end, left
         time.sleep(0.02)

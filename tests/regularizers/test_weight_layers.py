@@ -13,6 +13,7 @@ from torch import nn
 from regnet.core.weights import weights
 from regnet.regularizers import L0, DropConnect, VariationalDropout, WeightLayerPenalty
 from regnet.regularizers.weight_layers.draws import normal, uniform
+from regnet.training.objective import Objective
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # Louizos et al. 2018, section 4
 LOG_ALPHAS = [-3.0, -1.0, 0.0, 0.5, 2.0]
@@ -245,3 +246,12 @@ def test_they_find_the_inputs_that_matter(make):
     used = layer.eval().weight.detach()[0]
     assert used[:2].tolist() == pytest.approx([1, -2], abs=0.15)
     assert (used[2:] == 0).sum() >= 6
+
+
+@pytest.mark.parametrize("make", [lambda: L0(0.1), lambda: VariationalDropout(1.0, 200)], ids=["l0", "variational"])
+def test_while_all_is_frozen_the_penalty_is_nothing(make):
+    layer, prior = nn.Linear(3, 2), make()
+    prior.put_on(layer)
+    objective = Objective(layer, F.mse_loss, {"prior": WeightLayerPenalty(type(prior))})
+    layer.requires_grad_(False)
+    assert objective(torch.randn(4, 3), torch.randn(4, 2))["penalty/prior"].item() == 0

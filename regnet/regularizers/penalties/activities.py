@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...core import hyperparameters, values
 from ...core.exact import at_precision_of, wide
 from ...core.weights import modules
-from .weights import AbsoluteSum, Penalty, SquareSum
+from .weights import AbsoluteSum, Penalty, SquareSum, total
 
 SQUASHINGS = {"none": lambda h: h, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -118,7 +118,7 @@ class KLSparsity(ActivityPenalty):
         self.squash = values.one_of(squash, "squash", SQUASHINGS)
 
     def measure(self, activations: list[Tensor]) -> Tensor:
-        return sum(self._divergence(SQUASHINGS[self.squash](h)) for h in activations)
+        return total(self._divergence(SQUASHINGS[self.squash](h)) for h in activations)
 
     def _divergence(self, h: Tensor) -> Tensor:  # (B, units, ...)
         mean = h.transpose(0, 1).flatten(1).mean(1).clamp(1e-6, 1 - 1e-6)  # (units,)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...core import hyperparameters, values
 from ...core.exact import at_precision_of, wide
-from .weights import Penalty
+from .weights import Penalty, total
 
 
 class InputPenalty(Penalty):
@@ -45,7 +45,7 @@ class Jacobian(InputPenalty):
         self.projections = None if projections is None else values.whole(projections, "projections")
 
     def forward(self, network: nn.Module, x: Tensor, logits: Tensor, **_: Any) -> Tensor:  # (B, ...), (B, C)
-        squares = sum(_square(logits, x, v) for v in self._directions(logits))
+        squares = total(_square(logits, x, v) for v in self._directions(logits))
         return at_precision_of(squares, self.strength) * squares / len(x)
 
     def _directions(self, logits: Tensor) -> Tensor:  # (n, B, C), each of norm √(C/n)

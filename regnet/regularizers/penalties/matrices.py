@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...core import values
 from ...core.weights import Select, Weight
-from .weights import WeightPenalty
+from .weights import WeightPenalty, total
 
 FORMS = ("gram", "rows", "columns")
 
@@ -36,7 +36,7 @@ class Orthogonal(WeightPenalty):
 
     def measure(self, found: list[Weight]) -> Tensor:
         of = _off_identity if self.form == "gram" else _cosines
-        return sum(of(matrices.mT if self.form == "columns" else matrices).sum() for matrices in map(_matrices, found))
+        return total(of(m.mT if self.form == "columns" else m).sum() for m in map(_matrices, found))
 
 
 class SpectralNorm(WeightPenalty):
@@ -46,14 +46,14 @@ class SpectralNorm(WeightPenalty):
     """
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return sum(torch.linalg.eigvalsh(_gram(_matrices(w)))[..., -1].sum() for w in found)
+        return total(torch.linalg.eigvalsh(_gram(_matrices(w)))[..., -1].sum() for w in found)
 
 
 class NuclearNorm(WeightPenalty):
     """λ Σ_W ||W||_*, the sum of the singular values: the convex envelope of the rank (Fazel et al. 2001)."""
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return sum(torch.linalg.matrix_norm(_matrices(w), "nuc").sum() for w in found)
+        return total(torch.linalg.matrix_norm(_matrices(w), "nuc").sum() for w in found)
 
 
 def _matrices(weight: Weight) -> Tensor:

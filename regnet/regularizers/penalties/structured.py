@@ -13,7 +13,7 @@ from ...core.exact import at_precision_of
 from ...core.parametrized import normalized
 from ...core.weights import Select, Weight, weights
 from ...run.checkpoints import read_checkpoint
-from .weights import SquareSum, WeightPenalty, absolute_sum
+from .weights import SquareSum, WeightPenalty, absolute_sum, total
 
 GROUPS = {"out": (2, 3), "in": (1, 3), "fiber": (1,)}  # the axes of (groups, out, in, k) that one group spans
 
@@ -51,12 +51,12 @@ class L2SP(WeightPenalty):
         for w in found:
             self.register_buffer(_buffer(w), torch.zeros_like(w.tensor))
         for w in known:
-            self._buffers[_buffer(w)].copy_(start[_plain(w.name)])
+            getattr(self, _buffer(w)).copy_(start[_plain(w.name)])
 
     def measure(self, found: list[Weight]) -> Tensor:
         if any(_buffer(w) not in self._buffers for w in found):
             raise RuntimeError("L2SP knows no starting point yet: call its begin(network) before training")
-        return SquareSum.apply(*(w.tensor - self._buffers[_buffer(w)] for w in found))
+        return SquareSum.apply(*(w.tensor - getattr(self, _buffer(w)) for w in found))
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         for key, tensor in state_dict.items():  # a starting point is part of the state
@@ -87,7 +87,7 @@ class GroupLasso(WeightPenalty):
         self.groups = values.one_of(groups, "groups", GROUPS)
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return sum(self._norms(w.blocks) for w in found)
+        return total(self._norms(w.blocks) for w in found)
 
     def _norms(self, blocks: Tensor) -> Tensor:  # (groups, out, in, k)
         norms = torch.linalg.vector_norm(blocks, dim=GROUPS[self.groups])
@@ -125,7 +125,7 @@ class Hoyer(WeightPenalty):
     """
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return sum(absolute_sum([w]).square() / _positive(SquareSum.apply(w.tensor)) for w in found)
+        return total(absolute_sum([w]).square() / _positive(SquareSum.apply(w.tensor)) for w in found)
 
 
 def _positive(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Convention: a sum over weights, no ½, never divided by the batch size.
 What is penalized elsewhere: `structured`, `matrices` (weights), `activities`, `outputs`, `inputs`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...core import hyperparameters
 from ...core.exact import Exact, at_precision_of, wide
 from ...core.weights import Select, Weight, grouped
+from ..layers.dropout import PenalizedLayer
 
 
 class Penalty(Exact):
@@ -32,12 +33,10 @@ class Penalty(Exact):
     on_weights: ClassVar[bool] = False  # whether it acts on weights of its choice, by `select` and `scale`
     select: Select = None
     scale: Mapping[str, float] | None = None
+    forward: Callable[..., Tensor]  # (network, **ingredients): a subclass names those that it takes
 
     def begin(self, network: nn.Module) -> None:
         """What is to be done before training, when the network has its initial weights; nothing by default."""
-
-    def forward(self, network: nn.Module, **ingredients: Any) -> Tensor:
-        raise NotImplementedError
 
     @contextmanager
     def recording(self, network: nn.Module) -> Iterator[list[Tensor]]:
@@ -85,7 +84,7 @@ class WeightPenalty(Penalty):
 class LayerPenalty(Penalty):
     """Σ layer.penalty() over the layers of one class: what a `PenalizedLayer`, such as concrete dropout, asks for."""
 
-    def __init__(self, kind: type[nn.Module]) -> None:
+    def __init__(self, kind: type[PenalizedLayer]) -> None:
         super().__init__()
         self.kind = kind
 
@@ -95,7 +94,7 @@ class LayerPenalty(Penalty):
             raise ValueError(f"the network has no {self.kind.__name__} to ask for its penalty")
 
     def forward(self, network: nn.Module, **_: Any) -> Tensor:
-        return sum(module.penalty() for module in network.modules() if isinstance(module, self.kind))
+        return total(module.penalty() for module in network.modules() if isinstance(module, self.kind))
 
 
 class L1(WeightPenalty):
@@ -138,6 +137,11 @@ class ElasticNet(WeightPenalty):
         return ratio * absolute + (1 - ratio) * squares
 
 
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """Σ of one term at least."""
+    return sum(terms)  # type: ignore[return-value]  # which would be 0 of none
+
+
 def absolute_sum(found: Sequence[Weight]) -> Tensor:
     return AbsoluteSum.apply(*(weight.tensor for weight in found))
 
@@ -161,7 +165,7 @@ class AbsoluteSum(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
-        return sum(_RowSums.apply(w) for w in _stacked(info.batch_size, in_dims, tensors)), 0
+        return total(_RowSums.apply(w) for w in _stacked(info.batch_size, in_dims, tensors)), 0
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
@@ -183,7 +187,7 @@ class SquareSum(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
-        return sum(_RowSquares.apply(w) for w in _stacked(info.batch_size, in_dims, tensors)), 0
+        return total(_RowSquares.apply(w) for w in _stacked(info.batch_size, in_dims, tensors)), 0
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
@@ -230,7 +234,7 @@ def _stacked(size: int, in_dims: Sequence[int | None], tensors: Sequence[Tensor]
     ]
 
 
-def _scaled(tensors: Sequence[Tensor], factor: Tensor) -> tuple[Tensor, ...]:
+def _scaled(tensors: list[Tensor] | tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
     if torch.is_grad_enabled():  # someone wants second derivatives, which _foreach_mul by a tensor lacks
         return tuple(w * factor for w in tensors)
     return torch._foreach_mul(tensors, factor)

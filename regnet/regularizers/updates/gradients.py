@@ -75,12 +75,13 @@ class GradientClipping(BeforeStep):
 def gradients(network: nn.Module, optimizer: Optimizer) -> list[Tensor]:
     """The gradients of all parameters of `network` that `optimizer` moves, that have one and are not frozen."""
     own = {id(w) for w in network.parameters()}
-    return [w.grad for w in moving(optimizer) if id(w) in own]
+    return [gradient for w, gradient in moving(optimizer) if id(w) in own]
 
 
-def moving(optimizer: Optimizer) -> list[Tensor]:
-    """The parameters of `optimizer` that have a gradient and are not frozen."""
-    return [w for group in optimizer.param_groups for w in group["params"] if w.grad is not None and w.requires_grad]
+def moving(optimizer: Optimizer) -> list[tuple[Tensor, Tensor]]:
+    """The parameters of `optimizer` that have a gradient and are not frozen, with their gradients."""
+    every = [w for group in optimizer.param_groups for w in group["params"]]
+    return [(w, w.grad) for w in every if w.grad is not None and w.requires_grad]
 
 
 def global_norm(tensors: Sequence[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ Convention: what is minimized is loss + λ R(w), and a penalty of the same λ ha
 
 import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -170,13 +170,13 @@ def step_sizes(optimizer: Optimizer, w: Tensor) -> Tensor:
     return STEP_SIZES[type(optimizer)](group, optimizer.state[w], w)
 
 
-def _sgd(group: Mapping[str, object], _: Mapping[str, Tensor], w: Tensor) -> Tensor:
+def _sgd(group: Mapping[str, Any], _: Mapping[str, Tensor], w: Tensor) -> Tensor:
     """η (1 - τ) / (1 - μ): momentum μ sums a gradient up to that, dampening τ included."""
     step = group["lr"] * (1 - group["dampening"] * (group["momentum"] > 0)) / (1 - group["momentum"])
     return torch.ones_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) * step
 
 
-def _adam(group: Mapping[str, object], state: Mapping[str, Tensor], w: Tensor) -> Tensor:
+def _adam(group: Mapping[str, Any], state: Mapping[str, Tensor], w: Tensor) -> Tensor:
     """η / (√v̂ + ε), v̂ = v / (1 - β₂ᵗ)."""
     wide = torch.promote_types(w.dtype, torch.float32)
     v = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"].to(wide)

@@ -40,10 +40,10 @@ class SAM(Update):
         return 1.0
 
     @torch.no_grad()
-    def ascent(self, parameters: Sequence[Tensor]) -> list[Tensor]:
-        """e = ρ T² g / ||T g|| for each parameter."""
-        reach = [self.reach(w) for w in parameters]
-        slopes = [t * w.grad for t, w in zip(reach, parameters, strict=True)]
+    def ascent(self, found: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """e = ρ T² g / ||T g|| for each parameter w and its gradient g."""
+        reach = [self.reach(w) for w, _ in found]
+        slopes = [t * g for t, (_, g) in zip(reach, found, strict=True)]
         norm = global_norm(slopes)
         length = at_precision_of(norm, self.radius) / norm.clamp(min=torch.finfo(norm.dtype).tiny)
         steps = (length * t * slope for t, slope in zip(reach, slopes, strict=True))
@@ -63,20 +63,20 @@ class SAM(Update):
             What the closure returns.
         """
         output = closure()
-        parameters = moving(optimizer)
-        if not parameters:
+        found = moving(optimizer)
+        if not found:
             return output
-        before = [w.detach().clone() for w in parameters]
+        before = [(w, w.detach().clone()) for w, _ in found]
         buffers = {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
         with torch.no_grad():
-            for w, e in zip(parameters, self.ascent(parameters), strict=True):
+            for (w, _), e in zip(found, self.ascent(found), strict=True):
                 w.add_(e)
         try:
             optimizer.zero_grad()
             again()
         finally:
             with torch.no_grad():
-                for w, kept in zip(parameters, before, strict=True):
+                for w, kept in before:
                     w.copy_(kept)
                 for name, buffer in network.named_buffers():
                     buffer.copy_(buffers[name])

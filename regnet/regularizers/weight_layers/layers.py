@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from ...core.exact import at_precision_of
 from ...core.parametrized import OnTop
 from ...core.weights import TRANSPOSED, Select, Weight, weights
 from ..layers.dropout import RandomLayer, inverted_bernoulli
-from ..penalties.weights import Penalty
+from ..penalties.weights import Penalty, total
 from .draws import normal, uniform
 
 
@@ -90,7 +91,10 @@ class WeightLayerPenalty(Penalty):
 
     def forward(self, network: nn.Module, **_: Tensor) -> Tensor:
         found = self._layers(network)
-        return sum(layer.penalty(w.effective.tensor) for w, layer in found if w.trained or _learns(layer))
+        asked = (layer.penalty(w.effective.tensor) for w, layer in found if w.trained or _learns(layer))
+        if terms := [term for term in asked if term is not None]:
+            return total(terms)
+        return found[0][0].tensor.new_zeros((), dtype=torch.float32)  # all are frozen
 
     def _layers(self, network: nn.Module) -> list[tuple[Weight, WeightLayer]]:
         return [
@@ -211,7 +215,7 @@ class VariationalDropout(WeightLayer):
         super().__init__(select)
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.register_buffer("num_samples", hyperparameters.radius(num_samples, "num_samples"))
-        self.log_variance = values.finite(log_variance, "log_variance")
+        self.log_variance = nn.Parameter(hyperparameters.exact(values.finite(log_variance, "log_variance")))
         self.threshold = values.finite(threshold, "threshold")
         self.at_outputs = False
 
@@ -219,7 +223,7 @@ class VariationalDropout(WeightLayer):
         if weight.made is not None:
             by = weight.made.by
             raise ValueError(f"{weight.name} is made by {by} of others: there is no variance of its own to learn")
-        self.log_variance = nn.Parameter(torch.full_like(weight.tensor, self.log_variance))
+        self.log_variance = nn.Parameter(torch.full_like(weight.tensor, self.log_variance.item()))
         kind = type_before_parametrizations(weight.module)
         self.at_outputs = kind in self.LINEAR and weight.name.rpartition(".")[2] == "weight"
         if self.at_outputs:
@@ -232,7 +236,7 @@ class VariationalDropout(WeightLayer):
             return weight
         return weight + (torch.exp(self.log_variance / 2) * normal(weight)).to(weight.dtype)
 
-    def add_noise(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    def add_noise(self, module: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         """The layer's output with the noise of its weights."""
         if not self.training:
             return output

@@ -13,6 +13,7 @@ from ...core import values
 from ...core.errors import UserError
 from ...core.exact import in_precision, settings, wide
 from .learning_rate import set_learning_rate
+from .others import callbacks_of
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
@@ -27,8 +28,10 @@ class Average(WeightAveraging):
         UserError: when training starts with another average, as validation can only see one of them.
     """
 
+    _average_model: Any  # an AveragedModel from `setup` on
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        others = [one for one in trainer.callbacks if isinstance(one, WeightAveraging) and one is not self]
+        others = [one for one in callbacks_of(trainer, WeightAveraging) if one is not self]
         if others:
             names = " and ".join(type(one).__name__ for one in (self, *others))
             raise UserError(f"{names} are both averages of the weights: choose one")
@@ -146,7 +149,7 @@ class Swa(Average):
 
     def epochs(self, trainer: Trainer) -> float:
         """How many are averaged after the present one; below 1 before `start`."""
-        return trainer.current_epoch + 1 - self.start * trainer.max_epochs
+        return trainer.current_epoch + 1 - self.start * trainer.max_epochs  # type: ignore[operator]  # see `setup`
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self.lr is not None and self.epochs(trainer) >= 1:  # at each step, as schedules may be by step as well
@@ -182,7 +185,8 @@ class Swa(Average):
             return
         device = average.device
         dtype = next(average.parameters()).dtype
-        batches = (in_precision(batch[0], dtype) for batch in trainer.train_dataloader)
+        loader: Any = trainer.train_dataloader
+        batches = (in_precision(batch[0], dtype) for batch in loader)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             update_bn(batches, average, device)
         for module in found:

@@ -9,6 +9,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 from ...core import values
+from .others import callbacks_of
 from .time_limit import TimeLimit
 
 
@@ -41,7 +42,7 @@ class LastCheckpoint(Checkpoint):
         due = trainer.fit_loop.done or time.monotonic() - self.saved >= self.every_seconds
         # all processes must decide alike, because some strategies save together
         if trainer.strategy.broadcast(due):
-            cut = any(isinstance(one, TimeLimit) and one.cut for one in trainer.callbacks)
+            cut = any(limit.cut for limit in callbacks_of(trainer, TimeLimit))
             self.stopped = trainer.should_stop and not cut
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()

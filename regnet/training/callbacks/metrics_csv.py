@@ -1,8 +1,9 @@
 """metrics.csv of a run."""
 
 from pathlib import Path
+from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 
 
@@ -15,5 +16,5 @@ class MetricsCsv(Callback):
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         pl_module.ledger.open(self.path, write=trainer.is_global_zero)

@@ -105,7 +105,8 @@ class PenalizedStep:
         if self.of_pairs:
             batch = self._pair(batch)
         for changing in self.transforms:
-            batch = changing.transform(*batch, StepObjective(self, changing, args, kwargs))
+            x, y = batch
+            batch = changing.transform(x, y, StepObjective(self, changing, args, kwargs))
         output, terms = self.evaluate(batch, *args, **kwargs)
         if not self.penalties or terms is None:
             return output
@@ -150,8 +151,8 @@ class PenalizedStep:
         return self.needs.batch(*batch)
 
     def _log(self, terms: dict[str, Tensor]) -> None:
-        trainer = self.module.trainer
-        if trainer.log_every_n_steps and trainer.global_step % trainer.log_every_n_steps == 0:
+        every = self.module.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and self.module.trainer.global_step % every == 0:
             self.module.log_dict({f"train/{name}": term.detach() for name, term in terms.items() if name != "loss"})
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -33,12 +34,10 @@ class Progress(Callback):
         if trainer.is_global_zero:
             self.line.start(position() or "training", _total(trainer))
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.is_global_zero and self.line.due():
             done = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
-            self.line.show(done, self._text(trainer, pl_module, done), _total(trainer))
+            self.line.show(done, self._text(trainer, pl_module.measured, done), _total(trainer))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.line.stop()
@@ -49,12 +48,12 @@ class Progress(Callback):
     def _say(self, text: str) -> None:
         log.info("%s", "  ".join(filter(None, (position(), text))))
 
-    def _text(self, trainer: Trainer, pl_module: LightningModule, done: float) -> str:
+    def _text(self, trainer: Trainer, measured: Mapping[str, float], done: float) -> str:
         total = _total(trainer)
         words = [f"epoch {trainer.current_epoch + 1}" + (f"/{total}" if total else "")]
         for name in ("train_eval", "val"):
-            if f"{name}/loss" in pl_module.measured:
-                words.append(f"{name.removesuffix('_eval')} loss {pl_module.measured[f'{name}/loss']:.3f}")
+            if f"{name}/loss" in measured:
+                words.append(f"{name.removesuffix('_eval')} loss {measured[f'{name}/loss']:.3f}")
         if total:
             words.append(time_left(self.started, self.first_epoch, done, total))
         return "  ".join(filter(None, words))

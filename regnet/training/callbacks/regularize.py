@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from ...core.weights import scaled, weights
 from ...regularizers import SAM, BatchTransform, Penalty, Update
 from ..replay import Replay
+from .others import callbacks_of
 from .penalized import Changing, PenalizedStep, Placed
 
 
@@ -89,7 +90,7 @@ class Regularize(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.regularizers.to(pl_module.device)
         self.check(pl_module)
-        every = [callback for callback in trainer.callbacks if isinstance(callback, Regularize)]
+        every = callbacks_of(trainer, Regularize)
         if self is not every[-1]:  # the last one acts for all
             return
         sharpness = _only_sam(every)
@@ -154,7 +155,7 @@ class Regularize(Callback):
         def of(one: Regularize) -> str:
             return " ".join([one.network or "", *(type(regularizer).__name__ for regularizer in one.regularizers)])
 
-        alike = [one for one in trainer.callbacks if isinstance(one, Regularize) and of(one) == of(self)]
+        alike = [one for one in callbacks_of(trainer, Regularize) if of(one) == of(self)]
         return f"{of(self)} {alike.index(self)}"
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -15,6 +15,7 @@ from ...core.errors import UserError
 from ...core.exact import settings, wide
 from .learning_rate import set_learning_rate
 from .network import NetworkCallback
+from .others import callbacks_of
 
 
 class Ensemble(nn.Sequential):
@@ -104,7 +105,7 @@ class Snapshots(NetworkCallback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.lr_scheduler_configs:
             raise UserError("regularizer=snapshots sets the learning rate itself: choose scheduler=constant")
-        if other := next((one for one in trainer.callbacks if isinstance(one, WeightAveraging)), None):
+        if other := next(iter(callbacks_of(trainer, WeightAveraging)), None):
             raise UserError(f"snapshots cannot be taken of the average that {type(other).__name__} makes: choose one")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

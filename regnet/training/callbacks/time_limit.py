@@ -23,7 +23,7 @@ class TimeLimit(Timer):
         pass
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.fit_loop.done and trainer.strategy.broadcast(self.time_remaining() <= 0):
+        if not trainer.fit_loop.done and trainer.strategy.broadcast(self.time_remaining() <= 0):  # type: ignore[operator]  # not None
             self.cut = trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
