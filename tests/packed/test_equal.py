@@ -15,7 +15,7 @@ SMALL = [
     "callbacks.last.every_seconds=1000",
 ]
 CNN = ["model=cnn", "model.stages=[[4],[6]]", "model.head=[8]", "data.train_size=150"]
-RESNET = ["model=resnet", "model.blocks=[1,1]", "model.norm=group", "data.train_size=150"]
+RESNET = ["model=resnet", "model.blocks=[1]", "model.norm=group", "data.train_size=150"]
 SGD = ["optimizer=sgd", "optimizer.lr=0.05"]
 
 CASES = {
@@ -99,7 +99,7 @@ CASES = {
     "variational dropout": [
         "regularizer=variational_dropout",
         "regularizer.variational_dropout.schedule=null,warmup:0.5",
-        "data.train_size=200,300",
+        "data.train_size=128,192",
     ],
     "variational dropout, cnn": [*CNN, "regularizer=variational_dropout", "seed=0,1"],
     "l2-sp": ["regularizer=l2_sp", "regularizer.l2_sp.strength=1e-2,1", "seed=0,1"],
