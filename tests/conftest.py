@@ -70,9 +70,10 @@ def compose_train():
     return composed
 
 
-@pytest.fixture
-def make_trainer(tmp_path):
+@pytest.fixture(scope="session")
+def make_trainer(tmp_path_factory):
     """A silent Trainer on the CPU that writes nothing of its own."""
+    place = tmp_path_factory.mktemp("trainer")
 
     def make(**settings: object) -> Trainer:
         defaults = {
@@ -84,7 +85,7 @@ def make_trainer(tmp_path):
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "num_sanity_val_steps": 0,
-            "default_root_dir": tmp_path,
+            "default_root_dir": place,
         }
         return Trainer(**defaults | settings)
 
