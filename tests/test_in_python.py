@@ -3,8 +3,8 @@
 import gc
 import logging
 import os
+import runpy
 import signal
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -18,7 +18,7 @@ from hydra.version import VersionBase
 
 import regnet
 from regnet.commands.in_python import LOGGERS, QUIET
-from tests.helpers.commands import TINY, record, train_into
+from tests.helpers.commands import TINY, call, record, train_into
 from tests.helpers.disk import full_disk
 
 OWN = """
@@ -276,10 +276,8 @@ main()
 
 def test_within_a_program_that_is_itself_under_hydra(here):
     (here / "program.py").write_text(PROGRAM)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "program.py", "+x=5"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stdout.splitlines() if not line.startswith("accuracy")]
+    done = call(lambda: runpy.run_path("program.py", run_name="__main__"), "program.py", ("+x=5",), here)
+    assert done.code == 0, done.err
+    told = [line for line in done.out.splitlines() if not line.startswith("accuracy")]
     assert told == ["completed Net runs"] * 2 + ["5 ['+x=5']"]
     assert len(list(here.glob("outputs/runs/*/record.json"))) == 2
