@@ -77,7 +77,7 @@ def check_meant(overrides: Sequence[Override], chosen: Collection[str]) -> None:
         if override.sign != "++":
             raise UserError(
                 f"{override.text}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
-                f"or in a study write ++{override.bare} to mean the runs that do"
+                f"or in a study write ++{override.text.lstrip('+')} to mean the runs that do"
             )
         known = _settings(*config_folders())
         if name not in known:

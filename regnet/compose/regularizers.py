@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..core.errors import UserError, shown
-from ..core.overrides import Override, read
+from ..core.overrides import Override
 from ..regularizers import BatchTransform, Penalty, Update, WeightLayer
 from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from ..run.identity import not_chosen
@@ -46,7 +46,7 @@ class Regularizers:
         return {**{name: one for name, one in every.items() if one.on_weights}, **self.weight_layers}
 
 
-def build_regularizers(cfg: DictConfig, overrides: Sequence[str | Override] = ()) -> Regularizers:
+def build_regularizers(cfg: DictConfig, overrides: Sequence[Override] = ()) -> Regularizers:
     """The chosen regularizers.
 
     An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
@@ -54,7 +54,6 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[str | Override] = ()
     """
     idle = not_chosen(cfg.regularizer)
     chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
-    overrides = read(overrides)
     check_choice(overrides, chosen)
     check_meant(overrides, chosen)
     check_pairs(list(chosen))

@@ -21,7 +21,7 @@ regnet.callbacks    regnet.training.callbacks            snapshots step_limit ti
 regnet              regnet.measures                      monte_carlo
 regnet              regnet.compose                       build checks make sites arguments structure quoting
 regnet              regnet.compose                       explain config_files protocol trust
-regnet              regnet.commands                      evaluate inspect inspect_data
+regnet              regnet.commands                      evaluate inspect
 regnet.regularizers regnet.regularizers.penalties        activities inputs matrices outputs structured
 regnet.regularizers regnet.regularizers.updates          constraints proximal sharpness gradients lookahead
 regnet.regularizers regnet.regularizers.layers           dropout dropblock gaussian concrete residual

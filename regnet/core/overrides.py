@@ -64,11 +64,6 @@ class Override:
         return cls(text, name, read, key[: len(key) - len(name)])
 
     @property
-    def bare(self) -> str:
-        """As typed, without ``+``."""
-        return self.text.lstrip("+")
-
-    @property
     def value_text(self) -> str:
         """What was typed behind the ``=``."""
         return self.text.partition("=")[2]

@@ -180,6 +180,12 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
     return {key: shortest(key) for key in keys}
 
 
+def varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values are not the same in all, as far as they have them."""
+    keys = dict.fromkeys(key for one in mappings for key in one)
+    return [key for key in keys if len({json.dumps(one.get(key)) for one in mappings}) > 1]
+
+
 def pairing(run: RecordedRun) -> Pairing:
     """The seed and `data.split_seed` of a run: two runs that share both differ by their arms alone."""
     config = run.config.get("data") or {}
@@ -248,7 +254,7 @@ def _labels(groups: Sequence[Sequence[Described]], settings: Sequence[Mapping[st
     Where two would have one label they differ in what was given to no run, as when a config file was changed: then
     also what differs there.
     """
-    names = short_keys(key for key in _varying(settings) if key != "regularizer")
+    names = short_keys(key for key in varying(settings) if key != "regularizer")
     labels = []
     for group, own in zip(groups, settings, strict=True):
         config = next((one.run.config for one in group if one.run.config), None)
@@ -257,17 +263,11 @@ def _labels(groups: Sequence[Sequence[Described]], settings: Sequence[Mapping[st
     for label in [label for label, count in Counter(labels).items() if count > 1]:
         alike = [place for place, other in enumerate(labels) if other == label]
         values = [json.loads(groups[place][0].values) for place in alike]
-        keys = _varying(values)
+        keys = varying(values)
         for number, (place, own) in enumerate(zip(alike, values, strict=True)):
             words = [f"{key}={written(own[key])}" for key in keys if key in own]
             labels[place] = " ".join([label, *words] if len(words) in (1, 2, 3) else [label, f"({number + 1})"])
     return labels
-
-
-def _varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys whose values are not the same in all, as far as they have them."""
-    keys = dict.fromkeys(key for one in mappings for key in one)
-    return [key for key in keys if len({json.dumps(one.get(key)) for one in mappings}) > 1]
 
 
 def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:

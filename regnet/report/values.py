@@ -12,15 +12,8 @@ from ..run.record import RecordedRun
 
 APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
-FILLED_IN = {
-    "shape",
-    "classes",
-    "num_classes",
-    "num_outputs",
-    "num_samples",
-    "schema",
-    "inputs",
-}  # of `data`; not yet there where a run failed early
+# of `data`; not yet there where a run failed early
+FILLED_IN = {"shape", "classes", "num_classes", "num_outputs", "num_samples", "schema", "inputs"}
 
 Leaves = dict[str, Any]  # by dotted keys
 
@@ -89,6 +82,15 @@ def listed(regularizer: str) -> list[str]:
     return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
 
 
+def own_data(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of its data that make them these data."""
+    return {key: value for key, value in (config.get("data") or {}).items() if key not in FEEDING | FILLED_IN}
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    return json.dumps(own_data(config), sort_keys=True)
+
+
 def _given(run: RecordedRun) -> dict[str, Override]:
     overrides = map(Override.guess, run.overrides)
     return {one.key: one for one in overrides if one.sign != "~" and not _is_apart(one.key, run.config)}
@@ -147,11 +149,6 @@ def _overrides(given: Mapping[str, Override], of_data: bool = False) -> str:
 
     found = {key: _regularizer(one) if key == "regularizer" else one.spelled for key, one in given.items()}
     return json.dumps({key: value for key, value in found.items() if not of_data or matters(key)}, sort_keys=True)
-
-
-def _data(config: Mapping[str, Any]) -> str:
-    data = config.get("data") or {}
-    return json.dumps({key: value for key, value in data.items() if key not in FEEDING | FILLED_IN}, sort_keys=True)
 
 
 def _options(

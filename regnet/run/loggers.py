@@ -14,6 +14,8 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from torch.utils.tensorboard.summary import hparams
 
 from ..core.errors import UserError
@@ -63,7 +65,7 @@ def start_session(loggers: Mapping[str, Any], values: Mapping[str, Any]) -> dict
             with _impatient():
                 _start(logger, values)
         except Exception as error:
-            _close(dict(list(loggers.items())[:begun]), FAILED)
+            break_off(dict(list(loggers.items())[:begun]))
             raise UserError(_told(name, error)) from error
     stores = {name: one for name, one in loggers.items() if isinstance(one, MLFlowLogger | WandbLogger)}
     return {name: str(logger.version) for name, logger in stores.items()}
@@ -118,10 +120,7 @@ def break_off(loggers: Mapping[str, Any], goes_on: bool = False) -> None:
 
     It does not fail, as it would hide the error that ended the run.
     """
-    _close(loggers, STOPPED if goes_on else FAILED)
-
-
-def _close(loggers: Mapping[str, Any], status: str) -> None:
+    status = STOPPED if goes_on else FAILED
     for logger in loggers.values():
         with suppress(Exception):
             _end(logger, status)
@@ -152,7 +151,9 @@ def session_end(completed: bool) -> Any:
     """TensorBoard's summary that closes a session."""
     end = hparams({}, {})[2]
     if not completed:
-        end.value[0].metadata.plugin_data.content = _failure()
+        info = SessionEndInfo(status=Status.STATUS_FAILURE)
+        data = HParamsPluginData(session_end_info=info, version=PLUGIN_DATA_VERSION)
+        end.value[0].metadata.plugin_data.content = data.SerializeToString()
     return end
 
 
@@ -185,11 +186,3 @@ class Overheard(Logger):
         # Lightning's own step is the one before, in a validation and at the end of an epoch
         self.ledger.add(metrics, self.trainer.global_step)
         self.ledger.flush()
-
-
-def _failure() -> bytes:
-    from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
-
-    info = SessionEndInfo(status=Status.STATUS_FAILURE)
-    return HParamsPluginData(session_end_info=info, version=PLUGIN_DATA_VERSION).SerializeToString()
