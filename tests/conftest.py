@@ -1,6 +1,7 @@
 """Shared by all tests: nothing here is about one part of regnet."""
 
 import gc
+import signal
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
@@ -29,6 +30,8 @@ def one_thread():
 
 def pytest_configure():
     gc.disable()  # to find tests makes no garbage
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a shell: its children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
