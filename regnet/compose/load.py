@@ -52,7 +52,7 @@ class TrainedRun:
     """A run with its weights at the epoch that validation chose.
 
     Args:
-        record: as `record.json` in the folder (`docs/records.md`): status, metrics, config, and more.
+        record: as `record.json` in the folder (`docs/record.md`): status, metrics, config, and more.
         allow: what the record may name beside the classes that are known.
         where: how errors begin that are about the folder.
     """
