@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
+from pkgutil import resolve_name
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -62,6 +63,14 @@ def signature(function: Callable[..., Any]) -> tuple[dict[str, tuple[Any, Any]],
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = {name: (hints.get(name, Any), p.default) for name, p in parameters.items() if p.kind in named}
     return known, any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def takes(node: Mapping[Any, Any], name: str) -> bool:
+    """Whether the class of a config node has a parameter of this name; False where there is no such class."""
+    try:
+        return name in signature(resolve_name(node["_target_"]))[0]
+    except Exception:
+        return False
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from hydra import compose
@@ -14,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..core.errors import near, shown
 from ..core.overrides import Override, read
-from .arguments import signature
+from .arguments import takes
 from .config_files import own_hydra
 from .hydra_private import get_args_parser
 from .quoting import quoted, unreadable
@@ -135,7 +134,7 @@ def _unknown_key(match: re.Match[str], configs: Configs) -> str:
         return f"{typed}: no {missing} is chosen; choose one as well: {missing}=NAME, one of {', '.join(options)}"
     if not isinstance(node, DictConfig):
         return f"{typed}: {path} is the value {shown(node)}, and has no key {missing}"
-    if _takes(node, missing) or (group == "regularizer" and path.count(".") == 1 and missing in OF_REGULARIZERS):
+    if takes(node, missing) or (group == "regularizer" and path.count(".") == 1 and missing in OF_REGULARIZERS):
         return f"{typed}: {path} takes {missing}, which is not in its config yet; write +{typed}"
     return _no_such_key(typed, path, missing, node, configs)
 
@@ -181,14 +180,6 @@ def _walk(key: str, node: Any) -> tuple[str, str | None, Any]:
         path.append(part)
         node = node[part] if not OmegaConf.is_missing(node, part) else None
     return key, None, node
-
-
-def _takes(node: DictConfig, name: str) -> bool:
-    """Whether the class of a node has a parameter of this name."""
-    try:
-        return name in signature(resolve_name(node._target_))[0]
-    except Exception:
-        return False
 
 
 def _no_such_key(typed: str, path: str, missing: str, node: DictConfig | None, configs: Configs) -> str:

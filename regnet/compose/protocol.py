@@ -1,14 +1,13 @@
 """What a run watches and how long it lasts: what contradicts itself there is told before training."""
 
-import inspect
 from collections.abc import Collection, Iterator, Mapping
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..core.errors import UserError, shown
 from ..core.metrics import BETTER, SIGNS, direction
+from .arguments import takes
 
 if TYPE_CHECKING:  # sweepers do without torch
     from ..regularizers import Update
@@ -29,7 +28,7 @@ def settle_modes(cfg: DictConfig) -> None:
     with open_dict(cfg):
         _settle(cfg, "", cfg.monitor)
         for key, node in _watching(cfg):
-            if _takes_mode(node):
+            if "mode" in node or takes(node, "mode"):
                 _settle(node, f"{key}.", node.monitor, cfg.mode if node.monitor == cfg.monitor else None)
         if cfg.scheduler.get("_target_") == PLATEAU:
             _settle(cfg.scheduler, "scheduler.", cfg.monitor, cfg.mode)
@@ -66,13 +65,6 @@ def _watching(cfg: DictConfig) -> Iterator[tuple[str, DictConfig]]:
         for name, node in cfg[group].items():
             if OmegaConf.is_dict(node) and str(node.get("_target_")).startswith(OURS) and node.get("monitor"):
                 yield f"{group}.{name}", node
-
-
-def _takes_mode(node: DictConfig) -> bool:
-    try:
-        return "mode" in node or "mode" in inspect.signature(resolve_name(node._target_)).parameters
-    except (ImportError, AttributeError, ValueError):  # there is no such class; the error comes when it is built
-        return False
 
 
 def _settle(node: DictConfig, key: str, monitor: str, otherwise: str | None = None) -> None:
