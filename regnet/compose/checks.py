@@ -19,7 +19,7 @@ from ..core.weights import scaled, weights
 from ..regularizers import BatchTransform, Update
 from ..training.callbacks import TimeLimit
 from ..training.objective import Objective
-from .config_files import config_folder, config_folders, read_config
+from .config_files import OF_REGULARIZERS, config_folder, config_folders, read_config
 from .make import class_of, try_to
 from .protocol import HALF
 from .structure import check_settings_of
@@ -111,7 +111,7 @@ def _settings(*folders: Path) -> dict[str, set[str]]:
     for folder in folders:
         for path in sorted((folder / "regularizer").glob("*.yaml")):
             for name, node in read_config(path).items():
-                keys = {*node, "schedule", "rule", "after"} - {"_target_"} if isinstance(node, dict) else set()
+                keys = {*node, *OF_REGULARIZERS} - {"_target_"} if isinstance(node, dict) else set()
                 found[name] = found.get(name, set()) | keys
     return found
 

@@ -17,6 +17,7 @@ from ..core.errors import UserError
 from ..core.overrides import Override, read
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+OF_REGULARIZERS = ("schedule", "rule", "after")  # settings that all regularizers, or all layers, have
 
 
 def config_folder() -> Path:

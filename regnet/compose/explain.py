@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..core.errors import near, shown
 from ..core.overrides import Override, read
 from .arguments import takes
-from .config_files import own_hydra
+from .config_files import OF_REGULARIZERS, own_hydra
 from .hydra_private import get_args_parser
 from .quoting import quoted, unreadable
 
@@ -30,7 +30,6 @@ PLUGINS = {  # Hydra plugins, by the options that they bring
     "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
     "hydra/sweeper=optuna": "hydra-optuna-sweeper --pre",
 }
-OF_REGULARIZERS = ("schedule", "rule", "after")  # settings that all regularizers, or all layers, have
 
 
 class Configs:

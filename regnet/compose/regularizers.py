@@ -15,6 +15,7 @@ from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
 from ..run import identity
 from .arguments import suited
 from .checks import check_choice, check_meant, check_pairs
+from .config_files import OF_REGULARIZERS
 from .make import make, try_to
 from .sites import Site
 
@@ -81,7 +82,7 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[Override] = ()) -> R
 def _common(node: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of a regularizer's class, and those that all have: ``schedule``; of layers where and how much."""
     settings: Any = OmegaConf.to_container(node, resolve=True)
-    common = {key: settings.pop(key) for key in ("schedule", "rule", "after") if key in settings}
+    common = {key: settings.pop(key) for key in OF_REGULARIZERS if key in settings}
     if isinstance(settings.get("rate"), list) and settings["rate"]:
         common["rates"] = settings["rate"]
         settings["rate"] = settings["rate"][0]
