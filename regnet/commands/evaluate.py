@@ -214,8 +214,7 @@ def _samples(cfg: DictConfig, run: "TrainedRun") -> "Samples":
 
 
 def _find_own_modules(cfg: DictConfig) -> None:
-    """A person's own modules lie in the current folder, which may also be a stranger's: it is looked through last, and
-    only where the command line names such a module."""
+    """As `load.own_modules`, for the rest of the program, where the command line names such a module."""
     from ..compose.trust import known, targets
 
     own = [part for part in ("data", "perturbation") if part in cfg]

@@ -21,6 +21,7 @@ from ..training.callbacks import TimeLimit
 from ..training.objective import Objective
 from .config_files import config_folder, config_folders, read_config
 from .make import class_of, try_to
+from .protocol import HALF
 from .structure import check_settings_of
 
 log = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
     for name, penalty in objective.penalties.items():
         if penalty.of_inputs and not x.is_floating_point():
             raise UserError(f"regularizer.{name} differentiates by the inputs, and these are whole numbers ({x.dtype})")
-    if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
+    if cfg.data.num_classes is None and str(cfg.trainer.precision) in HALF:
         raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
     decays = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
     if decays and cfg.optimizer.get("weight_decay"):

@@ -42,12 +42,10 @@ MOVED = {  # those that have another name as well, and the rest
 
 def present_name(path: str) -> str:
     """The path of a module, or of something in it, by the name that the module has today."""
-    module, dot, rest = path, "", ""
-    while module:
-        if module in MOVED:
-            return MOVED[module] + dot + rest
-        module, _, last = module.rpartition(".")
-        dot, rest = ".", f"{last}.{rest}" if rest else last
+    names = path.split(".")
+    for count in range(len(names), 0, -1):
+        if (module := ".".join(names[:count])) in MOVED:
+            return ".".join([MOVED[module], *names[count:]])
     return path
 
 

@@ -95,8 +95,8 @@ def read(overrides: Iterable[str | Override]) -> list[Override]:
 
 
 def as_typed(overrides: Iterable[Any]) -> list[Any]:
-    """The texts that Hydra keeps in a config."""
-    if hasattr(overrides, "_get_node"):
+    """The texts, which Hydra keeps in a list of a config."""
+    if not isinstance(overrides, list | tuple):
         from omegaconf import OmegaConf
 
         texts: Any = OmegaConf.to_container(overrides, resolve=False)

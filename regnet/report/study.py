@@ -12,7 +12,7 @@ from typing import Any
 from ..core.metrics import BETTER, SIGNS
 from ..core.overrides import Override, written
 from ..run.record import RecordedRun, flat
-from .values import Described, chosen, described, listed
+from .values import Described, chosen, described
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
 SPANS = {"accuracy": 1.0}  # the distance between the least and the greatest possible value
@@ -156,7 +156,8 @@ def studies(runs: Iterable[RecordedRun]) -> list[Study]:
 def technique(regularizer: str | None, config: Mapping[str, Any] | None) -> str:
     """`none`, `l2`, `dropout + l2`: by the value of the `regularizer` override, else by what the config chooses."""
     if regularizer is not None:
-        names = [name for name in listed(regularizer) if name != "none"]
+        listed = map(str.strip, regularizer.strip("[]").split(","))
+        names = [name for name in listed if name not in ("", "none")]
     elif config:
         names = chosen(config)
     else:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.overrides import Override, canonical, written
-from ..run.identity import WATCHING, essence, not_chosen
+from ..run import identity
+from ..run.identity import WATCHING, essence
 from ..run.record import RecordedRun
 
 APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
@@ -72,14 +73,8 @@ def described(runs: Iterable[RecordedRun]) -> dict[Path, Described]:
 
 
 def chosen(config: Mapping[str, Any]) -> list[str]:
-    """The regularizers of a config. The others are settings, from an experiment or ``++regularizer.l2.strength=``."""
-    nodes = config.get("regularizer") or {}
-    return [name for name in nodes if name not in not_chosen(nodes)]
-
-
-def listed(regularizer: str) -> list[str]:
-    """The names in the spelling of a list."""
-    return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
+    """The regularizers of a config."""
+    return identity.chosen(config.get("regularizer") or {})
 
 
 def own_data(config: Mapping[str, Any]) -> dict[str, Any]:

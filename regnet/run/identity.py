@@ -45,9 +45,7 @@ def essence(config: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(node, dict):
                 node.pop(KEPT, None)
     if isinstance(nodes := own.get("regularizer"), Mapping):
-        found["regularizer"] = {
-            name: found["regularizer"][str(name)] for name in nodes if name not in not_chosen(nodes)
-        }
+        found["regularizer"] = {name: found["regularizer"][str(name)] for name in chosen(nodes)}
     if isinstance(start := own.get("warm_start"), str):
         found["warm_start"] = of_folder(start)
     return found
@@ -62,9 +60,13 @@ def of_folder(folder: str) -> str:
     return record.get("fingerprint") or folder
 
 
+def chosen(regularizer: Mapping[str, Any]) -> list[str]:
+    """The regularizers that this run uses. Other entries are only settings, for runs that do: they name no class."""
+    return [name for name, node in regularizer.items() if isinstance(node, Mapping) and "_target_" in node]
+
+
 def not_chosen(regularizer: Mapping[str, Any]) -> list[str]:
-    """Entries that are only settings, of regularizers that this run does not use: they name no class."""
-    return [name for name, node in regularizer.items() if not (isinstance(node, Mapping) and "_target_" in node)]
+    return [name for name in regularizer if name not in chosen(regularizer)]
 
 
 def _placeless(cfg: "DictConfig") -> dict[str, Any]:

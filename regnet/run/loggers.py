@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard.summary import hparams
 
 from ..core.errors import UserError
-from .identity import KEPT, not_chosen
+from .identity import KEPT, chosen
 from .ledger import Ledger
 from .study import resolved_config
 
@@ -34,9 +34,9 @@ def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
 
     ``regularizer`` names the techniques, as ``dropout+l2``; ``model``, ``data`` and the like the choices.
     """
-    chosen = "+".join(name for name in cfg.regularizer if name not in not_chosen(cfg.regularizer)) or "none"
+    techniques = "+".join(chosen(cfg.regularizer)) or "none"
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": chosen}
+    values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": techniques}
     settings = resolved_config(cfg)
     parts = {name: part for name, part in settings.items() if name in (*PARTS, "regularizer", "seed", "monitor")}
     left_out = ("data.classes", "data.schema", f"data.{KEPT}", f"data.source.{KEPT}")  # long lists, and this machine's
