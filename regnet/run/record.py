@@ -15,7 +15,8 @@ A run folder holds `record.json`, written once, when the run ends:
 
 Regression has "rmse" and "r2" in place of "accuracy", "nll" and "ece". A gap says by how much validation
 is worse than train, so more is more overfitting: val − train for loss and rmse, train − val for accuracy
-and r2. A number that is not finite is null.
+and r2. A number that is not finite is null; in the config infinity is 1e999, which
+readers of JSON take for it, and what is no number the text nan.
 
 What a run cost is told twice. `seconds` are those of the clock, which counts what else the machine did. `steps` of the
 optimizer times `step_operations` is what had to be computed: the arithmetic of one step on a full batch, counted by
@@ -100,7 +101,8 @@ def flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def write_record(folder: str | Path, record: Mapping[str, Any]) -> None:
     """Write `folder/record.json` atomically: a reader sees the old record or the new one, never a part."""
     path = Path(folder) / RECORD
-    text = json.dumps(_finite(record), indent=2, allow_nan=False, ensure_ascii=False)
+    parts = {name: part if name == "config" else _finite(part) for name, part in record.items()}
+    text = _standard(json.dumps(parts, indent=2, ensure_ascii=False))
     temporary = path.with_name(f".{RECORD}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
@@ -285,6 +287,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _standard(text: str) -> str:
+    """Without the two words that end a line of Python's JSON and are none of the standard's."""
+    return re.sub(r"\bInfinity(,?)$", r"1e999\1", re.sub(r"\bNaN(,?)$", r'"nan"\1', text, flags=re.M), flags=re.M)
 
 
 def _is_regnet_config(path: Path) -> bool:
