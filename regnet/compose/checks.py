@@ -136,7 +136,7 @@ def check_settings(cfg: DictConfig) -> None:
                 f"regularizer.{name}.schedule={node.schedule} needs the end of training: set trainer.max_epochs"
             )
     if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
-        raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
+        raise UserError(f"trainer.max_epochs={shown(epochs)} must be a whole number >= 1, or null with max_steps")
 
 
 def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:

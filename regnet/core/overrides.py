@@ -139,11 +139,12 @@ def _written(value: Any, number: Callable[[float], str]) -> str:
         return "[" + ",".join(_written(item, number) for item in value) + "]"
     if isinstance(value, float):  # a whole one is a share
         return number(value) if math.isfinite(value) and not value.is_integer() else repr(value)
-    return _as_text(value) if isinstance(value, str) else json.dumps(value, default=str)
+    return as_text(value) if isinstance(value, str) else json.dumps(value, default=str)
 
 
 @lru_cache(2**14)
-def _as_text(value: str) -> str:
+def as_text(value: str) -> str:
+    """Text as it is typed: in quotes where Hydra would read something else without them."""
     if re.fullmatch(r"[a-z_][a-z0-9_-]*", value) and value not in ("true", "false", "null", "inf", "nan"):
         return value  # most are, and need no parser
     from hydra.core.override_parser.types import Quote, QuotedString
