@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -87,6 +87,14 @@ class Override:
     def spelled(self) -> str:
         """The value as `written`."""
         return written(self.value, key=self.parts[-1])
+
+    @property
+    def leaves(self) -> "list[Override]":
+        """Itself, or what a mapping sets one by one: ``optimizer={lr: 1}`` is ``optimizer.lr=1``."""
+        if not isinstance(self.value, dict) or not self.value:
+            return [self]
+        below = (replace(self, key=f"{self.key}.{name}", value=value) for name, value in self.value.items())
+        return [leaf for one in below for leaf in one.leaves]
 
     @property
     def options(self) -> list[str]:
