@@ -155,11 +155,17 @@ def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     kind = class_of(settings["_target_"], "scheduler")
     if interval == "step" and isinstance(kind, type) and issubclass(kind, ReduceLROnPlateau):
         raise UserError(f"scheduler.interval=step: {kind.__name__} looks at validation; leave it at epoch")
-    if interval == "epoch" and settings.get("total_steps") == cfg.steps != epochs:
-        raise UserError(
-            f"scheduler.total_steps={cfg.steps} are those of the optimizer, and scheduler.interval=epoch makes "
-            f"{epochs}; write scheduler.interval=step"
-        )
+    for key, written in OmegaConf.to_container(cfg.scheduler, resolve=False).items():
+        if interval == "epoch" and written == "${steps}" and cfg.steps != epochs:
+            raise UserError(
+                f"scheduler.{key}={cfg.steps} are steps of the optimizer, and scheduler.interval=epoch makes {epochs}; "
+                "write scheduler.interval=step"
+            )
+        if interval == "step" and written == "${trainer.max_epochs}" and cfg.steps != epochs:
+            raise UserError(
+                f"scheduler.{key}={epochs} are epochs, and scheduler.interval=step makes {cfg.steps} steps; "
+                f"write 'scheduler.{key}=${{steps}}'"
+            )
     return settings, interval
 
 
