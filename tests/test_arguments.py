@@ -46,7 +46,7 @@ class Loads(Protocol):
         (torch.device, ["cpu"], [5], "text, the name of a device"),
         (Callable[[], nn.Module], [], [5, "ReLU", None], ""),
         (Loads, [], [5, "a", None, [1]], ""),
-        (Any, [1, "a", None, [1], True], [float("nan")], "another value"),
+        (Any, [1, "a", None, [1], True], [float("nan")], "another value than nan"),
     ],
 )
 def test_the_kinds_of_values(hint, right, wrong, words):
@@ -82,7 +82,7 @@ def test_a_whole_number_is_text_where_text_is_asked():
         ({"number": True}, "key.number=true must be a whole number"),
         ({"number": ""}, "key.number='' must be a whole number"),
         ({"text": 0.5}, "key.text=0.5 must be text"),
-        ({"untyped": float("nan")}, "key.untyped=nan must be another value"),
+        ({"untyped": float("nan")}, "key.untyped=nan must be another value than nan"),
         ({"numbr": 1}, "key.numbr=1 is no setting of take; did you mean number? (it has number, text, rate, untyped)"),
     ],
 )

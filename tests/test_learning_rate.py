@@ -99,6 +99,14 @@ def test_the_number_of_steps_is_lightnings(settings, steps, compose_train, tmp_p
             r"^scheduler\.total_steps=12 .* makes 3; .*interval=step$",
         ),
         (
+            "scheduler=cosine scheduler.T_max=${steps}",
+            r"^scheduler\.T_max=12 .* makes 3; .*interval=step$",
+        ),
+        (
+            "scheduler=cosine scheduler.interval=step",
+            r"^scheduler\.T_max=3 are epochs, .* makes 12 steps; write 'scheduler\.T_max=\$\{steps\}'$",
+        ),
+        (
             "scheduler=one_cycle trainer.max_epochs=null +trainer.max_time=00:00:00:01",
             r"^scheduler\.total_steps has no value \(trainer\.max_epochs=None\); give one$",
         ),

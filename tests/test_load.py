@@ -138,6 +138,10 @@ def test_what_is_no_finished_run_is_told_in_one_sentence(run, changed, tmp_path)
         regnet.load(tmp_path / "nothing")
     with pytest.raises(regnet.UserError, match=rf"it holds runs, such as {run}$"):
         regnet.load(run.parent)
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run / ".hydra", unfinished / ".hydra")
+    with pytest.raises(regnet.UserError, match=r"unfinished is not the .*: it has no record\.json$"):
+        regnet.load(unfinished)
     folder = changed(status="failed", reason="out of memory", metrics=None)
     with pytest.raises(regnet.UserError, match="copy has nothing to evaluate: failed, out of memory"):
         regnet.load(folder)

@@ -12,7 +12,9 @@ from regnet.run.ledger import Ledger
 from tests.helpers.commands import TINY, record, report, train, train_into
 
 CALLBACKS = """
+import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 
 class Everything(Callback):  # the epoch, wherever something can be logged
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
@@ -40,6 +42,16 @@ class Colliding(Callback):
 class Score(Callback):
     def on_validation_epoch_end(self, trainer, module):
         module.log("my/score", float(abs(trainer.current_epoch - 1)))
+
+class Direct(Callback):  # past `self.log`
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        values = {"my/tensor": torch.tensor(trainer.current_epoch), "my/bool": True}
+        trainer.logger.log_metrics(values, step=trainer.global_step)
+    def on_fit_end(self, trainer, module):
+        for logger in trainer.loggers:
+            logger.log_metrics({"my/last": 5.0}, step=trainer.global_step)
+        if not isinstance(trainer.logger, TensorBoardLogger):  # which takes no text
+            trainer.logger.log_metrics({"my/text": "five"}, step=trainer.global_step)
 
 class Silent(Callback):
     pass
@@ -96,6 +108,16 @@ def test_the_header_is_written_once_and_earlier_rows_are_blank(place):
     history = read(place / "run")
     assert math.isnan(history["my/late"][1])
     assert history["my/late"][2:] == [2, 3]
+
+
+@pytest.mark.parametrize("logger", ["tensorboard", "[csv,tensorboard]", "none"])
+def test_what_a_callback_tells_a_logger_is_recorded_too(place, logger):
+    run = train_into(place / "run", *logging("Direct"), f"logger={logger}")
+    rows = pandas.read_csv(place / "run/metrics.csv")
+    assert rows["my/tensor"].tolist() == rows["epoch"].tolist()
+    assert rows["my/last"].dropna().tolist() == [5.0]
+    assert [name for name in rows if "text" in name or name.startswith(("when_best", "step/"))] == []
+    assert (run["metrics"]["my/tensor"], run["metrics"]["my/bool"]) == (run["best_epoch"], 1.0)
 
 
 def test_names_of_regnet_stay_its_own(place):

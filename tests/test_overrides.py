@@ -169,6 +169,12 @@ def test_of_a_key_given_twice_the_last_counts_and_mappings_are_merged():
     assert folder("++m={a:1}", "++m={b:1}") != folder("++m={b:1}")
 
 
+def test_a_mapping_is_what_it_sets_one_by_one():
+    assert folder("optimizer={lr: 2.0, betas: [0.9, 1]}") == folder("optimizer.lr=2", "optimizer.betas=[0.9,1]")
+    assert folder("optimizer.lr=1", "optimizer={lr: 2}") == folder("optimizer.lr=2")
+    assert folder("model.init={}") != folder("seed=0")
+
+
 def test_the_fingerprint_is_of_values_and_of_no_place(compose_train):
     def of(*overrides):
         return identity(compose_train("folder=x", *overrides))

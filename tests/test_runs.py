@@ -25,6 +25,13 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
     assert "NaN" not in (tmp_path / "record.json").read_text()
 
 
+def test_numbers_of_a_config_that_are_not_finite_stay_apart_from_null(tmp_path):
+    numbers = {"a": float("inf"), "b": [float("-inf"), 1.0], "c": float("nan"), "d": None, "e": "Infinity,\nNaN"}
+    write_record(tmp_path, record([], None, "completed") | {"config": {"model": numbers}})
+    assert read_record(tmp_path)["config"]["model"] == numbers | {"c": "nan"}
+    json.loads((tmp_path / "record.json").read_text(), parse_constant=pytest.fail)  # as other readers do
+
+
 def test_a_nan_of_another_writer_is_null(tmp_path):
     text = '{"status": "completed", "overrides": [], "metrics": {"val": {"loss": NaN}}}'
     assert read_record(add_damaged(tmp_path, text))["metrics"] == {"val": {"loss": None}}

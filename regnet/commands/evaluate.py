@@ -202,8 +202,8 @@ def _samples(cfg: DictConfig, run: "TrainedRun") -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    known = trained.data.get("classes")
-    names = zip(classes or (), known or (), strict=False)
+    known: Any = OmegaConf.to_container(trained.data, resolve=True)  # a class may be called ???
+    names = zip(classes or (), known.get("classes") or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
         raise UserError(

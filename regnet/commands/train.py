@@ -125,7 +125,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     from ..compose.trainer import build_loggers, build_trainer
     from ..core.threads import chosen, computing
     from ..run.checkpoints import read_checkpoint
-    from ..run.loggers import Overheard, break_off, end_session, hyperparameters, start_session
+    from ..run.loggers import Overheard, break_off, end_session, hyperparameters, overheard, start_session
     from ..training.operations import of_training
 
     launched = set(os.environ)
@@ -135,12 +135,13 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
     loggers = loggers if trainer.is_global_zero else {}
     setup.module.ledger.stores = start_session(loggers, hyperparameters(cfg))
-    trainer.loggers = [*trainer.loggers, Overheard(setup.module.ledger, trainer)]
+    ledger = Overheard(setup.module.ledger, trainer)
+    trainer.loggers = [*trainer.loggers, ledger]
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     threads = chosen(operations)
     try:
         with stops_if_unwritable(folder), computing(threads):
-            with at_steps():
+            with at_steps(), overheard(loggers.values(), ledger):
                 trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
             results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}
         results |= {"steps": trainer.global_step, "step_operations": operations, "threads": threads}

@@ -134,7 +134,7 @@ def describe(hint: Any) -> str:
     if hint in WORDS:
         return WORDS[hint]
     if hint in (Any, object):
-        return "another value"
+        return "another value than nan"
     kind = origin or hint
     if not isinstance(kind, type):
         return "another value"

@@ -137,7 +137,7 @@ def check_settings(cfg: DictConfig) -> None:
                 f"regularizer.{name}.schedule={node.schedule} needs the end of training: set trainer.max_epochs"
             )
     if epochs is not None and (not isinstance(epochs, int) or (epochs < 1 and epochs != -1)):
-        raise UserError(f"trainer.max_epochs={epochs} must be a whole number >= 1, or null with max_steps")
+        raise UserError(f"trainer.max_epochs={shown(epochs)} must be a whole number >= 1, or null with max_steps")
 
 
 def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
@@ -156,11 +156,18 @@ def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     kind = class_of(settings["_target_"], "scheduler")
     if interval == "step" and isinstance(kind, type) and issubclass(kind, ReduceLROnPlateau):
         raise UserError(f"scheduler.interval=step: {kind.__name__} looks at validation; leave it at epoch")
-    if interval == "epoch" and settings.get("total_steps") == cfg.steps != epochs:
-        raise UserError(
-            f"scheduler.total_steps={cfg.steps} are those of the optimizer, and scheduler.interval=epoch makes "
-            f"{epochs}; write scheduler.interval=step"
-        )
+    unresolved: Any = OmegaConf.to_container(cfg.scheduler, resolve=False)
+    for key, written in unresolved.items():
+        if interval == "epoch" and written == "${steps}" and cfg.steps != epochs:
+            raise UserError(
+                f"scheduler.{key}={cfg.steps} are steps of the optimizer, and scheduler.interval=epoch makes {epochs}; "
+                "write scheduler.interval=step"
+            )
+        if interval == "step" and written == "${trainer.max_epochs}" and cfg.steps != epochs:
+            raise UserError(
+                f"scheduler.{key}={epochs} are epochs, and scheduler.interval=step makes {cfg.steps} steps; "
+                f"write 'scheduler.{key}=${{steps}}'"
+            )
     return settings, interval
 
 

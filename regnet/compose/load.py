@@ -71,7 +71,7 @@ class TrainedRun:
         except DamagedRecord as error:
             raise UserError(str(error)) from error
         if record is None:
-            inside = next(find_runs(folder), None) if folder.is_dir() else None
+            inside = next((run for run in find_runs(folder) if run.folder != folder), None)
             example = where.replace(str(folder), shlex.quote(str(inside.folder))) if inside else ""
             hint = f"; it holds runs, such as {example}" if inside else ""
             raise UserError(f"{where} is not the folder of a finished run: it has no record.json{hint}")

@@ -137,12 +137,11 @@ def settle_steps(cfg: DictConfig, batches: int) -> None:
 def _check_end(cfg: DictConfig) -> None:
     epochs, steps = cfg.trainer.max_epochs, cfg.trainer.get("max_steps", -1)
     if type(steps) is not int or (steps < 1 and steps != -1):
-        raise UserError(f"trainer.max_steps={steps} must be a whole number >= 1, or -1 for no limit")
+        raise UserError(f"trainer.max_steps={shown(steps)} must be a whole number >= 1, or -1 for no limit")
     ends = steps != -1 or cfg.trainer.get("max_time") is not None
     if (epochs is None and not ends) or (epochs == -1 and not ends and "early_stopping" not in cfg.regularizer):
-        shown = "null" if epochs is None else epochs
         raise UserError(
-            f"trainer.max_epochs={shown} leaves training without an end: give a number of epochs, "
+            f"trainer.max_epochs={shown(epochs)} leaves training without an end: give a number of epochs, "
             "+trainer.max_steps or +trainer.max_time"
         )
 
@@ -152,8 +151,8 @@ def _check_validations(trainer: DictConfig, batches: int) -> None:
     interval = 1.0 if interval is None else interval
     if not isinstance(interval, int | float) or isinstance(interval, bool):
         raise UserError(
-            f"trainer.val_check_interval={interval} must be a share of an epoch or a number of batches: by the clock "
-            "no run could be repeated"
+            f"trainer.val_check_interval={shown(interval)} must be a share of an epoch or a number of batches: "
+            "by the clock no run could be repeated"
         )
     if not (0 < interval <= 1 or (interval >= 1 and interval == int(interval))):
         raise UserError(f"trainer.val_check_interval={interval} must be in (0, 1], or a number of batches >= 1")

@@ -28,8 +28,10 @@ def near(name: str, options: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it is typed on the command line."""
+    """A value as it is typed on the command line: text in quotes where it would be read as something else."""
+    from .overrides import as_text
+
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return words[value]
-    return "''" if value == "" else str(value)
+    return as_text(value) if isinstance(value, str) else str(value)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -84,6 +84,14 @@ class Override:
         return written(self.value, key=self.parts[-1])
 
     @property
+    def leaves(self) -> "list[Override]":
+        """Itself, or what a mapping sets one by one: ``optimizer={lr: 1}`` is ``optimizer.lr=1``."""
+        if not isinstance(self.value, dict) or not self.value:
+            return [self]
+        below = (replace(self, key=f"{self.key}.{name}", value=value) for name, value in self.value.items())
+        return [leaf for one in below for leaf in one.leaves]
+
+    @property
     def options(self) -> list[str]:
         """The names that a choice gives: one, or those of a list."""
         return [str(name) for name in (self.value if isinstance(self.value, list) else [self.value]) if name != ""]
@@ -134,11 +142,12 @@ def _written(value: Any, number: Callable[[float], str]) -> str:
         return "[" + ",".join(_written(item, number) for item in value) + "]"
     if isinstance(value, float):  # a whole one is a share
         return number(value) if math.isfinite(value) and not value.is_integer() else repr(value)
-    return _as_text(value) if isinstance(value, str) else json.dumps(value, default=str)
+    return as_text(value) if isinstance(value, str) else json.dumps(value, default=str)
 
 
 @lru_cache(2**14)
-def _as_text(value: str) -> str:
+def as_text(value: str) -> str:
+    """Text as it is typed: in quotes where Hydra would read something else without them."""
     if re.fullmatch(r"[a-z_][a-z0-9_-]*", value) and value not in ("true", "false", "null", "inf", "nan"):
         return value  # most are, and need no parser
     from hydra.core.override_parser.types import Quote, QuotedString

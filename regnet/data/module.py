@@ -220,6 +220,17 @@ class DataModule(LightningDataModule):
                 raise UserError(
                     f"{source} gives targets of {part.y.dtype}; give int64 for classes, float32 for numbers"
                 )
+            if part.y.shape != (len(part.x),):
+                raise UserError(
+                    f"{source} gives targets of shape {tuple(part.y.shape)} for {len(part.x)} inputs; "
+                    f"give one for each, ({len(part.x)},)"
+                )
+            names = data.classes
+            if names is not None and len(part) and not 0 <= part.y.min() <= part.y.max() < len(names):
+                raise UserError(
+                    f"{source} gives targets from {part.y.min()} to {part.y.max()}; its {len(names)} classes are "
+                    f"0 to {len(names) - 1}"
+                )
 
         sample = data.samples.x[0].shape if len(data.samples) else ()
         if data.example is not None and tuple(data.example.shape) != (2, *sample):

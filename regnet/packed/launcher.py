@@ -11,7 +11,7 @@ from omegaconf import open_dict, read_write
 from ..commands.launcher import StudyLauncher, goes_on, is_ours, others_first, wait_for_others
 from ..commands.train import prepare_process
 from ..core.console import printable
-from ..core.errors import UserError
+from ..core.errors import UserError, shown
 from ..core.files import stops_if_unwritable
 from ..core.overrides import as_typed
 from ..run.life import score, summary
@@ -108,7 +108,7 @@ class PackedLauncher(StudyLauncher):
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         size = self.size
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise UserError(f"hydra.launcher.size={size} must be a whole number >= 1, or null")
+            raise UserError(f"hydra.launcher.size={shown(size)} must be a whole number >= 1, or null")
         # the sweeper has the same context, and composes all jobs before they come here
         hydra_context.config_loader = SweepLoader(hydra_context.config_loader)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)

@@ -87,8 +87,8 @@ def _data(config: Mapping[str, Any]) -> str:
 
 
 def _given(run: RecordedRun) -> dict[str, Override]:
-    overrides = map(Override.guess, run.overrides)
-    return {one.key: one for one in overrides if one.sign != "~" and not _is_apart(one.key, run.config)}
+    leaves = (leaf for text in run.overrides for leaf in Override.guess(text).leaves)
+    return {one.key: one for one in leaves if one.sign != "~" and not _is_apart(one.key, run.config)}
 
 
 def _is_apart(key: str, config: Mapping[str, Any]) -> bool:

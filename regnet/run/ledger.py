@@ -56,6 +56,7 @@ class Ledger:
         self._file: MetricsFile | None = None
         self._waiting: dict[str, float] = {}  # logged since the last row
         self._refused: set[str] = set()
+        self._telling = False
         self._saved = 0  # rows that the checkpoint has seen from which the run goes on
 
     def open(self, path: Path, write: bool = True) -> None:
@@ -98,6 +99,8 @@ class Ledger:
 
     def add(self, values: Metrics, step: int) -> None:
         """Something that others log: in the row of the same step, or else in the next one. Our own names stay ours."""
+        if self._telling:  # a logger passes on what it is told here
+            return
         taken = {name for name in values if name in self.measured or name in RESERVED}
         for name in sorted(taken - self._refused - {*COUNTS}):
             log.warning("a callback logs %s, which is regnet's own name: its value is not recorded", name)
@@ -144,8 +147,12 @@ class Ledger:
         self._waiting = dict(state.get("waiting", {}))
 
     def _tell(self, values: dict[str, float], step: int) -> None:
-        for listener in self.listeners:
-            listener.log_metrics(values, step)
+        self._telling = True
+        try:
+            for listener in self.listeners:
+                listener.log_metrics(values, step)
+        finally:
+            self._telling = False
 
 
 def check_finite(values: Metrics, epoch: int, step: int) -> None:

@@ -5,8 +5,9 @@ TensorBoard then derives the columns from all runs of the study, those that diff
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -184,5 +185,29 @@ class Overheard(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         # Lightning's own step is the one before, in a validation and at the end of an epoch
-        self.ledger.add(metrics, self.trainer.global_step)
+        self.ledger.add(dict(_numbers(metrics)), self.trainer.global_step)
         self.ledger.flush()
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in metrics.items():
+        with suppress(TypeError, ValueError, RuntimeError):  # text, a tensor of several numbers
+            yield name, float(value)
+
+
+@contextmanager
+def overheard(loggers: Iterable[Any], by: Overheard) -> Iterator[None]:
+    """What a callback tells one logger alone, as by ``trainer.logger.log_metrics``, is passed on too."""
+    loggers = list(loggers)
+
+    def both(tell: Callable[..., None], metrics: Mapping[str, float], step: int | None = None) -> None:
+        tell(metrics, step)
+        by.log_metrics(metrics, step)
+
+    for logger in loggers:
+        logger.log_metrics = partial(both, logger.log_metrics)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            del logger.log_metrics

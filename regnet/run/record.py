@@ -81,7 +81,8 @@ def flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_record(folder: str | Path, record: Mapping[str, Any]) -> None:
     """Write `folder/record.json` atomically: a reader sees the old record or the new one, never a part."""
-    text = json.dumps(_finite(record), indent=2, allow_nan=False, ensure_ascii=False)
+    parts = {name: part if name == "config" else _finite(part) for name, part in record.items()}
+    text = _standard(json.dumps(parts, indent=2, ensure_ascii=False))
     write(Path(folder) / RECORD, f"{text}\n".encode(), sync=True)
 
 
@@ -258,6 +259,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _standard(text: str) -> str:
+    """Without the two words that end a line of Python's JSON and are none of the standard's."""
+    return re.sub(r"\bInfinity(,?)$", r"1e999\1", re.sub(r"\bNaN(,?)$", r'"nan"\1', text, flags=re.M), flags=re.M)
 
 
 def _is_regnet_config(path: Path) -> bool:

@@ -73,10 +73,10 @@ def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
     whatever is swept beside it.
     """
     idle = not_chosen(regularizer)
-    own = [one for one in read(overrides) if one.parts[0] not in ("study", *WATCHING) and not _is_of(one, idle)]
-    last = {one.target: place for place, one in enumerate(own)}  # a mapping is merged into what came before it
-    own = [one for place, one in enumerate(own) if last[one.target] == place or isinstance(one.value, dict)]
-    text = ",".join(_named(one) for one in sorted(own, key=lambda one: (_rank(one), one.target)))
+    leaves = [leaf for one in read(overrides) for leaf in one.leaves]
+    own = [one for one in leaves if one.parts[0] not in ("study", *WATCHING) and not _is_of(one, idle)]
+    last = {one.target: one for one in own}.values()
+    text = ",".join(_named(one) for one in sorted(last, key=lambda one: (_rank(one), one.target)))
     name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)
     if name == text and len(name.encode()) <= LONGEST_FOLDER:
         return name or "defaults"

@@ -192,9 +192,17 @@ def test_the_trainer_takes_each_epoch_in_a_new_order(tmp_path):
         ),
         (torch.zeros(40, 1).double(), torch.arange(40) % 2, "^Given gives inputs of torch.float64; give float32"),
         (torch.zeros(40, 1), torch.arange(40).int() % 2, "^Given gives targets of torch.int32; give int64 for classes"),
+        (
+            torch.zeros(40, 1),
+            torch.arange(40)[:, None] % 2,
+            r"^Given gives targets of shape \(40, 1\) for 40 inputs; give one for each, \(40,\)$",
+        ),
+        (torch.zeros(40, 1), torch.arange(39) % 2, r"^Given gives targets of shape \(39,\) for 40 inputs"),
+        (torch.zeros(40, 1), torch.arange(40) % 2 + 1, "^Given gives targets from 1 to 2; its 2 classes are 0 to 1$"),
+        (torch.zeros(40, 1), torch.arange(40) % 3 - 1, "^Given gives targets from -1 to 1; its 2 classes"),
     ],
 )
-def test_types_that_would_be_rounded(x, y, sentence):
+def test_inputs_and_targets_that_cannot_be(x, y, sentence):
     class Given:
         def load(self):
             return Dataset(Samples(x, y), classes="ab")

@@ -104,6 +104,25 @@ def test_the_order_of_overrides_and_a_plus_make_no_arm(tmp_path):
     assert labels(tmp_path) == {"l2": 2}
 
 
+def test_a_mapping_is_the_settings_in_it(tmp_path):
+    add_run(
+        tmp_path,
+        ["regularizer=l2", "regularizer.l2={strength: 0.1}", "seed=0"],
+        classification(0.9),
+        config=config(["regularizer=l2", "regularizer.l2.strength=0.1", "seed=0"]),
+    )
+    add_run(tmp_path, ["regularizer=l2", "regularizer.l2.strength=0.1", "seed=1"], classification(0.9))
+    add_run(tmp_path, ["regularizer=l2", "regularizer.l2.strength=0.5", "seed=1"], classification(0.9))
+    add_run(tmp_path, ["seed=0"], classification(0.9))
+    assert labels(tmp_path) == {"l2 strength=0.1": 2, "l2 strength=0.5": 1, "none": 1}
+
+
+def test_numbers_that_are_not_finite_are_values_apart(tmp_path):
+    for number in ("inf", "-inf", "nan", "null", "1"):
+        add_run(tmp_path, [f"model.clip={number}", "seed=0"], classification(0.9))
+    assert len(labels(tmp_path)) == 5
+
+
 def test_a_regularizer_has_one_arm_however_it_is_written(tmp_path):
     for seed, written in enumerate(["l2", "[l2]", "[dropout,l2]", "[dropout, l2]", "none", "[]"]):
         add_run(tmp_path, [f"regularizer={written}", f"seed={seed}"], classification(0.9))

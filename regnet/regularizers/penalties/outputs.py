@@ -23,7 +23,7 @@ class OutputPenalty(Penalty):
     def __init__(self, strength: float, num_classes: int | None = None) -> None:
         super().__init__()
         if num_classes is None:
-            raise ValueError(f"{type(self).__name__} needs classes, and this is a regression task")
+            raise ValueError(f"{type(self).__name__} needs classes, and this is a regression task (num_classes=None)")
         self.register_buffer("strength", hyperparameters.strength(strength))
 
     def forward(self, network: nn.Module, logits: Tensor, **_: Any) -> Tensor:  # (B, C)

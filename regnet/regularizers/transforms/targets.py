@@ -20,7 +20,7 @@ class LabelSmoothing(BatchTransform):
     def __init__(self, smoothing: float = 0.1, num_classes: int | None = None) -> None:
         super().__init__()
         if num_classes is None:
-            raise ValueError("label smoothing needs classes, and this is a regression task")
+            raise ValueError("label smoothing needs classes, and this is a regression task (num_classes=None)")
         self.register_buffer("smoothing", hyperparameters.rate(smoothing, "smoothing"))
         self.num_classes = num_classes
 
