@@ -209,7 +209,7 @@ def prepare_process() -> None:
     if not torch.cuda.is_available():
         # else torch looks for a GPU's driver at every optimizer step, 0.2 ms each time
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    if not gc.isenabled():  # see `cli.launch`
+    if not gc.isenabled():  # see `launch`
         # torch, lightning and the rest are there for good: neither training nor the end of the program looks
         # through their 700,000 objects any more
         gc.freeze()
