@@ -11,7 +11,7 @@ study: $(VENV)/ready
 		'regularizer=none,l2,dropout,[dropout,l2]' 'seed=range(3)'
 
 test: $(VENV)/ready lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: $(VENV)/ready
 	$(BIN)/python -m pytest -q -m slow

@@ -4,6 +4,7 @@ Nothing is imported before a signal ends a command as a shell expects.
 """
 
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -15,22 +16,6 @@ COMMANDS = {  # the module of each, whose `main` it is, and what it does
     "inspect": ("regnet.commands.inspect", "shows what acts on what, before training"),
     "report": ("regnet.report.command", "makes the report of studies again"),
 }
-
-
-def train() -> None:
-    _run("train")
-
-
-def evaluate() -> None:
-    _run("evaluate")
-
-
-def inspect() -> None:
-    _run("inspect")
-
-
-def report() -> None:
-    _run("report")
 
 
 def main() -> None:
@@ -60,6 +45,13 @@ def _run(name: str) -> None:
             print(f"regnet {__version__}")
         else:
             import_module(COMMANDS[name][0]).main()
+
+
+# what pyproject.toml makes commands of
+train = partial(_run, "train")
+evaluate = partial(_run, "evaluate")
+inspect = partial(_run, "inspect")
+report = partial(_run, "report")
 
 
 def _help() -> None:

@@ -1,6 +1,7 @@
 """Shared by all tests: nothing here is about one part of regnet."""
 
 import gc
+import signal
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
@@ -27,10 +28,18 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+def pytest_configure():
+    gc.disable()  # to find tests makes no garbage
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a shell: its children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nothing_so_far_is_garbage():
     """What was imported and collected is there to the end: to look through it again and again takes seconds."""
     gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -64,9 +73,10 @@ def compose_train():
     return composed
 
 
-@pytest.fixture
-def make_trainer(tmp_path):
+@pytest.fixture(scope="session")
+def make_trainer(tmp_path_factory):
     """A silent Trainer on the CPU that writes nothing of its own."""
+    place = tmp_path_factory.mktemp("trainer")
 
     def make(**settings: object) -> Trainer:
         defaults = {
@@ -78,7 +88,7 @@ def make_trainer(tmp_path):
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "num_sanity_val_steps": 0,
-            "default_root_dir": tmp_path,
+            "default_root_dir": place,
         }
         return Trainer(**defaults | settings)
 

@@ -10,7 +10,7 @@ import pytest
 
 import regnet
 from regnet.compose.config_files import config_folder
-from tests.helpers.commands import PROGRAMS, finish, start
+from tests.helpers.commands import PROGRAMS, finish, start, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,10 +88,11 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
         ("data=csv data.targ", ["data.target="]),
     ],
 )
-def test_the_shell_completes(tmp_path, line, completions):
+def test_the_shell_completes(tmp_path, monkeypatch, line, completions):
     words = f"regnet-train {line}"
-    asked = {"COMP_LINE": words, "COMP_POINT": str(len(words))}
-    done = finish(start("regnet-train", "-sc", "query=bash", cwd=tmp_path, **asked))
+    monkeypatch.setenv("COMP_LINE", words)
+    monkeypatch.setenv("COMP_POINT", str(len(words)))
+    done = train("-sc", "query=bash", cwd=tmp_path)
     assert done.code == 0, done.err
     assert sorted(done.out.split()) == completions
 

@@ -230,17 +230,13 @@ def named(value: str | list[str]) -> str:
     return value if isinstance(value, str) else " ".join(value)[:60]
 
 
-@pytest.mark.parametrize(("place", "words"), [(p, w) for p, w in COMMANDS if ours(w)], ids=named)
+TYPED = [(place, words) for place, words in COMMANDS if ours(words)]
+TYPED += [(place, ["regnet-train", *words]) for place, words in OVERRIDES if " ".join(words) not in NOT_OURS]
+ONCE = {tuple(words): (place, words) for place, words in reversed(TYPED)}  # what several pages say
+
+
+@pytest.mark.parametrize(("place", "words"), [*reversed(ONCE.values())], ids=named)
 def test_a_command(place, words, desk):
-    check(place, words, desk)
-
-
-@pytest.mark.parametrize(("place", "words"), [(p, w) for p, w in OVERRIDES if " ".join(w) not in NOT_OURS], ids=named)
-def test_an_override(place, words, desk):
-    check(place, ["regnet-train", *words], desk)
-
-
-def check(place: str, words: list[str], desk: Path) -> None:
     """Runs a command; what is not run here is composed, so that each of its keys and options is there."""
     if why_not_run([*words, *needed(words)]):
         program, *rest = filled(words)

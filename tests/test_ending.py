@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -193,13 +194,34 @@ def interrupted(folder, arguments, where, *numbers):
     return finish(process)
 
 
+def test_a_run_ends_by_a_signal(tmp_path):
+    """In the test's process, once its first epoch is over."""
+
+    def ask():
+        while training.is_set() and not (tmp_path / "r" / "metrics.csv").exists():
+            time.sleep(0.01)
+        if training.is_set():
+            send(signal.SIGTERM)
+
+    training, asking = threading.Event(), threading.Thread(target=ask)
+    training.set()
+    asking.start()
+    done = train("hydra.run.dir=r", *LONG, cwd=tmp_path)
+    training.clear()
+    asking.join()
+    assert done.code == CODES[signal.SIGTERM], done.err
+    assert "Traceback" not in done.out + done.err
+    assert record(tmp_path / "r")["status"] == "interrupted"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "more"),
     [
         (signal.SIGTERM, ["hydra.run.dir=outputs/multirun/s/r"]),
         # packed, and by SIGINT: test_the_program_that_was_stopped_goes_on
-        pytest.param(signal.SIGINT, ["-m", "study=s", "seed=0,1"], marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, ["-m", "study=s", "seed=0,1", "hydra/launcher=packed"], marks=pytest.mark.slow),
+        (signal.SIGINT, ["-m", "study=s", "seed=0,1"]),
+        (signal.SIGTERM, ["-m", "study=s", "seed=0,1", "hydra/launcher=packed"]),
     ],
 )
 def test_a_command_that_trains_ends_by_a_signal(tmp_path, number, more):

@@ -1,5 +1,6 @@
 """The notebooks in examples/ run from their first cell to the last."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,24 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_its_cells_run(path, tmp_path, monkeypatch, capsys):
+    """As Python, with trainings of three epochs."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            short = re.sub(r"max_epochs=\d+", "max_epochs=3", cell.source)
+            exec(compile(short, path.name, "exec"), names)
+    text = capsys.readouterr().out
+    assert text.count("accuracy train ") == 2
+    assert "test images are taken for another digit" in text
+    assert len(names["runs"]) == len(list(tmp_path.glob("outputs/wrong_labels/*/record.json"))) == 2
+    assert any(axes.images for axes in names["figure"].axes)
+    names["plt"].close("all")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
     """In a kernel of its own, as a person runs it."""

@@ -3,8 +3,8 @@
 import gc
 import logging
 import os
+import runpy
 import signal
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -18,7 +18,8 @@ from hydra.version import VersionBase
 
 import regnet
 from regnet.commands.in_python import LOGGERS, QUIET
-from tests.helpers.commands import TINY, record, train_into
+from tests.helpers.commands import TINY, call, record, train_into
+from tests.helpers.disk import full_disk
 
 OWN = """
 from torch import nn
@@ -248,6 +249,16 @@ def test_an_interruption_is_one_and_the_run_goes_on(here):
     sys.modules.pop("mynet_that_stops")
 
 
+def test_a_full_disk_is_told_and_the_run_goes_on(here):
+    overrides = [*TINY[:-1], "callbacks.last.every_seconds=0"]
+    whole = regnet.train(*overrides, folder="whole")
+    told = r"^\S+/cut/checkpoints/\w+.ckpt cannot be written \(File too large\)"
+    with full_disk(epoch=2, size=10_000), pytest.raises(regnet.UserError, match=told):
+        regnet.train(*overrides, folder="cut")
+    assert record(here / "cut")["status"] == "interrupted"
+    assert regnet.train(*overrides, folder="cut").metrics == whole.metrics
+
+
 PROGRAM = """
 import hydra
 import regnet
@@ -275,10 +286,8 @@ main()
 
 def test_within_a_program_that_is_itself_under_hydra(here):
     (here / "program.py").write_text(PROGRAM)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "program.py", "+x=5"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stdout.splitlines() if not line.startswith("accuracy")]
+    done = call(lambda: runpy.run_path("program.py", run_name="__main__"), "program.py", ("+x=5",), here)
+    assert done.code == 0, done.err
+    told = [line for line in done.out.splitlines() if not line.startswith("accuracy")]
     assert told == ["completed Net runs"] * 2 + ["5 ['+x=5']"]
     assert len(list(here.glob("outputs/runs/*/record.json"))) == 2

@@ -252,7 +252,14 @@ def test_a_path_that_is_moved_is_done(tmp_path):
     assert len(list((tmp_path / "it's moved/outputs/multirun/t").glob("*/record.json"))) == 2
 
 
-@pytest.mark.parametrize(("launcher", "names"), [("basic", ["% fat", "it's", "007"]), ("packed", EXACT)])
+@pytest.mark.parametrize(
+    ("launcher", "names"),
+    [
+        ("basic", ["% fat", "it's", "007"]),
+        ("packed", ["% fat", "it's", "007", "*star", "a: b"]),
+        pytest.param("packed", EXACT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_text_stays_what_it_is_through_all_stages(tmp_path, launcher, names):
     rows = [",".join(["x", *(f'"{name}"' for name in names)])]
     rows += [",".join(f"{(7 * row + 3 * column) % 11 + row}" for column in range(len(names) + 1)) for row in range(30)]

@@ -43,7 +43,7 @@ class Plain(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fit(make_trainer):
     def fitted(module, *callbacks, ckpt_path=None, **settings):
         torch.manual_seed(3)
@@ -65,14 +65,22 @@ def of_the_catalogue(compose_train, name):
     return next(iter((*made.penalties.values(), *made.updates.values(), *made.transforms.values())), None)
 
 
+@pytest.fixture(scope="module")
+def untouched(fit):
+    """A start, and where training takes it without any regularizer."""
+    torch.manual_seed(0)
+    start = Plain()
+    fit(end := copy.deepcopy(start))
+    return start, end
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_every_one_acts_or_says_what_it_needs(fit, compose_train, name):
+def test_every_one_acts_or_says_what_it_needs(fit, untouched, compose_train, name):
     regularizer = of_the_catalogue(compose_train, name)
     if regularizer is None:  # a layer belongs into the network, a callback to the Trainer
         return
-    start = Plain()
-    with_it, without = copy.deepcopy(start), copy.deepcopy(start)
-    fit(without)
+    start, without = untouched
+    with_it = copy.deepcopy(start)
     trainer = fit(with_it, Regularize(regularizer))
     assert all(w.isfinite().all() for w in with_it.parameters())
     if isinstance(regularizer, Penalty):

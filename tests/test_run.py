@@ -20,6 +20,7 @@ import regnet
 import regnet.commands.train
 import regnet.run.life
 from tests.helpers.commands import TINY, evaluate, finish, record, start, train, train_into
+from tests.helpers.documents import ROOT
 
 ALL = "[dropout,l2,ema,mixup,max_norm]"
 ALL_KINDS = [f"regularizer={ALL}", "regularizer.l2.strength=1e-3", "regularizer.ema.decay=0.9"]
@@ -84,6 +85,20 @@ def test_the_record_has_every_field_with_sane_values(runs, name, metrics):
         if key in metrics:
             parts = kept["metrics"]
             assert parts["gap"][key] == pytest.approx(better * (parts["train"][key] - parts["val"][key]))
+
+
+@pytest.mark.parametrize("name", ["classes", "numbers"])
+def test_the_page_on_the_record_names_every_field_and_column(runs, name):
+    _, fields, columns, *_ = re.split("^## ", (ROOT / "docs" / "record.md").read_text(), flags=re.MULTILINE)
+    named = [re.findall("`([^`]+)`", row.split("|")[1]) for row in fields.splitlines() if row.startswith("| `")]
+    assert {key for row in named for key in row} == record(runs / name).keys()
+    cells = [row.split("|")[1] for row in columns.splitlines() if row.startswith("| `")]
+    patterns = [re.sub("<[^>]+>", ".+", key) for cell in cells for key in re.findall("`([^`]+)`", cell)]
+    patterns += [f"weights/{of}/.+" for of in ("norm", "sparsity", "zeros")]
+    found = rows(runs / name)[0].keys()
+    assert not [column for column in found if not any(re.fullmatch(pattern, column) for pattern in patterns)]
+    unused = {pattern for pattern in patterns if not any(re.fullmatch(pattern, column) for column in found)}
+    assert unused == {"lr/1", "strength/.+", "rate/.+"}  # of several groups, and of what has a schedule
 
 
 @pytest.mark.parametrize("name", ["classes", "numbers"])

@@ -67,6 +67,7 @@ def test_a_crash_while_writing_leaves_the_old_record_and_no_other_file(tmp_path,
         '{"status": "completed", "overrides": [], "seconds": "4.0"}',
         '{"status": "completed", "overrides": [], "seed": "first"}',
         '{"status": "completed", "overrides": [], "started": 2026}',
+        '{"status": "completed", "overrides": [], "schema": 2}',
         "\x00\x00",
     ],
 )

@@ -70,6 +70,7 @@ def test_the_same_command_does_what_a_kill_left_undone_and_ends_with_the_same_ch
     assert (again.code, trained(again)) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_packed_search_survives_a_kill_signal(tmp_path):
     """It draws the same in another process, whatever the order of Python's sets there."""
     asked = ["-m", *QUICK, *COMMANDS["search"], PACKED, "trainer.max_epochs=20"]

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad
 
-from regnet.core.weights import Weight, modules, scaled, weight_statistics, weights
+from regnet.core.patterns import modules, scaled
+from regnet.core.weights import Weight, weight_statistics, weights
 from regnet.regularizers import L2, DropConnect
 
 WEIGHTS = {

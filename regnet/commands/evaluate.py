@@ -202,8 +202,8 @@ def _samples(cfg: DictConfig, run: "TrainedRun") -> "Samples":
             f"the data have samples of shape {found[0]} and {found[1]} classes, "
             f"but run={cfg.run} was trained on shape {fits[0]} and {fits[1]} classes"
         )
-    known = trained.data.get("classes")
-    names = zip(classes or (), known or (), strict=False)
+    known: Any = OmegaConf.to_container(trained.data, resolve=True)  # a class may be called ???
+    names = zip(classes or (), known.get("classes") or (), strict=False)
     other = next((pair for pair in names if str(pair[0]) != pair[1]), None)
     if other and cfg.check_classes:
         raise UserError(
@@ -214,8 +214,7 @@ def _samples(cfg: DictConfig, run: "TrainedRun") -> "Samples":
 
 
 def _find_own_modules(cfg: DictConfig) -> None:
-    """A person's own modules lie in the current folder, which may also be a stranger's: it is looked through last, and
-    only where the command line names such a module."""
+    """As `load.own_modules`, for the rest of the program, where the command line names such a module."""
     from ..compose.trust import known, targets
 
     own = [part for part in ("data", "perturbation") if part in cfg]

@@ -22,8 +22,8 @@ from ..compose.load import TrainedRun, own_modules
 from ..compose.mistakes import sentence
 from ..compose.trainer import processes
 from ..compose.trust import renamed, targets
-from ..core.console import ConsoleHandler
-from ..core.errors import UserError
+from ..core.console import ConsoleHandler, LogFile
+from ..core.errors import Unwritable, UserError
 from ..core.overrides import Override, as_typed, written
 from ..run.life import Run
 from .train import live, prepare_process
@@ -49,7 +49,8 @@ def train(*overrides: str, folder: str | Path | None = None) -> TrainedRun:
 
     Raises:
         UserError: a mistake in an override, or an error that ended the run, which is recorded as failed; then
-            ``__cause__`` is the error itself.
+            ``__cause__`` is the error itself. A run that cannot write a file, as the disk is full, has not failed: the
+            same call with its `folder` goes on from there.
         KeyboardInterrupt: the run is recorded as interrupted; the same call with its `folder` goes on from there.
     """
     _check(overrides)
@@ -87,6 +88,8 @@ def _trained(hydra: Any, overrides: list[str], tell: Callable[[Exception], str])
         hydra.run("train", task, overrides, with_log_configuration=False)
     except Exception as error:  # Hydra raises what it finds wrong as anything
         ended.append(error)
+    except Unwritable as error:
+        raise UserError(str(error)) from error.__cause__
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # of which Lightning has made the end of the program
             raise KeyboardInterrupt from None
@@ -114,7 +117,7 @@ def _live(cfg: DictConfig, tell: Callable[[Exception], str]) -> Run:
 @contextmanager
 def _log_in(folder: Path) -> Iterator[None]:
     """Lines go to the screen and into the run's log, as those of the command; not through the program's own logging."""
-    console, file = ConsoleHandler(logging.INFO), logging.FileHandler(folder / "train.log", encoding="utf-8")
+    console, file = ConsoleHandler(logging.INFO), LogFile(folder / "train.log", encoding="utf-8")
     console.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for name in LOGGERS[:3]:

@@ -15,9 +15,11 @@ from ..core.spelling import short
 from .launch import launch, stop
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from ..compose.build import Setup
+    from ..data import DataModule
 
 Acting = dict[str, list[tuple[str, float | None]]]  # by parameter: (regularizer, its strength there)
 
@@ -29,7 +31,6 @@ def main() -> None:
 def task(cfg: DictConfig) -> None:
     """One job of Hydra: builds the run and prints its tables."""
     from ..compose.build import build
-    from .inspect_data import show_columns
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         stop(UserError("-m: regnet-inspect shows one run, so leave -m out"), "inspect")
@@ -44,6 +45,19 @@ def task(cfg: DictConfig) -> None:
             console.print(table, "")
     for sentence in warnings(setup):
         console.print(f"warning: {sentence}", soft_wrap=True)
+
+
+def show_columns(console: "Console", data: "DataModule") -> None:
+    """Column x what it becomes x its missing values x its first ones, of data that are a table's file."""
+    from rich.text import Text
+
+    if data.description is None:
+        return
+    table = _table("column", "becomes", "missing", "first values")
+    for row in data.description.rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console.print(Text(data.description.file), soft_wrap=True)
+    console.print(table, "")
 
 
 class Decay(NamedTuple):

@@ -15,7 +15,7 @@ from ..compose.hydra_private import get_args_parser
 from ..compose.mistakes import sentence
 from ..core.console import printable
 from ..core.ending import exit_codes
-from ..core.errors import UserError, near
+from ..core.errors import Unwritable, UserError, near
 from ..run.study import STUDY
 
 
@@ -41,7 +41,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
         app()
     except BrokenPipeError:
         raise  # see `exit_codes`
-    except Exception as error:  # Hydra raises what it finds wrong as anything
+    except (Exception, Unwritable) as error:  # Hydra raises what it finds wrong as anything
         stop(error, config_name)
     finally:
         gc.enable()
@@ -76,7 +76,7 @@ def _check_arguments() -> None:
         check_files(Path(known.config_dir), left)
 
 
-def stop(error: Exception, config_name: str) -> NoReturn:
+def stop(error: Exception | Unwritable, config_name: str) -> NoReturn:
     """Ends the program with one sentence and exit code 1."""
     print(f"{Path(sys.argv[0]).name}: {printable(sentence(error, config_name))}", file=sys.stderr)
     sys.exit(1)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from ..compose.hydra_private import BasicLauncher
 from ..core.console import printable
+from ..core.files import unwritable
 from ..run.lock import Taken, wait_for
 from ..run.study import position
 from .train import task
@@ -54,9 +55,19 @@ class StudyLauncher(BasicLauncher):
         self.task_function = unless_taken
         try:
             (result,) = super().launch([overrides], number)
+        except OSError as error:  # in the files that Hydra writes before a run
+            print(goes_on(self.config), flush=True)
+            if stop := unwritable(error, Path(str(self.config.hydra.sweep.dir))):
+                raise stop from error
+            raise
         finally:
             self.task_function = train
         return result if len(taken) == before else None
+
+
+def goes_on(config: DictConfig) -> str:
+    """What is said of a study that was cut off."""
+    return f"interrupted; the same command with study={config.study} goes on from here"
 
 
 def others_first(place: str) -> str:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 
 from ..compose.mistakes import sentence
 from ..core.ending import at_steps
+from ..core.files import quiet_threads, stops_if_unwritable
 from ..core.overrides import as_typed
 from ..run.life import Run, score
 from ..run.record import MEASURED, Record, flat
@@ -104,18 +105,19 @@ def run(
     return live(run)
 
 
+@quiet_threads()
 def live(run: Run) -> Record:
     """From its beginning, or from where it was cut off, to its end."""
-    checkpoint = run.checkpoint()
     try:
-        return run.end(_train_and_test(run.cfg, run.folder, run.record["overrides"], checkpoint))
+        try:
+            return run.end(_train_and_test(run.cfg, run.folder, run.record["overrides"], run.checkpoint()))
+        except Exception as error:
+            return run.end(error=error)
     except (KeyboardInterrupt, SystemExit) as error:
         way = f"study={run.cfg.study}" if position() else f"hydra.run.dir={run.folder}"
         log.warning("interrupted; the same command with %s goes on from here", way)
         run.end(error=error)
         raise
-    except Exception as error:
-        return run.end(error=error)
 
 
 def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     trainer.precision_plugin.convert_module(setup.module)  # Lightning does so too late for a checkpoint in float64
     threads = chosen(operations)
     try:
-        with computing(threads):
+        with stops_if_unwritable(folder), computing(threads):
             with at_steps(), overheard(loggers.values(), ledger):
                 trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
             results = _test_chosen(setup, trainer, folder / "checkpoints") if trainer.is_global_zero else {}

@@ -38,9 +38,8 @@ def suited(
                 offer += f" (it has {', '.join(parameters) or 'none'})"
             raise UserError(f"{given_at(f'{key}.{name}')}={value} is no setting of {_name(function)}{offer}")
         hint, default = parameters[name]
-        if _is_same(value, default):
-            continue
-        if fits(value, hint):
+        is_default = type(value) is type(default) and value == default
+        if is_default or fits(value, hint):
             continue
         if type(value) is not int or {hint, *get_args(hint)} - {NoneType} != {str}:
             raise UserError(f"{given_at(f'{key}.{name}')}={shown(value)} must be {describe(hint)}")
@@ -145,10 +144,6 @@ def _several(kind: type, inner: tuple[Any, ...]) -> str:
     if parts := [part for part in (get_args(inner[0]) if union else inner[:1]) if part in SEVERAL]:
         return f" of {number}{' or '.join(SEVERAL[part] for part in parts)}"
     return f" of {describe(inner[0]).replace('a list', 'lists')}"
-
-
-def _is_same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and value == default
 
 
 def _name(thing: Any) -> str:

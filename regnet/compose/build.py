@@ -76,20 +76,15 @@ def build(
     return Setup(data, module, regularizers)
 
 
-def build_data(cfg: DictConfig) -> DataModule:
-    """The data module, set up; what was found in the data goes into ``cfg.data`` for others to refer to."""
-    data = load_data(cfg)
-    describe_data(cfg, data)
-    return data
-
-
 def load_data(cfg: DictConfig) -> DataModule:
+    """The data module, set up."""
     data = make(cfg.data, "data")
     data.setup()
     return data
 
 
 def describe_data(cfg: DictConfig, data: DataModule) -> None:
+    """What was found in the data goes into ``cfg.data`` for others to refer to."""
     found = {
         "shape": list(data.shape),
         "inputs": data.inputs,

@@ -22,6 +22,7 @@ from ..training.callbacks import TimeLimit
 from ..training.objective import Objective
 from .config_files import config_folder, config_folders, read_config
 from .make import class_of, try_to
+from .protocol import HALF
 from .structure import check_settings_of
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def check_meant(overrides: Sequence[Override], chosen: Collection[str]) -> None:
         if override.sign != "++":
             raise UserError(
                 f"{override.text}: {name} is not among the chosen regularizers [{','.join(chosen)}]; choose it, "
-                f"or in a study write ++{override.bare} to mean the runs that do"
+                f"or in a study write ++{override.text.lstrip('+')} to mean the runs that do"
             )
         known = _settings(*config_folders())
         if name not in known:
@@ -161,7 +162,8 @@ def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
         raise UserError(
             f"scheduler.total_steps={settings['total_steps']} ends before training, which has {steps} {interval}s"
         )
-    for key, written in OmegaConf.to_container(cfg.scheduler, resolve=False).items():
+    unresolved: Any = OmegaConf.to_container(cfg.scheduler, resolve=False)
+    for key, written in unresolved.items():
         if interval == "epoch" and written == "${steps}" and cfg.steps != epochs:
             raise UserError(
                 f"scheduler.{key}={cfg.steps} are steps of the optimizer, and scheduler.interval=epoch makes {epochs}; "
@@ -180,7 +182,7 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
     for name, penalty in objective.penalties.items():
         if penalty.of_inputs and not x.is_floating_point():
             raise UserError(f"regularizer.{name} differentiates by the inputs, and these are whole numbers ({x.dtype})")
-    if cfg.data.num_classes is None and str(cfg.trainer.precision) in ("bf16-true", "16-true"):
+    if cfg.data.num_classes is None and str(cfg.trainer.precision) in HALF:
         raise UserError(f"trainer.precision={cfg.trainer.precision} rounds the targets of a regression; use bf16-mixed")
     decays = {"l2", "elastic_net", "weight_decay"} & {*objective.penalties, *updates}
     if decays and cfg.optimizer.get("weight_decay"):

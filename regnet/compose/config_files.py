@@ -55,8 +55,10 @@ def own_hydra(folder: Path, name: str = "app") -> Iterator[Any]:
 
 def check_files(folder: Path, overrides: Sequence[str | Override]) -> None:
     """Reads each file in `folder` that an override chooses, as ``regularizer=mine`` does. Raises UserError."""
-    for file in _chosen(folder, read(overrides)):
-        read_config(file)
+    for override in read(overrides):
+        for name in re.findall(r"[\w-]+", str(override.value)):  # a sweep too
+            if (file := folder / override.key / f"{name}.yaml").is_file():
+                read_config(file)
 
 
 def read_config(file: Path) -> dict[Any, Any]:
@@ -76,10 +78,3 @@ def read_config(file: Path) -> dict[Any, Any]:
     if not isinstance(content, dict | None):
         raise UserError(f"{file} must hold lines such as KEY: VALUE, and holds something else")
     return content or {}
-
-
-def _chosen(folder: Path, overrides: Sequence[Override]) -> Iterator[Path]:
-    for override in overrides:
-        for name in re.findall(r"[\w-]+", str(override.value)):  # a sweep too
-            if (file := folder / override.key / f"{name}.yaml").is_file():
-                yield file

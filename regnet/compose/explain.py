@@ -86,7 +86,7 @@ def explain(error: Exception, folder: Path, config_name: str, arguments: Sequenc
     for pattern, tell in RULES.items():
         if match := re.search(pattern, text, re.DOTALL):
             return tell(match, configs)
-    if (sentence := unreadable([one.text for one in configs.overrides])) is not None:
+    if (sentence := unreadable(configs.command.overrides)) is not None:
         return sentence
     if isinstance(error, TypeError) and (match := re.match(r"argument of type '(\w+)' is not iterable", text)):
         return _no_option(match, configs)  # a list of what is no text
@@ -111,7 +111,7 @@ def _no_option(match: re.Match[str], configs: Configs) -> str:
     wrong = next((one for one in configs.overrides if fits(one) and configs.options(one.key)), None)
     if wrong is None:
         null = "a group such as regularizer=... takes the name of an option, and null is none"
-        return unreadable([one.text for one in configs.overrides]) or null
+        return unreadable(configs.command.overrides) or null
     options = ", ".join(configs.options(wrong.key))
     return f"{wrong.text}: {wrong.key} takes the name of an option, and null is none; choose from {options}"
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..core.errors import UserError
+from ..core.overrides import read
 from ..data import DataModule, Dataset
 from ..data.vision import offline
 from ..run.checkpoints import chosen_checkpoint, load_objective
@@ -51,7 +52,7 @@ class TrainedRun:
     """A run with its weights at the epoch that validation chose.
 
     Args:
-        record: as `record.json` in the folder (`docs/records.md`): status, metrics, config, and more.
+        record: as `record.json` in the folder (`docs/record.md`): status, metrics, config, and more.
         allow: what the record may name beside the classes that are known.
         where: how errors begin that are about the folder.
     """
@@ -117,7 +118,7 @@ class TrainedRun:
                     return make(self.data_node(), "data").source.load()
 
             ends = Ends.unfilled(config.data.shape, config.data.get("inputs") or "standardize", load)
-            objective = build_objective(config, ends, build_regularizers(config), self.record["overrides"])
+            objective = build_objective(config, ends, build_regularizers(config), read(self.record["overrides"]))
             load_objective(objective, chosen_checkpoint(self.folder / "checkpoints"))
         return objective.eval()
 

@@ -159,8 +159,5 @@ def _failed_key(error: Exception, key: str) -> str:
 def _reason(error: Exception) -> str:
     cause = origin(error)
     text = " ".join(str(cause).split("full_key:")[0].split())
-    return (
-        text
-        if isinstance(cause, ValueError | UserError | InstantiationException)
-        else f"{type(cause).__name__}: {text}"
-    )
+    is_told = isinstance(cause, ValueError | UserError | InstantiationException)
+    return text if is_told else f"{type(cause).__name__}: {text}"

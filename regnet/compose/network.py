@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ..core.errors import UserError
-from ..core.overrides import Override, read
+from ..core.overrides import Override
 from ..core.seeds import derive
 from ..core.tasks import Classification, Regression
 from ..data import DataModule, Dataset
@@ -70,7 +70,7 @@ class Ends:
 
 
 def build_objective(
-    cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str | Override] = ()
+    cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[Override]
 ) -> Objective:
     """Network, task and penalties for data of the sizes in ``cfg.data``."""
     network = build_network(cfg, ends, regularizers, overrides)
@@ -86,9 +86,7 @@ def build_objective(
     return Objective(network, task, regularizers.penalties | learned)
 
 
-def build_network(
-    cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[str | Override] = ()
-) -> nn.Module:
+def build_network(cfg: DictConfig, ends: Ends, regularizers: Regularizers, overrides: Sequence[Override]) -> nn.Module:
     """What inputs go through first, the model with layers at its sites, and outputs in the target's unit."""
     sites = {name: site for name, site in regularizers.layers.items() if site.after is None}
     arguments = _model_arguments(cfg, sites, overrides)
@@ -119,9 +117,7 @@ def build_network(
     return network
 
 
-def _model_arguments(
-    cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[str | Override]
-) -> dict[str, Any]:
+def _model_arguments(cfg: DictConfig, layers: Mapping[str, Site], overrides: Sequence[Override]) -> dict[str, Any]:
     """What the config gives to the model's class, which must offer a site for each of `layers`."""
     target = cfg.model._target_
     model = class_of(target, "model")
@@ -141,7 +137,7 @@ def _model_arguments(
                 f"regularizer.{name} needs a site `{name}` in model={target}, {offer}; "
                 f"regularizer.{name}.after=ReLU puts it behind modules instead"
             )
-    named = {override.key for override in read(overrides)}
+    named = {override.key for override in overrides}
     if "model._target_" in named:  # the other keys belong to the model that this one replaces
         arguments = {k: v for k, v in arguments.items() if k in parameters or f"model.{k}" in named}
     return arguments

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..core.errors import UserError, shown
-from ..core.metrics import BETTER, direction
+from ..core.metrics import BETTER, SIGNS, direction
 
 if TYPE_CHECKING:  # sweepers do without torch
     from ..regularizers import Update
 
 OURS = ("regnet.", "lightning.", "pytorch_lightning.")  # packages whose callbacks mean a metric by `monitor`
-MODES = ("min", "max")
 HALF = ("bf16-true", "16-true")
 PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
 
@@ -82,7 +81,7 @@ def _settle(node: DictConfig, key: str, monitor: str, otherwise: str | None = No
         better = direction(monitor, otherwise if mode is None else mode)
     except ValueError as error:
         raise UserError(f"{key}{error}") from error
-    if mode is not None and mode not in MODES:
+    if mode is not None and mode not in SIGNS:
         raise UserError(f"{key}mode={mode} must be min or max")
     if mode not in (None, better):
         words = {"min": "less", "max": "more"}
@@ -145,7 +144,7 @@ def settle_steps(cfg: DictConfig, batches: int) -> None:
 
 def _check_end(cfg: DictConfig) -> None:
     epochs, steps = cfg.trainer.max_epochs, cfg.trainer.get("max_steps", -1)
-    if not _whole(steps) or (steps < 1 and steps != -1):
+    if type(steps) is not int or (steps < 1 and steps != -1):
         raise UserError(f"trainer.max_steps={shown(steps)} must be a whole number >= 1, or -1 for no limit")
     ends = steps != -1 or cfg.trainer.get("max_time") is not None
     if (epochs is None and not ends) or (epochs == -1 and not ends and "early_stopping" not in cfg.regularizer):
@@ -182,7 +181,3 @@ def _counted(limit: float, batches: int) -> int:
     if isinstance(limit, int) or limit > 1:
         return min(int(limit), batches)
     return int(limit * batches)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..core.errors import UserError, shown
-from ..core.overrides import Override, read
+from ..core.overrides import Override
 from ..regularizers import BatchTransform, Penalty, Update, WeightLayer
 from ..regularizers.schedules import Factor, Schedules, parse, scheduled_buffer
-from ..run.identity import not_chosen
+from ..run import identity
 from .arguments import suited
 from .checks import check_choice, check_meant, check_pairs
 from .make import make, try_to
@@ -46,15 +46,13 @@ class Regularizers:
         return {**{name: one for name, one in every.items() if one.on_weights}, **self.weight_layers}
 
 
-def build_regularizers(cfg: DictConfig, overrides: Sequence[str | Override] = ()) -> Regularizers:
+def build_regularizers(cfg: DictConfig, overrides: Sequence[Override] = ()) -> Regularizers:
     """The chosen regularizers.
 
     An entry without a `_target_` is a setting for a regularizer that is not chosen, as an experiment file
     or ``++regularizer.l2.strength=...`` may give it for the runs of a study that do choose it.
     """
-    idle = not_chosen(cfg.regularizer)
-    chosen = {name: node for name, node in cfg.regularizer.items() if name not in idle}
-    overrides = read(overrides)
+    chosen = {name: cfg.regularizer[name] for name in identity.chosen(cfg.regularizer)}
     check_choice(overrides, chosen)
     check_meant(overrides, chosen)
     check_pairs(list(chosen))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import hyperparameters
-from ..core.weights import modules
+from ..core.patterns import modules
 
 RULES = {  # (l, number of sites) ─► the share of the rate that site l has
     "constant": lambda number, count: 1.0,

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from ..run.events import put_behind
+from ..run.resuming import is_rank_zero
 from ..training.callbacks import AtomicCheckpointIO, StepLimit
 from .checks import check_timers
 from .make import make, make_a
@@ -32,7 +35,10 @@ def _logger(name: str, node: DictConfig, resumed: Mapping[str, Any] | None) -> L
     kind = node._target_.rpartition(".")[2]
     made = partial(make_a, Logger, node, f"logger.{name}")  # type: ignore[type-abstract]  # the node names a class
     if resumed and kind == "TensorBoardLogger":
-        return made(purge_step=resumed["global_step"] + 1)
+        logger = made(purge_step=resumed["global_step"] + 1)
+        if is_rank_zero():
+            put_behind(Path(logger.log_dir))  # type: ignore[arg-type]  # None is of loggers that write no files
+        return logger
     store_id = resumed.get("loggers", {}).get(name) if resumed and kind in STORE_IDS else None
     if store_id is not None:
         logger = made(**{STORE_IDS[kind]: store_id})

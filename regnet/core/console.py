@@ -3,9 +3,12 @@
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .ending import NO_READER
+from .files import stops_if_unwritable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,9 +54,26 @@ class ConsoleHandler(logging.Handler):
         stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
         text = "\n".join(map(printable, self.format(record).splitlines()))
         try:
-            print(text, file=stream, flush=True)
+            with stops_if_unwritable(Path("the output")):
+                print(text, file=stream, flush=True)
         except BrokenPipeError:  # nobody reads any more: the run is interrupted, it has not failed
             sys.exit(NO_READER)
+
+
+class LogFile(logging.FileHandler):
+    """The log of a run, without the lines for which the disk has no room: its other files will tell of that."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 def plain_console(**settings: Any) -> "Console":

@@ -12,6 +12,13 @@ class Diverged(Exception):
     """A term of the objective, or a validation metric, is no longer finite; the message says which and when."""
 
 
+class Unwritable(SystemExit):
+    """A file of a run cannot be written. It ends the command as a signal does: to go on would fail at the next file.
+
+    The runs that are cut off so go on with the same command.
+    """
+
+
 def near(name: str, options: Iterable[str]) -> str:
     """``; did you mean a or b?`` for the nearest options; nothing where none is close."""
     likeness = {option: SequenceMatcher(None, name.lower(), option.lower()).ratio() for option in options}

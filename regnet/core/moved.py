@@ -21,7 +21,7 @@ regnet.callbacks    regnet.training.callbacks            snapshots step_limit ti
 regnet              regnet.measures                      monte_carlo
 regnet              regnet.compose                       build checks make sites arguments structure quoting
 regnet              regnet.compose                       explain config_files protocol trust
-regnet              regnet.commands                      evaluate inspect inspect_data
+regnet              regnet.commands                      evaluate inspect
 regnet.regularizers regnet.regularizers.penalties        activities inputs matrices outputs structured
 regnet.regularizers regnet.regularizers.updates          constraints proximal sharpness gradients lookahead
 regnet.regularizers regnet.regularizers.layers           dropout dropblock gaussian concrete residual
@@ -42,12 +42,10 @@ MOVED = {  # those that have another name as well, and the rest
 
 def present_name(path: str) -> str:
     """The path of a module, or of something in it, by the name that the module has today."""
-    module, dot, rest = path, "", ""
-    while module:
-        if module in MOVED:
-            return MOVED[module] + dot + rest
-        module, _, last = module.rpartition(".")
-        dot, rest = ".", f"{last}.{rest}" if rest else last
+    names = path.split(".")
+    for count in range(len(names), 0, -1):
+        if (module := ".".join(names[:count])) in MOVED:
+            return ".".join([MOVED[module], *names[count:]])
     return path
 
 

@@ -64,11 +64,6 @@ class Override:
         return cls(text, name, read, key[: len(key) - len(name)])
 
     @property
-    def bare(self) -> str:
-        """As typed, without ``+``."""
-        return self.text.lstrip("+")
-
-    @property
     def value_text(self) -> str:
         """What was typed behind the ``=``."""
         return self.text.partition("=")[2]
@@ -108,8 +103,8 @@ def read(overrides: Iterable[str | Override]) -> list[Override]:
 
 
 def as_typed(overrides: Iterable[Any]) -> list[Any]:
-    """The texts that Hydra keeps in a config."""
-    if hasattr(overrides, "_get_node"):
+    """The texts, which Hydra keeps in a list of a config."""
+    if not isinstance(overrides, list | tuple):
         from omegaconf import OmegaConf
 
         texts: Any = OmegaConf.to_container(overrides, resolve=False)

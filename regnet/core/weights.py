@@ -9,23 +9,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 
-from .parametrized import Made, chains, computed, is_trained, made, note_frozen
-from .patterns import Select, modules, scaled, selected
+from .exact import wide
+from .parametrized import Made, chains, computed, is_trained, made
+from .patterns import Select, modules, scaled, selected  # noqa: F401  (modules: people's code has it from here)
 from .roles import WEIGHT, excluded_by, own_class, role
-
-__all__ = [
-    "Select",
-    "Weight",
-    "grouped",
-    "modules",
-    "name_statistics",
-    "note_frozen",
-    "parameters",
-    "scaled",
-    "tensor_statistics",
-    "weight_statistics",
-    "weights",
-]
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -188,8 +175,7 @@ def tensor_statistics(tensors: Sequence[Tensor]) -> Tensor:
         magnitude = w.abs()
         small, zero = magnitude < 1e-3 * magnitude.amax(), w == 0
         # an all-zero tensor has no entry below its largest, and is as sparse as can be
-        wide = magnitude.to(torch.promote_types(magnitude.dtype, torch.float32))
-        rows.append(torch.stack([wide.square().sum(), (small | zero).sum(), zero.sum()]))
+        rows.append(torch.stack([wide(magnitude).square().sum(), (small | zero).sum(), zero.sum()]))
     return torch.stack(rows)
 
 

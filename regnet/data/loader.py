@@ -70,7 +70,6 @@ class TensorLoader:
         place = self.device if fits(samples.tensor.nbytes + samples.y.nbytes, self.device) else "cpu"
         self.x, self.y = samples.tensor.to(place), samples.y.to(place)
         self.batch_size, self.sampler = batch_size, sampler
-        self.drop_last = _drops_last(batch_size, sampler)
 
     def __len__(self) -> int:
         return count_batches(len(self.sampler), self.batch_size, self.sampler.train)
@@ -106,15 +105,11 @@ def make_loader(
         sampler=sampler,
         num_workers=num_workers,
         collate_fn=_collate,
-        drop_last=_drops_last(batch_size, sampler),
+        drop_last=sampler.train and _leaves_one(len(sampler), batch_size),
         pin_memory=device.type == "cuda",
         persistent_workers=num_workers > 0,
         generator=torch.Generator(),  # torch draws the workers' seeds from it, and so not from the global stream
     )
-
-
-def _drops_last(batch_size: int, sampler: EpochSampler) -> bool:
-    return sampler.train and _leaves_one(len(sampler), batch_size)
 
 
 def count_batches(samples: int, batch_size: int, train: bool = True) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..core import values
 from ..core.errors import near
-from ..core.exact import Exact
+from ..core.exact import Exact, wide
 from ..core.weights import weights
 
 NORMS: dict[str, Callable[[int, int], nn.Module]] = {
@@ -94,4 +94,4 @@ class Rescale(Exact):
         self.register_buffer("std", torch.tensor(float(std)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.mean + self.std * x.to(torch.promote_types(x.dtype, torch.float32))
+        return self.mean + self.std * wide(x)

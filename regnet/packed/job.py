@@ -11,6 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ..compose.hydra_private import represent_text
+from ..core.console import LogFile
+from ..core.files import write, writing
 
 CDumper: Any = getattr(yaml, "CDumper", yaml.Dumper)  # where libyaml is
 
@@ -50,18 +52,19 @@ class Job:
     def write_config(self) -> None:
         """What Hydra leaves in a run's folder."""
         place = self.folder / str(self.config.hydra.output_subdir)
-        place.mkdir(parents=True, exist_ok=True)
+        with writing(place):
+            place.mkdir(parents=True, exist_ok=True)
         hydra: Any = OmegaConf.to_container(self.config.hydra, resolve=False, enum_to_str=True)
         parts = {"config": self.unresolved, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
         for name, part in parts.items():
             text = yaml.dump(part, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
-            (place / f"{name}.yaml").write_text(text, encoding="utf-8")
+            write(place / f"{name}.yaml", text.encode())
 
     def log(self) -> logging.Logger:
         """The log file that a run alone has in its folder, and nothing else."""
         logger = logging.Logger(str(self.folder))
         path = self.folder / f"{self.config.hydra.job.name}.log"
-        handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+        handler = LogFile(path, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
         return logger

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import open_dict, read_write
 
-from ..commands.launcher import StudyLauncher, is_ours, others_first, wait_for_others
+from ..commands.launcher import StudyLauncher, goes_on, is_ours, others_first, wait_for_others
 from ..commands.train import prepare_process
 from ..core.console import printable
 from ..core.errors import UserError, shown
+from ..core.files import stops_if_unwritable
 from ..core.overrides import as_typed
 from ..run.life import score, summary
 from ..run.study import place_in_study
@@ -143,11 +144,11 @@ class PackedLauncher(StudyLauncher):
 
     def _train(self, jobs: Sequence[Job], taken: list[Path]) -> dict[int, JobReturn]:
         told = PackAnnouncer(self, jobs)
-        for job in jobs:
-            job.write_config()
-            self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
         try:
-            with told.progress:
+            with stops_if_unwritable(jobs[0].folder.parent), told.progress:
+                for job in jobs:
+                    job.write_config()
+                    self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
                 from .pack import SharedData  # Hydra imports this file for every `--help`
                 from .workers import train
 
@@ -155,7 +156,7 @@ class PackedLauncher(StudyLauncher):
                 self.data = self.data or SharedData()
                 train(told.first, self.size, told, self.data)
         except (KeyboardInterrupt, SystemExit):  # Lightning makes the one the other
-            print(f"interrupted; the same command with study={self.config.study} goes on from here", flush=True)
+            print(goes_on(self.config), flush=True)
             raise
         taken += told.folders_taken
         for job in told.alone:

@@ -1,6 +1,7 @@
 """One run of a pack: everything of it that is not stacked."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from ..compose.build import Setup
 from ..compose.make import make
 from ..compose.trainer import build_loggers
+from ..core.files import CannotWrite
 from ..run import lightning_state
 from ..run.checkpoints import PREFIX, read_checkpoint
-from ..run.events import EventFile, put_behind
+from ..run.events import EventFile
 from ..run.ledger import training_state
 from ..run.life import Run
 from ..run.loggers import break_off, end_session, hyperparameters, start_session
@@ -63,8 +65,6 @@ class Member:
         """Opens the logs. Raises UserError: a logger fails."""
         if self.csv:
             self.ledger.open(self.csv.path)
-        if self.resumed:
-            put_behind(self.run.folder)
         loggers = build_loggers(self.cfg, self.resumed)
         purge_step = self.step + 1 if self.resumed else None
         self.loggers = {
@@ -81,7 +81,8 @@ class Member:
 
     def break_off(self, goes_on: bool = False) -> None:
         """Closes the logs of a run that has no result, or not yet."""
-        self.ledger.flush()
+        with suppress(CannotWrite):
+            self.ledger.flush()
         break_off(self.loggers, goes_on)
 
     def release(self) -> None:

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from ..compose.mistakes import sentence
 from ..compose.trainer import build_trainer
 from ..core.ending import at_steps
 from ..core.errors import UserError
+from ..core.files import stops_if_unwritable, unwritable
 from ..data import DataModule
 from ..measures.result import result
 from ..run.checkpoints import PREFIX
 from ..run.life import Run
 from ..run.lightning_state import begin_at
 from ..run.lock import Taken
-from ..run.record import flat
+from ..run.record import Record, flat
 from ..training.operations import of_training
 from .alike import alike
 from .job import CannotPack, Job, Outcome, Reporter
@@ -82,8 +83,17 @@ class Pack:
         self.clock = time.monotonic()
 
     def run(self) -> None:
+        """Each job ends with its record.
+
+        Raises Unwritable: a file cannot be written; the runs that it cuts off are recorded as interrupted.
+        """
         try:
             self._run()
+        except (KeyboardInterrupt, SystemExit) as stop:
+            for job in self.jobs:
+                if job.number in self.runs:
+                    self._record(job, error=stop)
+            raise
         finally:
             for run in self.runs.values():
                 run.release()
@@ -98,12 +108,7 @@ class Pack:
             names = " and ".join(sorted(differing)[:3])
             self.reporter.say(f"packed: runs of one pack must have the same {names} (no buffer)")
         while groups:
-            try:
-                self._train_alike(groups.pop(0))
-            except (KeyboardInterrupt, SystemExit) as stop:
-                for member in chain(*groups):
-                    self._end(member.job, error=stop)
-                raise
+            self._train_alike(groups.pop(0))
 
     def _train_alike(self, members: list[Member]) -> None:
         """Where memory runs out, halves of what is left go on from their last checkpoints."""
@@ -112,7 +117,7 @@ class Pack:
             kept, step = try_pack(members, trainer, log)
         except (CannotPack, MemoryError) as error:
             reason = str(error) if isinstance(error, CannotPack) else "memory has no room for two of them"
-            self.reporter.cannot([member.job.number for member in members], reason)
+            self._cannot([member.job for member in members], reason)
             return
         except Exception as error:
             for member in members:
@@ -184,9 +189,14 @@ class Pack:
 
     def _fail(self, job: Job, error: Exception) -> None:
         if out_of_memory(error):
-            self.reporter.cannot([job.number], "memory has no room for one more in the pack")
+            self._cannot([job], "memory has no room for one more in the pack")
         else:
             self._end(job, error=error)
+
+    def _cannot(self, jobs: Sequence[Job], reason: str) -> None:
+        for job in jobs:
+            self.runs.pop(job.number).release()
+        self.reporter.cannot([job.number for job in jobs], reason)
 
     def give_up(self, reason: str) -> None:
         """Records that all jobs failed."""
@@ -214,15 +224,13 @@ class Pack:
         running = {member.job.number for member in members}
         try:
             module = PackedModule(members, [states[m] for m in members], trainer, ended, self.reporter.trained, step)
-            if module.begin():
-                with warnings.catch_warnings(), at_steps():
-                    warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
-                    trainer.fit(module, train_dataloaders=module.loader)
-        except (KeyboardInterrupt, SystemExit) as stop:
+            with stops_if_unwritable(members[0].job.folder), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*this fit will run with no optimizer.*")
+                if module.begin():
+                    with at_steps():
+                        trainer.fit(module, train_dataloaders=module.loader)
+        except (KeyboardInterrupt, SystemExit):
             _pause(states, left)
-            for job in left.values():
-                self._end(job, error=stop)
-            left.clear()
             raise
         except BrokenPipeError:  # the parent process is gone; no run has failed
             raise
@@ -247,18 +255,22 @@ class Pack:
         except Exception as cause:
             error = cause
         if error is not None:
-            member.break_off()
+            member.break_off(goes_on=unwritable(error, member.job.folder) is not None)
         member.release()
         self._end(member.job, tested, error)
 
-    def _end(self, job: Job, result: dict[str, Any] | None = None, error: BaseException | None = None) -> None:
+    def _end(self, job: Job, result: dict[str, Any] | None = None, error: Exception | None = None) -> None:
+        self.reporter.ended(job.number, Outcome(self._record(job, result, error)))
+
+    def _record(self, job: Job, result: dict[str, Any] | None = None, error: BaseException | None = None) -> Record:
         job.activate()
         # each run has an equal share of the pack's time
         run = self.runs[job.number]
         record = run.end(result, error, seconds=(time.monotonic() - self.clock) / len(self.jobs))
         for handler in run.log.handlers:
             handler.close()
-        self.reporter.ended(job.number, Outcome(record))
+        del self.runs[job.number]
+        return record
 
 
 def _pause(members: Iterable[Member], left: Collection[int]) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ..core.errors import Unwritable
 from .job import Job, Reporter
 
 SECONDS_TO_RECORD = 60.0  # that a process is given to record that its runs were interrupted
 
-Message = tuple[str, tuple[Any, ...]]  # a method of `Reporter` and its arguments, or "raised" and the traceback
+Message = tuple[str, tuple[Any, ...]]  # a method of `Reporter` and its arguments, or how it ended and a text
 
 
 class PipeReporter:
@@ -27,7 +28,8 @@ def relay(message: Message, reporter: Reporter, left: dict[int, Job]) -> None:
     Jobs that have ended, those that others train, and those that cannot be packed, are taken from `left`.
 
     Raises:
-        RuntimeError: the other process raised; with its traceback.
+        Unwritable: the other process could not write a file.
+        RuntimeError: it raised anything else; with its traceback.
     """
     name, arguments = message
     if name in ("ended", "taken"):
@@ -35,6 +37,8 @@ def relay(message: Message, reporter: Reporter, left: dict[int, Job]) -> None:
     elif name == "cannot":
         for number in arguments[0]:
             left.pop(number)
+    elif name == "unwritable":
+        raise Unwritable(*arguments)
     elif name == "raised":
         raise RuntimeError(*arguments)
     getattr(reporter, name)(*arguments)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..compose.config_files import config_folder
-from ..run.identity import not_chosen
+from ..run.identity import chosen
 from .job import Job
 
 Config = dict[str, Any]
@@ -69,17 +69,16 @@ def plan(jobs: Sequence[Job]) -> Plan:
             alone.append((job, reason))
     packs = []
     for group in groups.values():
-        folders = {job.folder for job in group}
-        if len(folders) == 1:
+        if len({job.folder for job in group}) > 1:
+            packs.append(group)
+        else:
             alone += [(job, "nothing to share a pack with") for job in group]
-            continue
-        packs.append(group)
     return Plan(packs, sorted(alone, key=lambda one: one[0].number))
 
 
 def signature(job: Job) -> str:
     """What runs of one pack have in common, as text."""
-    cfg, idle = job.unresolved, not_chosen(job.config.regularizer)
+    cfg = job.unresolved
     common = dict(cfg, momentum=bool(cfg["optimizer"].get("momentum")))
     for part, keys in OWN.items():
         if part:
@@ -88,7 +87,7 @@ def signature(job: Job) -> str:
             common = {key: value for key, value in common.items() if key not in keys}
     # two runs may write the same `${...}` and mean different numbers
     common |= {part: _resolved(job.config[part], common[part]) for part in ("trainer", "data")}
-    common["regularizer"] = {name: _structure(node) for name, node in cfg["regularizer"].items() if name not in idle}
+    common["regularizer"] = {name: _structure(cfg["regularizer"][name]) for name in chosen(job.config.regularizer)}
     common["optimizer"] = _without_numbers(cfg["optimizer"])
     return json.dumps(common, sort_keys=True, default=str)
 

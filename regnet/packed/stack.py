@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..core.exact import settings
+from ..core.parametrized import note_frozen
 from ..core.tasks import Classification, Regression
-from ..core.weights import grouped, name_statistics, note_frozen, tensor_statistics, weights
+from ..core.weights import grouped, name_statistics, tensor_statistics, weights
 from ..regularizers import Constraint, Proximal, Update, WeightDecay
 from ..training.objective import Objective
 from .forms import Forms

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
 from ..core.ending import end_with
+from ..core.errors import Unwritable
 from ..core.exact import Exact
 from ..core.threads import available
 from .job import Job, Reporter
@@ -176,6 +177,9 @@ def _work(pack: Pack, sender: Connection, threads: int, parent: int) -> None:
     _keep_memory()
     try:
         pack.run()
+    except Unwritable as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # by which the parent ends all processes when it hears of it
+        sender.send(("unwritable", (str(error),)))
     except (KeyboardInterrupt, SystemExit, BrokenPipeError):  # BrokenPipeError: there is nobody left to tell
         os._exit(1)
     except Exception as error:

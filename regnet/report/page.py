@@ -1,7 +1,6 @@
 """report.html: a study as one file that needs no network and no scripts."""
 
 import base64
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -82,18 +81,6 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
         + "\n".join(parts)
         + f"\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
     )
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Write the file atomically: a reader sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("xb") as file:  # never through a link that lies there
-            file.write(content.encode("utf-8", "replace") if isinstance(content, str) else content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _title(runs: Sequence[RecordedRun]) -> str:

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 from ..core.errors import UserError
+from ..core.files import write
 from ..run.record import read_text
 from .content import Content
-from .page import Picture, html, write
+from .page import Picture, html
 
 PAGE, FIGURES = "report.html", "figures"
 
@@ -32,7 +33,7 @@ def publish(told: Content, folder: Path) -> Path:
         figures.mkdir(parents=True, exist_ok=True)
         before = _figures_of(page)
         pictures = _drawn(told, figures)
-        write(page, html(told, pictures))
+        write(page, html(told, pictures).encode("utf-8", "replace"))
         for name in before - {picture.name for picture in pictures}:
             for file in (figures / f"{name}.png", figures / f"{name}.pdf"):
                 file.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 from ..core.metrics import BETTER, SIGNS
 from ..core.overrides import Override, written
 from ..run.record import RecordedRun, flat
-from .values import Described, chosen, described, listed
+from .values import Described, chosen, described
 
 METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
 SPANS = {"accuracy": 1.0}  # the distance between the least and the greatest possible value
@@ -156,7 +156,8 @@ def studies(runs: Iterable[RecordedRun]) -> list[Study]:
 def technique(regularizer: str | None, config: Mapping[str, Any] | None) -> str:
     """`none`, `l2`, `dropout + l2`: by the value of the `regularizer` override, else by what the config chooses."""
     if regularizer is not None:
-        names = [name for name in listed(regularizer) if name != "none"]
+        listed = map(str.strip, regularizer.strip("[]").split(","))
+        names = [name for name in listed if name not in ("", "none")]
     elif config:
         names = chosen(config)
     else:
@@ -178,6 +179,12 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
         return tail(key, next(alone, key.count(".") + 1))
 
     return {key: shortest(key) for key in keys}
+
+
+def varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values are not the same in all, as far as they have them."""
+    keys = dict.fromkeys(key for one in mappings for key in one)
+    return [key for key in keys if len({json.dumps(one.get(key)) for one in mappings}) > 1]
 
 
 def pairing(run: RecordedRun) -> Pairing:
@@ -248,7 +255,7 @@ def _labels(groups: Sequence[Sequence[Described]], settings: Sequence[Mapping[st
     Where two would have one label they differ in what was given to no run, as when a config file was changed: then
     also what differs there.
     """
-    names = short_keys(key for key in _varying(settings) if key != "regularizer")
+    names = short_keys(key for key in varying(settings) if key != "regularizer")
     labels = []
     for group, own in zip(groups, settings, strict=True):
         config = next((one.run.config for one in group if one.run.config), None)
@@ -257,17 +264,11 @@ def _labels(groups: Sequence[Sequence[Described]], settings: Sequence[Mapping[st
     for label in [label for label, count in Counter(labels).items() if count > 1]:
         alike = [place for place, other in enumerate(labels) if other == label]
         values = [json.loads(groups[place][0].values) for place in alike]
-        keys = _varying(values)
+        keys = varying(values)
         for number, (place, own) in enumerate(zip(alike, values, strict=True)):
             words = [f"{key}={written(own[key])}" for key in keys if key in own]
             labels[place] = " ".join([label, *words] if len(words) in (1, 2, 3) else [label, f"({number + 1})"])
     return labels
-
-
-def _varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys whose values are not the same in all, as far as they have them."""
-    keys = dict.fromkeys(key for one in mappings for key in one)
-    return [key for key in keys if len({json.dumps(one.get(key)) for one in mappings}) > 1]
 
 
 def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:

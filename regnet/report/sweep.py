@@ -9,8 +9,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from .selection import namer
-from .study import METRICS, Arm, Study, independent, short_keys
-from .values import FEEDING, FILLED_IN
+from .study import METRICS, Arm, Study, independent, short_keys, varying
+from .values import own_data
 
 Along = dict[float, list[float]]  # position ─► a number for each run
 
@@ -65,8 +65,7 @@ def as_error(value: float, metric: str) -> float:
 def swept(study: Study) -> dict[str, str]:
     """The keys that take at least two numbers in the study, each with its short name."""
     own = [arm.settings for arm in study.arms]
-    varying = dict.fromkeys(key for setting in own for key in setting if len({s.get(key) for s in own}) > 1)
-    names = short_keys(key for key in varying if key != "regularizer")
+    names = short_keys(key for key in varying(own) if key != "regularizer")
     numbers = {key: {number(setting[key]) for setting in own if key in setting} for key in names}
     return {key: names[key] for key, values in numbers.items() if None not in values and len(values) > 1}
 
@@ -205,7 +204,5 @@ def _across(group: Mapping[float, Study]) -> list[Line]:
 
 
 def _data(study: Study) -> dict[str, Any] | None:
-    config = next((run.config for arm in study.arms for run in arm.runs if run.config.get("data")), None)
-    if config is None:
-        return None
-    return {key: value for key, value in config["data"].items() if key not in FEEDING | FILLED_IN}
+    configs = (run.config for arm in study.arms for run in arm.runs if run.config.get("data"))
+    return next(map(own_data, configs), None)

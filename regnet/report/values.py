@@ -7,20 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.overrides import Override, canonical, written
-from ..run.identity import WATCHING, essence, not_chosen
+from ..run import identity
+from ..run.identity import WATCHING, essence
 from ..run.record import RecordedRun
 
 APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
-FILLED_IN = {
-    "shape",
-    "classes",
-    "num_classes",
-    "num_outputs",
-    "num_samples",
-    "schema",
-    "inputs",
-}  # of `data`; not yet there where a run failed early
+# of `data`; not yet there where a run failed early
+FILLED_IN = {"shape", "classes", "num_classes", "num_outputs", "num_samples", "schema", "inputs"}
 
 Leaves = dict[str, Any]  # by dotted keys
 
@@ -79,14 +73,17 @@ def described(runs: Iterable[RecordedRun]) -> dict[Path, Described]:
 
 
 def chosen(config: Mapping[str, Any]) -> list[str]:
-    """The regularizers of a config. The others are settings, from an experiment or ``++regularizer.l2.strength=``."""
-    nodes = config.get("regularizer") or {}
-    return [name for name in nodes if name not in not_chosen(nodes)]
+    """The regularizers of a config."""
+    return identity.chosen(config.get("regularizer") or {})
 
 
-def listed(regularizer: str) -> list[str]:
-    """The names in the spelling of a list."""
-    return [name.strip() for name in regularizer.strip("[]").split(",") if name.strip()]
+def own_data(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of its data that make them these data."""
+    return {key: value for key, value in (config.get("data") or {}).items() if key not in FEEDING | FILLED_IN}
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    return json.dumps(own_data(config), sort_keys=True)
 
 
 def _given(run: RecordedRun) -> dict[str, Override]:
@@ -147,11 +144,6 @@ def _overrides(given: Mapping[str, Override], of_data: bool = False) -> str:
 
     found = {key: _regularizer(one) if key == "regularizer" else one.spelled for key, one in given.items()}
     return json.dumps({key: value for key, value in found.items() if not of_data or matters(key)}, sort_keys=True)
-
-
-def _data(config: Mapping[str, Any]) -> str:
-    data = config.get("data") or {}
-    return json.dumps({key: value for key, value in data.items() if key not in FEEDING | FILLED_IN}, sort_keys=True)
 
 
 def _options(

@@ -12,6 +12,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from ..core.files import writing
 from .loggers import STOPPED, SUCCESS, session_end, session_start
 
 NUMBERS = count()
@@ -31,6 +32,7 @@ class EventFile:
         folder.mkdir(parents=True, exist_ok=True)
         place = f"{socket.gethostname()}.{os.getpid()}.{next(NUMBERS):06d}"  # TensorBoard reads in the names' order
         self.path = folder / f"{START}{int(time.time()):010d}.{place}"
+        self.length = 0  # of the file
         self.waiting = [Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString()]
         if purge_step is not None:
             start = SessionLog(status=SessionLog.START)
@@ -48,10 +50,12 @@ class EventFile:
         self.save()
 
     def save(self) -> None:
-        with self.path.open("ab") as file:
+        with writing(self.path), self.path.open("ab") as file:
+            file.truncate(self.length)  # a full disk may have cut the last event off
             writer = RecordWriter(file)
             for event in self.waiting:
                 writer.write(event)
+        self.length = self.path.stat().st_size
         self.waiting.clear()
 
     def _add(self, summary: Summary, step: int | None = None) -> None:

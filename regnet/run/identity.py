@@ -4,7 +4,7 @@ Standard library only until a config is there: the report compares runs by these
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -37,27 +37,18 @@ def essence(config: Mapping[str, Any]) -> dict[str, Any]:
     chooses keep their order, in which they act. A run to begin with is known by its own fingerprint.
     """
     own = {key: value for key, value in config.items() if key not in (*PLACES, *WATCHING)}
-    found = _without(config.get("folder"), canonical(own))
+    found = canonical(own)
+    if isinstance(place := config.get("folder"), str) and place:
+        found = _with_texts(lambda text: text.replace(place, ""), found)
     if isinstance(data := found.get("data"), dict):
         for node in (data, data.get("source")):
             if isinstance(node, dict):
                 node.pop(KEPT, None)
     if isinstance(nodes := own.get("regularizer"), Mapping):
-        found["regularizer"] = {
-            name: found["regularizer"][str(name)] for name in nodes if name not in not_chosen(nodes)
-        }
+        found["regularizer"] = {name: found["regularizer"][str(name)] for name in chosen(nodes)}
     if isinstance(start := own.get("warm_start"), str):
         found["warm_start"] = of_folder(start)
     return found
-
-
-def _without(place: Any, value: Any) -> Any:
-    """The same with texts in which this run's own folder is left out."""
-    if isinstance(value, dict):
-        return {key: _without(place, item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without(place, item) for item in value]
-    return value.replace(place, "") if place and isinstance(value, str) and isinstance(place, str) else value
 
 
 def of_folder(folder: str) -> str:
@@ -69,9 +60,13 @@ def of_folder(folder: str) -> str:
     return record.get("fingerprint") or folder
 
 
+def chosen(regularizer: Mapping[str, Any]) -> list[str]:
+    """The regularizers that this run uses. Other entries are only settings, for runs that do: they name no class."""
+    return [name for name, node in regularizer.items() if isinstance(node, Mapping) and "_target_" in node]
+
+
 def not_chosen(regularizer: Mapping[str, Any]) -> list[str]:
-    """Entries that are only settings, of regularizers that this run does not use: they name no class."""
-    return [name for name, node in regularizer.items() if not (isinstance(node, Mapping) and "_target_" in node)]
+    return [name for name in regularizer if name not in chosen(regularizer)]
 
 
 def _placeless(cfg: "DictConfig") -> dict[str, Any]:
@@ -81,18 +76,20 @@ def _placeless(cfg: "DictConfig") -> dict[str, Any]:
 
     unresolved: Any = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
     try:
-        masked = OmegaConf.create(_masked(unresolved | dict.fromkeys(PLACES, "")))
+        masked = OmegaConf.create(_with_texts(_masked, unresolved | dict.fromkeys(PLACES, "")))
         resolved: Any = OmegaConf.to_container(masked, resolve=True)
     except OmegaConfBaseException:  # the run will tell what cannot be resolved
         return unresolved
     return resolved
 
 
-def _masked(value: Any) -> Any:
+def _masked(text: str) -> str:
+    return text.replace("${", "$ {") if any(reference in text for reference in OF_PLACES) else text  # no reference now
+
+
+def _with_texts(change: Callable[[str], str], value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _masked(item) for key, item in value.items()}
+        return {key: _with_texts(change, item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item) for item in value]
-    if isinstance(value, str) and any(reference in value for reference in OF_PLACES):
-        return value.replace("${", "$ {")  # no reference any more
-    return value
+        return [_with_texts(change, item) for item in value]
+    return change(value) if isinstance(value, str) else value

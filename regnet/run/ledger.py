@@ -108,7 +108,7 @@ class Ledger:
         others = {name: value for name, value in values.items() if name not in (*taken, *COUNTS)}
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1] |= others
-            if self._file:
+            if others and self._file:
                 self._file.changed(len(self.rows) - 1)
         else:
             self._waiting |= others

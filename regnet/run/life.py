@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
@@ -13,10 +14,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from .. import __version__
-from ..core.errors import Diverged
+from ..core.errors import Diverged, Unwritable
+from ..core.files import CannotWrite, remove_parts, stops_if_unwritable, unwritable
 from .identity import identity
 from .lock import FolderLock, Taken
-from .record import MEASURED, Record, flat, write_record
+from .record import MEASURED, SCHEMA_VERSION, Record, flat, write_record
 from .resuming import clear, finished, is_rank_zero, resumable
 from .study import resolved_config
 
@@ -53,6 +55,7 @@ class Run:
         self.clock = time.monotonic()
         self.error: BaseException | None = None
         self.record: Record = {
+            "schema": SCHEMA_VERSION,
             "status": "failed",
             "reason": None,
             "overrides": list(overrides),
@@ -77,15 +80,17 @@ class Run:
 
         Raises:
             Taken: another process trains it, and `wait` is false.
+            Unwritable: the folder cannot be written.
         """
         record = finished(self.folder, self.fingerprint)
         if record is not None or not is_rank_zero():
             return record
-        if not self.lock.take():
-            if not wait:
-                raise Taken(self.folder)
-            self.log.info("%s  is being trained by another process; waits for it", self.place or self.folder)
-            self.lock.take(wait=True)
+        with stops_if_unwritable(self.folder):
+            if not self.lock.take():
+                if not wait:
+                    raise Taken(self.folder)
+                self.log.info("%s  is being trained by another process; waits for it", self.place or self.folder)
+                self.lock.take(wait=True)
         if (record := finished(self.folder, self.fingerprint)) is not None:  # it has ended meanwhile
             self.lock.release()
         return record
@@ -94,10 +99,17 @@ class Run:
         """Where this very run was cut off; None for a new beginning, for which the folder is cleared.
 
         The run's seconds count from here: what a process imports before its first run is not part of them.
+
+        Raises:
+            Unwritable: the folder cannot be written.
         """
         self.clock = time.monotonic()
-        if (last := resumable(self.folder, self.fingerprint)) is None and is_rank_zero():
-            clear(self.folder, self.fingerprint)
+        with stops_if_unwritable(self.folder):
+            if (last := resumable(self.folder, self.fingerprint)) is None and is_rank_zero():
+                clear(self.folder, self.fingerprint)
+            if is_rank_zero():
+                remove_parts(self.folder)
+                remove_parts(self.folder / "checkpoints")
         return last
 
     def release(self) -> None:
@@ -107,16 +119,25 @@ class Run:
     def end(
         self, result: Mapping[str, Any] | None = None, error: BaseException | None = None, seconds: float | None = None
     ) -> Record:
-        """Writes the record of what came out, or of what went wrong, and one line to the log."""
+        """Writes the record of what came out, or of what went wrong, and one line to the log.
+
+        Raises:
+            Unwritable: the record cannot be written, or the error is that another file cannot.
+        """
         took = time.monotonic() - self.clock if seconds is None else seconds
+        if isinstance(error, Exception) and (stop := unwritable(error, self.folder)):
+            raise stop from error
         self.error = error
         outcome = failure(error, self.sentence) if error is not None else result or {}
         self.record |= {**outcome, "config": resolved_config(self.cfg), "seconds": took}
         if is_rank_zero():
-            write_record(self.folder, self.record)
-            if self.record["status"] == "failed":
+            interrupted = self.record["status"] == "interrupted"
+            with suppress(CannotWrite) if interrupted else stops_if_unwritable(self.folder):
+                write_record(self.folder, self.record)
+            if self.record["status"] == "failed" or isinstance(error, Unwritable):
                 self.log.debug("traceback", exc_info=error)  # to the run's log only
             level = logging.INFO if self.record["status"] in MEASURED else logging.ERROR
+            level = logging.DEBUG if isinstance(error, Unwritable) else level  # the command ends with this sentence
             self.log.log(level, "  ".join(filter(None, (self.place, summary(self.record)))))
         self.release()
         return self.record
@@ -125,7 +146,8 @@ class Run:
 def failure(error: BaseException, sentence: Callable[[Exception], str] = str) -> dict[str, Any]:
     """How a run ended that has no result."""
     if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit
-        return {"status": "interrupted", "reason": "stopped before its end"}
+        reason = str(error) if isinstance(error, Unwritable) else "stopped before its end"
+        return {"status": "interrupted", "reason": reason}
     return {"status": "diverged" if isinstance(error, Diverged) else "failed", "reason": sentence(error)}
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.files import writing
+
 if TYPE_CHECKING:
     from filelock import FileLock
 
@@ -25,15 +27,16 @@ class FolderLock:
         self._lock: FileLock | None = None
 
     def take(self, wait: bool = False) -> bool:
-        """Whether this process holds it now; always after it has waited for it."""
+        """Whether this process holds it now; always after it has waited for it. Raises CannotWrite."""
         from filelock import FileLock, Timeout  # a tenth of a second, which `--help` does not need
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = self._lock or FileLock(self.folder / LOCK, poll_interval=LOOK_AGAIN)
-        try:
-            self._lock.acquire(blocking=wait)
-        except Timeout:
-            return False
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock or FileLock(self.folder / LOCK, poll_interval=LOOK_AGAIN)
+            try:
+                self._lock.acquire(blocking=wait)
+            except Timeout:
+                return False
         return True
 
     def release(self) -> None:

@@ -15,10 +15,12 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from torch.utils.tensorboard.summary import hparams
 
 from ..core.errors import UserError
-from .identity import KEPT, not_chosen
+from .identity import KEPT, chosen
 from .ledger import Ledger
 from .study import resolved_config
 
@@ -33,9 +35,9 @@ def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
 
     ``regularizer`` names the techniques, as ``dropout+l2``; ``model``, ``data`` and the like the choices.
     """
-    chosen = "+".join(name for name in cfg.regularizer if name not in not_chosen(cfg.regularizer)) or "none"
+    techniques = "+".join(chosen(cfg.regularizer)) or "none"
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
-    values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": chosen}
+    values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": techniques}
     settings = resolved_config(cfg)
     parts = {name: part for name, part in settings.items() if name in (*PARTS, "regularizer", "seed", "monitor")}
     left_out = ("data.classes", "data.schema", f"data.{KEPT}", f"data.source.{KEPT}")  # long lists, and this machine's
@@ -64,7 +66,7 @@ def start_session(loggers: Mapping[str, Any], values: Mapping[str, Any]) -> dict
             with _impatient():
                 _start(logger, values)
         except Exception as error:
-            _close(dict(list(loggers.items())[:begun]), FAILED)
+            break_off(dict(list(loggers.items())[:begun]))
             raise UserError(_told(name, error)) from error
     stores = {name: one for name, one in loggers.items() if isinstance(one, MLFlowLogger | WandbLogger)}
     return {name: str(logger.version) for name, logger in stores.items()}
@@ -119,10 +121,7 @@ def break_off(loggers: Mapping[str, Any], goes_on: bool = False) -> None:
 
     It does not fail, as it would hide the error that ended the run.
     """
-    _close(loggers, STOPPED if goes_on else FAILED)
-
-
-def _close(loggers: Mapping[str, Any], status: str) -> None:
+    status = STOPPED if goes_on else FAILED
     for logger in loggers.values():
         with suppress(Exception):
             _end(logger, status)
@@ -153,7 +152,9 @@ def session_end(completed: bool) -> Any:
     """TensorBoard's summary that closes a session."""
     end = hparams({}, {})[2]
     if not completed:
-        end.value[0].metadata.plugin_data.content = _failure()
+        info = SessionEndInfo(status=Status.STATUS_FAILURE)
+        data = HParamsPluginData(session_end_info=info, version=PLUGIN_DATA_VERSION)
+        end.value[0].metadata.plugin_data.content = data.SerializeToString()
     return end
 
 
@@ -210,11 +211,3 @@ def overheard(loggers: Iterable[Any], by: Overheard) -> Iterator[None]:
     finally:
         for logger in loggers:
             del logger.log_metrics
-
-
-def _failure() -> bytes:
-    from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
-
-    info = SessionEndInfo(status=Status.STATUS_FAILURE)
-    return HParamsPluginData(session_end_info=info, version=PLUGIN_DATA_VERSION).SerializeToString()

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..core.files import write, writing
+
 Row = dict[str, float]
 COUNTS = ("epoch", "step")
 
@@ -41,16 +43,13 @@ class MetricsFile:
             self.header, self.clean = header, 0
         kept = self.lines[: self.clean + 1] if self.clean else [_line(header)]
         new = [_line(row.get(name, "") for name in header) for row in rows[self.clean :]]
-        if self.clean:
-            with self.path.open("r+b") as file:
-                file.truncate(sum(map(len, kept)))
+        if 0 < self.clean == len(self.lines) - 1:  # all that is there stays
+            with writing(self.path), self.path.open("r+b") as file:
+                file.truncate(sum(map(len, kept)))  # a full disk may have cut the last row off
                 file.seek(0, os.SEEK_END)
                 file.writelines(new)
         else:
-            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            temporary.unlink(missing_ok=True)  # never through a link that lies there
-            temporary.write_bytes(b"".join([*kept, *new]))
-            temporary.replace(self.path)
+            write(self.path, b"".join([*kept, *new]))
         self.lines, self.clean = [*kept, *new], len(rows)
 
 

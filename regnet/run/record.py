@@ -2,28 +2,7 @@
 
 A record may come from a stranger: what is not as `SCHEMA` says is damaged; the texts of a `RecordedRun` can be printed.
 
-A run folder holds `record.json`, written once, when the run ends:
-
-    {"status": "completed" | "cut" | "failed" | "diverged" | "interrupted", "reason": null | "one sentence",
-     "overrides": ["regularizer=[dropout,l2]", ...], "config": {...}, "seed": 0,
-     "epochs": 30, "best_epoch": 17, "seconds": 4.1,
-     "steps": 330, "step_operations": null | 9300000,
-     "metrics": null | {"train": {"loss": ..., "accuracy": ..., "nll": ..., "ece": ...},
-                        "val": {...}, "test": {...}, "gap": {"loss": ..., "accuracy": ...},
-                        "sparsity": ..., "zeros": ..., "weight_norm": ...},
-     "device": "...", "threads": 1, "launcher": "basic", "versions": {...}, "started": "ISO 8601"}
-
-Regression has "rmse" and "r2" in place of "accuracy", "nll" and "ece". A gap says by how much validation
-is worse than train, so more is more overfitting: val − train for loss and rmse, train − val for accuracy
-and r2. A number that is not finite is null; in the config infinity is 1e999, which
-readers of JSON take for it, and what is no number the text nan.
-
-What a run cost is told twice. `seconds` are those of the clock, which counts what else the machine did. `steps` of the
-optimizer times `step_operations` is what had to be computed: the arithmetic of one step on a full batch, counted by
-`regnet.training.operations`, null where that could not be counted. Records of earlier versions have neither.
-
-A run is "cut" that ended before its protocol did, by trainer.max_time or trainer.fast_dev_run. It has metrics, but
-cannot be compared with completed runs, and goes on when it is started again.
+A run folder holds `record.json`, written once, when the run ends. docs/record.md says what each name is.
 """
 
 import json
@@ -37,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.console import printable, printable_data
+from ..core.files import write
 from ..core.overrides import read
 
 RECORD = "record.json"
+SCHEMA_VERSION = 1
 LARGEST = 2**26  # bytes of a file that is read whole
 GIVEN = 1000  # overrides
 LONGEST = 2**17  # characters of the overrides that Hydra wrote
@@ -100,19 +81,9 @@ def flat(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_record(folder: str | Path, record: Mapping[str, Any]) -> None:
     """Write `folder/record.json` atomically: a reader sees the old record or the new one, never a part."""
-    path = Path(folder) / RECORD
     parts = {name: part if name == "config" else _finite(part) for name, part in record.items()}
     text = _standard(json.dumps(parts, indent=2, ensure_ascii=False))
-    temporary = path.with_name(f".{RECORD}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("x", encoding="utf-8") as file:  # never through a link that lies there
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(Path(folder) / RECORD, f"{text}\n".encode(), sync=True)
 
 
 def read_record(folder: str | Path) -> dict[str, Any] | None:
@@ -240,6 +211,7 @@ def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; other names are those of newer versions
+    "schema": ((None, SCHEMA_VERSION).__contains__, f"{SCHEMA_VERSION}; another is that of a later version of regnet"),
     "status": (STATUSES.__contains__, f"one of {', '.join(STATUSES)}"),
     "overrides": (_are_overrides, f"a list of texts, at most {GIVEN}"),
     "config": (_or_null(_is_config), "names and values, its data and its regularizer too"),

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ..core.files import writing
 from .metrics_csv import read_rows
 from .record import DamagedRecord, read_record, read_text
 
@@ -73,11 +74,12 @@ def damage(folder: Path) -> tuple[Path, str] | None:
 def clear(folder: Path, fingerprint: str) -> None:
     """What another run left in `folder` goes; the folder is this run's."""
     checkpoints = folder / "checkpoints"
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    for stale in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv", folder / "record.json"]:
-        stale.unlink(missing_ok=True)
-    checkpoints.mkdir(parents=True)
-    (checkpoints / "fingerprint").write_text(fingerprint)
+    with writing(checkpoints):
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        for stale in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv", folder / "record.json"]:
+            stale.unlink(missing_ok=True)
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "fingerprint").write_text(fingerprint)
 
 
 def _text_of(path: Path) -> str | None:

@@ -27,6 +27,14 @@ OPTIMIZERS = {
     "adamw": partial(AdamW, lr=0.02, weight_decay=0.0, betas=(0.8, 0.99), eps=1e-3),
 }
 optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+# that the step sizes are those of each optimizer is proved by itself; the optima of the others with the slow tests
+optima = pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(make, id=name, marks=[] if name in ("sgd", "momentum", "adam") else pytest.mark.slow)
+        for name, make in OPTIMIZERS.items()
+    ],
+)
 some = pytest.mark.parametrize("optimizer", [OPTIMIZERS["momentum"], OPTIMIZERS["adam"]], ids=["momentum", "adam"])
 both_metrics = pytest.mark.parametrize("same", [True, False], ids=["sgd", "adam"])
 
@@ -127,7 +135,7 @@ def minimized(loss, net, optimizer, update, steps=1500):
     return net
 
 
-@optimizers
+@optima
 def test_the_lasso(optimizer, rng):
     """scikit-learn: ||y - Xw||² / (2n) + alpha ||w||_1; the intercept is free."""
     x, y = regression(rng)

@@ -1,8 +1,6 @@
 import os
 import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ from regnet.report.callback import StudyReport, basic_sweeper
 from tests.helpers.commands import call
 from tests.helpers.records import add_run, classification
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("REGNET_STUDY", "REGNET_STUDY_RUNS", "REGNET_STUDY_SWEPT")
 
 CONFIG = """
@@ -130,20 +127,12 @@ def test_a_run_without_a_result_makes_exit_code_1_and_one_that_diverged_or_may_s
 
 
 def test_a_study_without_any_run_says_so(program):
-    """In a process of its own, which would show a warning."""
     # Hydra saves nothing of a run whose output_subdir is null, and seed 7 leaves no record.
-    done = subprocess.run(
-        [sys.executable, "program.py", "-m", "seed=7", "hydra.output_subdir=null"],
-        cwd=program.folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-    )
-    assert done.returncode == 1
-    assert "The study's report could not be made: " in done.stderr
-    assert "holds no run of regnet" in done.stderr
-    assert "Warning" not in done.stderr
+    done = program("-m", "seed=7", "hydra.output_subdir=null")
+    assert done.code == 1
+    assert "The study's report could not be made: " in done.err
+    assert "holds no run of regnet" in done.err
+    assert "Warning" not in done.err
 
 
 def test_a_sweeper_that_searches_leaves_the_number_unknown(monkeypatch):

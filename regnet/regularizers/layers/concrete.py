@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...core import hyperparameters
-from ...core.exact import at_precision_of
+from ...core.exact import at_precision_of, wide
 from .dropout import PenalizedLayer
 
 
@@ -45,13 +45,13 @@ class ConcreteDropout(PenalizedLayer):
         self.units = x.shape[1:].numel()
         if not self.training:
             return x
-        wide = torch.promote_types(x.dtype, torch.float32)
-        logit, noise = self.logit.to(wide), torch.rand(x.shape, device=x.device, dtype=wide).logit()
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        logit, noise = self.logit.to(dtype), torch.rand(x.shape, device=x.device, dtype=dtype).logit()
         keep = torch.sigmoid((noise - logit) / self.TEMPERATURE)
         return x * (keep / torch.sigmoid(-logit)).to(x.dtype)
 
     def penalty(self) -> Tensor:
-        logit = self.logit.to(torch.promote_types(self.logit.dtype, torch.float32))
+        logit = wide(self.logit)
         p = torch.sigmoid(logit)
         entropy = -p * F.logsigmoid(logit) - (1 - p) * F.logsigmoid(-logit)
         strength, count = (at_precision_of(entropy, number) for number in (self.strength, self.num_samples))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...core import hyperparameters, values
 from ...core.exact import at_precision_of, wide
-from ...core.weights import modules
+from ...core.patterns import modules
 from .weights import AbsoluteSum, Penalty, SquareSum, total
 
 SQUASHINGS = {"none": lambda h: h, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
@@ -26,7 +26,7 @@ class ActivityPenalty(Penalty):
 
     Args:
         strength: λ >= 0.
-        layers: whose outputs, by class or name (see `regnet.core.weights.modules`); None is all activation functions.
+        layers: whose outputs, by class or name (see `regnet.core.patterns.modules`); None is all activation functions.
     """
 
     def __init__(self, strength: float, layers: str | Sequence[str] | None = None) -> None:

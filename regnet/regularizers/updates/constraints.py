@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ...core import hyperparameters
-from ...core.exact import at_precision_of
+from ...core.exact import at_precision_of, wide
 from ...core.weights import Select, weights
 from .decay import Update
 
@@ -156,8 +156,8 @@ class OrthogonalProjection(Constraint):
 
 def _norm(units: Tensor) -> Tensor:
     """||w||_2 of every unit, (groups, units, 1...), in float32 at least."""
-    wide = torch.promote_types(units.dtype, torch.float32)
-    return torch.linalg.vector_norm(units, dim=tuple(range(2, units.ndim)), keepdim=True, dtype=wide)
+    dtype = torch.promote_types(units.dtype, torch.float32)
+    return torch.linalg.vector_norm(units, dim=tuple(range(2, units.ndim)), keepdim=True, dtype=dtype)
 
 
 def _with_singular_values(units: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -166,7 +166,7 @@ def _with_singular_values(units: Tensor, change: Callable[[Tensor], Tensor]) -> 
     A matrix whose σ do not change stays as it is, to the bit. So does one that is not finite, which has no such
     decomposition: training tells divergence by itself.
     """
-    matrices = units.flatten(2).to(torch.promote_types(units.dtype, torch.float32))
+    matrices = wide(units.flatten(2))
     u, s, vh = torch.linalg.svd(matrices.nan_to_num(0, 0, 0), full_matrices=False)
     new = change(s)  # (groups, min(units, fan-in))
     moved = matrices.isfinite().all(-1).all(-1) & (new != s).any(-1)

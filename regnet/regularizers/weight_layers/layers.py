@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization, type_before_parametrizations
 
 from ...core import hyperparameters, values
-from ...core.exact import at_precision_of
+from ...core.exact import at_precision_of, wide
 from ...core.parametrized import OnTop
 from ...core.weights import TRANSPOSED, Select, Weight, weights
 from ..layers.dropout import RandomLayer, inverted_bernoulli
@@ -177,8 +177,7 @@ class L0(WeightLayer):
         return (s * (self.ZETA - self.GAMMA) + self.GAMMA).clamp(0, 1)
 
     def penalty(self, weight: Tensor) -> Tensor:
-        wide = self.log_alpha.to(torch.promote_types(self.log_alpha.dtype, torch.float32))
-        open_ = torch.sigmoid(wide - self.BETA * math.log(-self.GAMMA / self.ZETA))
+        open_ = torch.sigmoid(wide(self.log_alpha) - self.BETA * math.log(-self.GAMMA / self.ZETA))
         return at_precision_of(open_, self.strength) * (weight.numel() // open_.numel()) * open_.sum()
 
     def extra_repr(self) -> str:
@@ -246,8 +245,8 @@ class VariationalDropout(WeightLayer):
         return output + (spread * normal(output)).to(output.dtype)
 
     def log_alpha(self, weight: Tensor) -> Tensor:
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        return self.log_variance.to(wide) - (weight.to(wide).square() + 1e-16).log()
+        weight = wide(weight)
+        return self.log_variance.to(weight.dtype) - (weight.square() + 1e-16).log()
 
     def penalty(self, weight: Tensor) -> Tensor:
         log_alpha = self.log_alpha(weight)

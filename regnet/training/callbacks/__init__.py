@@ -5,11 +5,10 @@ from .best_checkpoint import BestCheckpoint
 from .early_stopping import EarlyStopping
 from .last_checkpoint import AtomicCheckpointIO, LastCheckpoint
 from .metrics_csv import MetricsCsv
-from .network import NetworkCallback
 from .no_profiler import NoProfiler
 from .progress import Progress
 from .regularize import Regularize
-from .snapshots import Ensemble, Snapshots
+from .snapshots import Ensemble, NetworkCallback, Snapshots
 from .step_limit import StepLimit
 from .time_limit import TimeLimit
 

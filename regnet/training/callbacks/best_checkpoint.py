@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from ...core.metrics import direction
-from .watched import watched
+from .others import watched
 
 
 class BestCheckpoint(Checkpoint):

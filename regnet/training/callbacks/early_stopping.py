@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from ...core import values
 from ...core.metrics import direction
-from .watched import watched
+from .others import watched
 
 
 class EarlyStopping(callbacks.EarlyStopping):

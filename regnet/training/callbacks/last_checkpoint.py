@@ -1,14 +1,17 @@
 """Checkpoints to go on from after an interruption."""
 
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 from ...core import values
+from ...core.files import write, writing
 from .others import callbacks_of
 from .time_limit import TimeLimit
 
@@ -59,10 +62,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.folders: set[Path] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        temporary = Path(f"{path}.part")
-        temporary.unlink(missing_ok=True)  # never through a link that lies there
-        super().save_checkpoint(checkpoint, temporary, storage_options)
-        temporary.replace(path)
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        with writing(Path(path)):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write(Path(path), buffer.getbuffer())
         self.folders.add(Path(path).resolve().parent)
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -14,8 +14,15 @@ from ...core import values
 from ...core.errors import UserError
 from ...core.exact import settings, wide
 from .learning_rate import set_learning_rate
-from .network import NetworkCallback
 from .others import callbacks_of
+
+
+class NetworkCallback(Callback):
+    """A callback of a regularizer that may put the network into another one, before it is trained."""
+
+    def wrap(self, network: nn.Sequential) -> nn.Sequential:
+        """The network that is to be trained in place of `network`, which has its layers by then; itself by default."""
+        return network
 
 
 class Ensemble(nn.Sequential):
