@@ -181,6 +181,16 @@ def state():
     }
 
 
+def test_the_dtype_of_the_program_changes_no_run(tmp_path):
+    expected = regnet.train(*TINY, folder=tmp_path / "narrow").metrics
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert regnet.train(*TINY, folder=tmp_path / "wide").metrics == expected
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 ENDS = {
     "a run": ([*TINY, "trainer.deterministic=true"], None),
     "a run that fails": ([*TINY, "regularizer=dropout", "regularizer.dropout.rate=2"], regnet.UserError),

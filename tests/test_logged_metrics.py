@@ -215,3 +215,14 @@ def test_what_is_logged_before_a_validation_is_in_its_row():
     again.validated(1, 5, {}, {"loss": 0.4}, {})
     again.enter(1, 5)
     assert again.rows == [{"epoch": 1, "step": 5, "d": 5.0, "val/loss": 0.4}]
+
+
+def test_what_the_chosen_validation_did_not_log_is_known_and_blank():
+    ledger = Ledger()
+    for epoch, own in enumerate([{"my/rare": 5.0, "val/rare": 1.0}, {}]):
+        ledger.add(own, epoch)
+        ledger.validated(epoch, epoch, {}, {"loss": 2.0 - epoch}, {})
+        ledger.enter(epoch, epoch)
+    rare, chosen = ledger.record({"val/loss": 2.0}), ledger.record({"val/loss": 1.0})
+    assert (rare["my/rare"], rare["val"]) == (5.0, {"loss": 2.0, "rare": 1.0})
+    assert (chosen["my/rare"], chosen["val"]) == (None, {"loss": 1.0, "rare": None})

@@ -141,6 +141,7 @@ def _process_as_it_was() -> Iterator[None]:
     captures = warnings.showwarning.__module__ == "logging"
     collects, flushes = gc.isenabled(), sys.float_info.min / 2 == 0
     exact = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    dtype = torch.get_default_dtype()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     gc.enable()
     with (
@@ -151,6 +152,7 @@ def _process_as_it_was() -> Iterator[None]:
     ):
         try:
             prepare_process()
+            torch.set_default_dtype(torch.float32)  # as the command has it
             yield
         finally:
             logging.captureWarnings(captures)
@@ -164,6 +166,7 @@ def _process_as_it_was() -> Iterator[None]:
             os.environ.update(environment)
             sys.path[:] = path
             torch.set_flush_denormal(flushes)
+            torch.set_default_dtype(dtype)
             torch.use_deterministic_algorithms(exact[0], warn_only=exact[1])
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
             if not collects:

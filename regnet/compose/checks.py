@@ -11,10 +11,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, Timer
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from ..core.errors import UserError, near, shown
 from ..core.overrides import Override
+from ..core.values import LONGEST
 from ..core.weights import scaled, weights
 from ..regularizers import BatchTransform, Update
 from ..training.callbacks import TimeLimit
@@ -118,8 +119,8 @@ def _settings(*folders: Path) -> dict[str, set[str]]:
 
 def check_settings(cfg: DictConfig) -> None:
     """What the config alone tells. Raises UserError."""
-    if type(cfg.seed) is not int or cfg.seed < 0:
-        raise UserError(f"seed={shown(cfg.seed)} must be a whole number >= 0")
+    if type(cfg.seed) is not int or not 0 <= cfg.seed <= LONGEST:
+        raise UserError(f"seed={shown(cfg.seed)} must be a whole number >= 0, and below 2**63")
     if not isinstance(cfg.warm_start, str | None) or cfg.warm_start == "":
         raise UserError(f"warm_start={shown(cfg.warm_start)} must be the folder of a run, or null")
     if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
@@ -156,6 +157,11 @@ def learning_rate_schedule(cfg: DictConfig) -> tuple[dict[str, Any], str]:
     kind = class_of(settings["_target_"], "scheduler")
     if interval == "step" and isinstance(kind, type) and issubclass(kind, ReduceLROnPlateau):
         raise UserError(f"scheduler.interval=step: {kind.__name__} looks at validation; leave it at epoch")
+    steps = cfg.steps if interval == "step" else epochs
+    if isinstance(kind, type) and issubclass(kind, OneCycleLR) and 0 < settings.get("total_steps", 0) < (steps or 0):
+        raise UserError(
+            f"scheduler.total_steps={settings['total_steps']} ends before training, which has {steps} {interval}s"
+        )
     unresolved: Any = OmegaConf.to_container(cfg.scheduler, resolve=False)
     for key, written in unresolved.items():
         if interval == "epoch" and written == "${steps}" and cfg.steps != epochs:

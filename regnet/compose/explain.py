@@ -95,6 +95,8 @@ def _unknown_option(group: str, name: str, options: Sequence[str]) -> str:
     choice = f"{group}={name}"
     if package := PLUGINS.get(choice):
         return f"{choice} is a plugin of Hydra that is not installed: pip install {package}"
+    if name.startswith("["):
+        return f"{choice}: a list of options has no quotes of its own: {shlex.quote(choice)}"
     options = [option for option in options if not option.endswith("/")]
     return f"{choice}: {name or 'an empty text'} is not one of {', '.join(options)}{near(name, options)}"
 
@@ -257,6 +259,10 @@ RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Could not delete from config. '(.*)' does not exist": lambda m, _: f"~{m[1]}: there is no {m[1]} to take away",
     r"^Error merging override (.*)": _wrong_kind,
     r"Interpolation key '([^']+)' not found\s+full_key: (\S+)": _interpolation,
+    r"^Recursive interpolation detected\s+full_key: (\S+)": lambda m, c: f"{c.typed(m[1])} refers to itself",
+    r"^Unsupported interpolation type (\S+)\s+full_key: (\S+)": lambda m, c: (
+        f"{c.typed(m[2])}: {m[1]} is no resolver of Hydra or OmegaConf"
+    ),
     r"^Key '\w+' is not in struct\s+full_key: (\S+)": lambda m, _: f"{m[1]} is missing: a run needs it",
     r"Additional config directory '(.*)' not found": lambda m, _: f"--config-dir: {m[1]} is no folder",
     r"Cannot find primary config '(.*?)'": lambda m, c: (

@@ -121,10 +121,12 @@ class Ledger:
     def record(self, measured: Mapping[str, float]) -> dict[str, Any]:
         """The metrics of the validation that measured this, as a record has them, with what others have logged of it.
 
-        ``train`` (in evaluation mode), ``val`` and ``gap`` hold names and numbers; beside them are numbers.
+        ``train`` (in evaluation mode), ``val`` and ``gap`` hold names and numbers; beside them are numbers. What was
+        logged, but not of that validation, is None.
         """
         row = next((row for row in reversed(self.rows) if measured.items() <= row.items()), {})
-        others = {name: value for name, value in row.items() if name not in (*measured, *COUNTS)}
+        logged = dict.fromkeys(name for row in self.rows for name in row)
+        others = {name: row.get(name) for name in logged if name not in (*measured, *COUNTS)}
         every = {**measured, **others}
         parts = {
             part: {name.removeprefix(prefix): value for name, value in every.items() if name.startswith(prefix)}

@@ -377,6 +377,11 @@ def test_a_hostile_label_is_shown_as_it_is_and_saved_without_a_warning(label):
         assert shown[:2] == [label, other]
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_of_a_metric_is_drawn(name):
+    assert saved(curves.course({"l2": {"epoch": [1, 2], "value": [1.0, 2.0]}}, name))["png"]
+
+
 def test_a_long_label_keeps_both_ends_and_an_unknown_letter_leaves_a_mark():
     assert style.shortened("dropout " + "a" * 100 + " rate=0.5", 32) == "dropout aaaaaaa … aaaaa rate=0.5"
     assert style.shortened("日 a\nb") == "\N{REPLACEMENT CHARACTER} a b"

@@ -61,4 +61,4 @@ def losses(shown: Mapping[str, Columns]) -> Figure:
 def _axes(figure: Figure, axes: Sequence[Axes], name: str) -> None:
     axes[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))  # shared by all
     figure.supxlabel("epoch", fontsize=9)
-    figure.supylabel(name, fontsize=9)
+    figure.supylabel(style.shortened(name), fontsize=9)
