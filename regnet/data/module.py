@@ -90,7 +90,7 @@ class DataModule(LightningDataModule):
         if hasattr(self, "train"):
             return
         self._check_settings()
-        data = self.source.load()
+        data = self._load()
         self.classes, self.features, self.schema = data.classes, data.features, data.schema
         self.notes, self.description = data.notes, data.description
         for note in data.notes:
@@ -206,16 +206,37 @@ class DataModule(LightningDataModule):
             if not isinstance(value, float) or not 0 < value < 1:
                 raise UserError(f"data.{name}={shown(value)} must be a fraction between 0 and 1, such as 0.2")
 
-    def _check_types(self, data: Dataset) -> None:
-        """Other types would be rounded, as large numbers to float32."""
+    def _load(self) -> Dataset:
         source = type(self.source).__name__
-        for part in (data.samples, data.val, data.test):
+        if not hasattr(self.source, "load"):
+            raise UserError(f"data.source={source} has no load(), which gives a regnet.data.Dataset")
+        if not isinstance(data := self.source.load(), Dataset):
+            raise UserError(f"{source}.load() gives a {type(data).__name__}, and must give a regnet.data.Dataset")
+        return data
+
+    def _check_types(self, data: Dataset) -> None:
+        """Other types would be rounded, as large numbers to float32; other shapes would fail in the test."""
+        source = type(self.source).__name__
+        sample = tuple(data.samples.x[0].shape) if len(data.samples) else ()
+        for name, part in (("training", data.samples), ("val", data.val), ("test", data.test)):
             if part is None:
                 continue
-            if isinstance(part.x, Tensor) and part.x.dtype not in EXACT:
-                raise UserError(
-                    f"{source} gives inputs of {part.x.dtype}; give float32, of images uint8, and of tokens int64"
-                )
+            if part is not data.samples and not len(part):
+                raise UserError(f"{source} gives a {name} part without samples; leave it out, or give it some")
+            if isinstance(part.x, Tensor):
+                if part.x.dtype not in EXACT:
+                    raise UserError(
+                        f"{source} gives inputs of {part.x.dtype}; give float32, of images uint8, and of tokens int64"
+                    )
+                if len(part) and (0 in part.x.shape or part.x.ndim < 2):
+                    raise UserError(
+                        f"{source} gives inputs of shape {tuple(part.x.shape)}; give (N, F) or (N, C, H, W)"
+                    )
+                if len(part) and tuple(part.x.shape[1:]) != sample:
+                    raise UserError(
+                        f"{source} gives {name} inputs of shape {tuple(part.x.shape[1:])} each, and those for training "
+                        f"have {sample}"
+                    )
             if part.y.dtype not in (torch.int64, torch.float32):
                 raise UserError(
                     f"{source} gives targets of {part.y.dtype}; give int64 for classes, float32 for numbers"
@@ -225,6 +246,8 @@ class DataModule(LightningDataModule):
                     f"{source} gives targets of shape {tuple(part.y.shape)} for {len(part.x)} inputs; "
                     f"give one for each, ({len(part.x)},)"
                 )
+            if not part.y.isfinite().all():
+                raise UserError(f"{source} gives {name} targets that are not finite; leave those samples out")
             names = data.classes
             if names is not None and len(part) and not 0 <= part.y.min() <= part.y.max() < len(names):
                 raise UserError(
@@ -232,7 +255,6 @@ class DataModule(LightningDataModule):
                     f"0 to {len(names) - 1}"
                 )
 
-        sample = data.samples.x[0].shape if len(data.samples) else ()
         if data.example is not None and tuple(data.example.shape) != (2, *sample):
             raise UserError(
                 f"{source} gives an example of shape {tuple(data.example.shape)}; give two inputs, {(2, *sample)}"

@@ -200,6 +200,9 @@ def test_the_trainer_takes_each_epoch_in_a_new_order(tmp_path):
         (torch.zeros(40, 1), torch.arange(39) % 2, r"^Given gives targets of shape \(39,\) for 40 inputs"),
         (torch.zeros(40, 1), torch.arange(40) % 2 + 1, "^Given gives targets from 1 to 2; its 2 classes are 0 to 1$"),
         (torch.zeros(40, 1), torch.arange(40) % 3 - 1, "^Given gives targets from -1 to 1; its 2 classes"),
+        (torch.zeros(40), torch.arange(40) % 2, r"^Given gives inputs of shape \(40,\); give \(N, F\) or"),
+        (torch.zeros(40, 0), torch.arange(40) % 2, r"^Given gives inputs of shape \(40, 0\); give"),
+        (torch.zeros(40, 1), torch.full((40,), torch.nan), "^Given gives training targets that are not finite"),
     ],
 )
 def test_inputs_and_targets_that_cannot_be(x, y, sentence):
@@ -209,3 +212,33 @@ def test_inputs_and_targets_that_cannot_be(x, y, sentence):
 
     with pytest.raises(UserError, match=sentence):
         ready(Given())
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [
+        (torch.zeros(0, 2), "^Given gives a {} part without samples; leave it out"),
+        (torch.zeros(4, 3), r"^Given gives {} inputs of shape \(3,\) each, and those for training have \(2,\)$"),
+    ],
+)
+def test_parts_that_are_not_like_the_training_samples(part, x, sentence):
+    class Given:
+        def load(self):
+            own = Samples(x, torch.zeros(len(x), dtype=torch.int64))
+            return Dataset(Samples(torch.zeros(40, 2), torch.arange(40) % 2), classes="ab", **{part: own})
+
+    with pytest.raises(UserError, match=sentence.format(part)):
+        ready(Given())
+
+
+@pytest.mark.parametrize(
+    ("loaded", "sentence"),
+    [
+        ({}, "^data.source=Given has no load()"),
+        ({"load": lambda self: None}, r"^Given.load\(\) gives a NoneType, and must give a regnet.data.Dataset$"),
+    ],
+)
+def test_a_source_gives_a_dataset(loaded, sentence):
+    with pytest.raises(UserError, match=sentence):
+        ready(type("Given", (), loaded)())
