@@ -2,6 +2,7 @@
 
 import pytest
 
+from regnet.compose.structure import check_form
 from tests.helpers.commands import train
 
 FILES = {
@@ -35,3 +36,38 @@ def test_a_file_that_nothing_chooses_is_told_where_it_is_needed(tmp_path):
     done = train("--config-dir=conf", "++regularizer.zz.strength=1", cwd=tmp_path)
     assert done.code == 1
     assert "conf/regularizer/broken.yaml is no YAML in line 2" in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            "trainer:\n  max_epochs: 3\n",
+            ": nothing reads or refers to experiment; begin its file with the line `# @pack",
+        ),
+        ("# @package _global_\ntrainr:\n  max_epochs: 3\n", "nothing reads or refers to trainr; did you mean trainer?"),
+    ],
+)
+def test_what_nothing_reads_of_a_file_is_told(tmp_path, content, sentence):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(content)
+    done = train("--config-dir=conf", "experiment=mine", cwd=tmp_path)
+    assert done.code == 1
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+
+
+def test_what_a_file_adds_may_be_referred_to(tmp_path, compose_train):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nwidth: 8\nmodel:\n  widths: ['${width}']\n"
+    )
+    check_form(compose_train(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"))
+
+
+def test_an_interval_of_a_grid(tmp_path):
+    done = train("-m", "optimizer.lr=interval(1e-4,1e-2)", cwd=tmp_path)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert done.err.startswith(
+        "regnet-train: optimizer.lr=interval(1e-4,1e-2): a grid has no intervals; hydra/sweeper="
+    )

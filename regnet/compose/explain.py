@@ -241,6 +241,13 @@ def _interpolation(match: re.Match[str], _: Configs) -> str:
     return f"{match[2]}: ${{{match[1]}}} refers to {match[1]}, which is not there"
 
 
+def _interval(_: re.Match[str], configs: Configs) -> str:
+    typed = next((one.text for one in configs.overrides if "interval(" in one.text), "interval(...)")
+    return (
+        f"{typed}: a grid has no intervals; hydra/sweeper=search and tune draw from them, or give values as in KEY=1,2"
+    )
+
+
 def _no_value(match: re.Match[str], _: Configs) -> str:
     key = match[1] if "." in match[1] else match[2] or match[1]  # the key to which an interpolation refers
     return f"{key} has no value; give it as {key}=VALUE"
@@ -257,6 +264,7 @@ RULES: Mapping[str, Callable[[re.Match[str], Configs], str]] = {
     r"^Multiple values for ([\w/]+)\.": _already_there,
     r"force-add of config groups is not supported: '\+\+([^=]*)=": _already_there,
     r"^Could not delete from config. '(.*)' does not exist": lambda m, _: f"~{m[1]}: there is no {m[1]} to take away",
+    r"^BasicSweeper does not support sweep type : INTERVAL_SWEEP": _interval,
     r"^Error merging override (.*)": _wrong_kind,
     r"Interpolation key '([^']+)' not found\s+full_key: (\S+)": _interpolation,
     r"^Recursive interpolation detected\s+full_key: (\S+)": lambda m, c: f"{c.typed(m[1])} refers to itself",

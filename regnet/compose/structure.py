@@ -65,9 +65,14 @@ def check_form(cfg: DictConfig, overrides: Sequence[Override] = ()) -> None:
     for override in overrides:
         _check_used(cfg, override)
         _check_choice(override)
-    for part in sorted(_parts() - {"experiment"}):
+    parts = _parts() - {"experiment"}
+    for part in sorted(parts):
         if part not in cfg:
             raise UserError(f"{part} is missing: a run needs it")
+    for name in map(str, cfg):
+        if name not in parts and not _is_referred_to(cfg, name):
+            hint = "; begin its file with the line `# @package _global_`" if name == "experiment" else near(name, parts)
+            raise UserError(f"{name}={shown(cfg[name])}: nothing reads or refers to {name}{hint}")
     study_name(cfg.get("study", "study"))
     for part in ("data", "model", "optimizer", "trainer"):
         check_class(cfg.get(part), part)
@@ -147,9 +152,13 @@ def _check_used(cfg: DictConfig, override: Override) -> None:
     name = (override.package or override.key).split(".")[0]
     if not override.sign.startswith("+") or name in _parts() or name not in cfg:
         return
-    text = json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str)
-    if not re.search(rf"\$\{{[^}}]*\b{name}\b", text):
+    if not _is_referred_to(cfg, name):
         raise UserError(f"{override.text}: nothing reads or refers to {name}{near(name, _parts())}")
+
+
+def _is_referred_to(cfg: DictConfig, name: str) -> bool:
+    text = json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str)
+    return re.search(rf"\$\{{[^}}]*\b{re.escape(name)}\b", text) is not None
 
 
 @cache
