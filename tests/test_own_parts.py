@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+import regnet
 from regnet.compose.build import build
 from regnet.regularizers import DropConnect, WeightLayerPenalty
+from regnet.run.checkpoints import read_checkpoint
 from tests.helpers.commands import TINY, evaluate, train, train_into
 from tests.helpers.equality import compare, folders
 
@@ -155,3 +157,175 @@ def test_a_perturbation_may_be_an_attack(parts, tmp_path):
     assert (done.code, done.err) == (0, "")
     attacked = json.loads((tmp_path / "attacked.json").read_text())
     assert attacked["loss"] > 1.2 * kept["metrics"]["test"]["loss"]
+
+
+WRONG = """
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from regnet.regularizers import BatchTransform, Constraint, Penalty, WeightPenalty
+from regnet.training.callbacks import NetworkCallback
+
+
+class Shaped(WeightPenalty):
+    def __init__(self):
+        super().__init__(1.0)
+
+    def measure(self, found):
+        return found[0].tensor.square()[0, :3]
+
+
+class Unfinished(Shaped):
+    measure = WeightPenalty.measure
+
+
+class Failing(Penalty):
+    def forward(self, network, logits, **_):
+        return {}["missing"]
+
+
+class Unborn(Penalty):
+    def __init__(self):
+        pass
+
+
+class Cut(Constraint):
+    def project(self, units):
+        return units[:, :1]
+
+
+class InPlace(Constraint):
+    def project(self, units):
+        units.clamp_(0, 1)
+
+
+class Single(BatchTransform):
+    def forward(self, x, y):
+        return x
+
+
+class Halved(BatchTransform):
+    def forward(self, x, y):
+        return x[::2], y
+
+
+class Narrow(BatchTransform):
+    def forward(self, x, y):
+        return x[..., :3], y
+
+
+class Lost(NetworkCallback):
+    def wrap(self, network):
+        pass
+
+
+class Fine(NetworkCallback):
+    def wrap(self, network):
+        return network
+
+
+class Remembers(Callback):
+    def state_dict(self):
+        return {"seen": [self]}
+
+
+class Table(LRScheduler):
+    def __init__(self, optimizer):
+        self.table = np.linspace(1, 0, 3)
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return self.base_lrs
+
+
+class Unsteady(LRScheduler):
+    pass
+
+
+class Nothing:
+    def __init__(self, of, lr=0.1):
+        pass
+
+
+class Net(nn.Module):
+    def __init__(self, shape, num_outputs, dtype=None):
+        super().__init__()
+        self.inner = nn.Linear(64, 8, dtype=getattr(torch, dtype or "float32"))
+        self.outer = nn.Linear(8, num_outputs)
+
+    def forward(self, x):
+        inner = self.inner(x.flatten(1).to(self.inner.weight.dtype))
+        return self.outer((inner.abs() if inner.is_complex() else inner).float())
+
+
+class Noted(Net):
+    def get_extra_state(self):
+        return {1, "two", self.__class__}
+
+    def set_extra_state(self, state):
+        pass
+"""
+WRONGS = [
+    ("+regularizer.mine", "Shaped", r"regularizer.mine gives numbers of shape \(3,\), and must give a single one"),
+    ("+regularizer.mine", "Unfinished", "regularizer.mine: NotImplementedError: measure is not defined"),
+    ("+regularizer.mine", "Failing", r"regularizer.mine: KeyError: 'missing' \(mynet_wrong.py, line 26, in forward\)"),
+    ("+regularizer.mine", "Unborn", r"regularizer.mine: Unborn.__init__ must begin with super\(\).__init__\(\)"),
+    (
+        "+regularizer.mine",
+        "Cut",
+        r"regularizer.mine makes of .*, \(1, 8, 64\), a \(1, 1, 64\); give .*",
+    ),
+    ("+regularizer.mine", "InPlace", "regularizer.mine makes of .* a NoneType; give weights of one shape"),
+    ("+regularizer.mine", "Single", r"regularizer.mine gives a Tensor, and must give a pair of tensors \(x, y\)"),
+    ("+regularizer.mine", "Halved", r"regularizer.mine, which gives .*: Expected input batch_size \(1\) to match .*"),
+    ("+regularizer.mine", "Narrow", "regularizer.mine, which gives inputs .*: RuntimeError: mat1 and mat2 shapes .*"),
+    ("+regularizer.mine", "Lost", "regularizer.mine wraps the network in a NoneType; give a Sequential"),
+    ("+callbacks.mine", "Fine", r"callbacks.mine comes too late to change the network: .* \+regularizer.mine"),
+    ("+callbacks.mine", "Remembers", r"callbacks.mine keeps a Remembers in its state_dict\(\)\['seen'\]\[0\], .*"),
+    ("+scheduler", "Table", r"scheduler keeps a ndarray in its state_dict\(\)\['table'\], which no checkpoint .*"),
+    ("+scheduler", "Unsteady", ".*mynet_wrong.Unsteady .*: NotImplementedError: get_lr is not defined"),
+    ("+scheduler", "Nothing", "scheduler._target_=mynet_wrong.Nothing makes a Nothing, and must make a .*LRScheduler"),
+    ("optimizer", "Nothing", "optimizer._target_=mynet_wrong.Nothing makes a Nothing, and must make a .*Optimizer"),
+    ("model", "Noted", r"model keeps a set in its state_dict\(\)\['model._extra_state'\], which no checkpoint .*"),
+    ("model float16", "Net", "model=mynet_wrong.Net has weights in torch.float16, torch.float32; make all .*"),
+    ("model float64", "Net", "model=mynet_wrong.Net has weights in torch.float32, torch.float64; make all .*"),
+    ("model complex64", "Net", "optimizer.fused=true takes no complex weights, .*; optimizer.fused=false"),
+]
+
+
+@pytest.mark.parametrize(("part", "target", "sentence"), WRONGS)
+def test_what_is_wrong_with_a_part_of_ones_own_is_told_before_training(part, target, sentence, tmp_path, monkeypatch):
+    (tmp_path / "mynet_wrong.py").write_text(WRONG)
+    monkeypatch.syspath_prepend(tmp_path)
+    group, *dtype = part.split()
+    typed = [f"{group}._target_=mynet_wrong.{target}", *(f"+model.dtype={name}" for name in dtype)]
+    typed += ["+scheduler._partial_=true"] if group == "+scheduler" else []
+    typed += ["~optimizer.betas", "~optimizer.fused"] if group == "optimizer" else []
+    typed += [one for one in TINY if group != "model" or "model." not in one]
+    with pytest.raises(regnet.UserError, match=f"^{sentence}$"):
+        regnet.train(*typed, folder=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("metrics.csv"))
+
+
+def test_a_learning_rate_of_numpy_is_kept_as_a_number(tmp_path, monkeypatch):
+    (tmp_path / "mynet_cosine.py").write_text(COSINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = ["+scheduler._target_=mynet_cosine.Cosine", "+scheduler._partial_=true"]
+    run = regnet.train(*TINY, *mine, "callbacks.last.every_seconds=0", folder=tmp_path / "run")
+    assert run.status == "completed"
+    last = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert type(last["lr_schedulers"][0]["_last_lr"][0]) is float
+
+
+COSINE = """
+import numpy as np
+from torch.optim.lr_scheduler import LRScheduler
+
+
+class Cosine(LRScheduler):
+    def get_lr(self):
+        return [np.cos(self.last_epoch) ** 2 * rate for rate in self.base_lrs]
+"""

@@ -12,7 +12,7 @@ from ..data import DataModule
 from ..regularizers import Penalty, Update
 from ..run.checkpoints import warm_start
 from ..training.module import RegularizedModule
-from .checks import check_objective, check_settings, learning_rate_schedule, try_transforms
+from .checks import check_objective, check_optimizer, check_settings, learning_rate_schedule, try_parts
 from .make import as_typed_of, literal, make, try_to
 from .network import Ends, build_objective
 from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_steps
@@ -57,10 +57,10 @@ def build(
     check_precision(cfg, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
-    try_transforms(regularizers.transforms, cfg, objective, data.example)
     beginning: dict[str, Penalty | Update] = {**objective.penalties, **regularizers.updates}
     for name, regularizer in beginning.items():
         try_to(f"regularizer.{name}", regularizer.begin, objective.network)
+    try_parts(regularizers.transforms, regularizers.updates, cfg, objective, data.example)
     module = RegularizedModule(
         objective,
         make(cfg.optimizer, "optimizer"),
@@ -72,7 +72,8 @@ def build(
         seed=cfg.seed,
         monitor=cfg.monitor,
     )
-    try_to(as_typed_of(overrides, "optimizer", "scheduler") or "optimizer or scheduler", module.configure_optimizers)
+    key = as_typed_of(overrides, "optimizer", "scheduler") or "optimizer or scheduler"
+    check_optimizer(cfg, objective, try_to(key, module.configure_optimizers))
     return Setup(data, module, regularizers)
 
 

@@ -11,13 +11,15 @@ import torch
 from lightning.pytorch.callbacks import Callback, Timer
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from ..core.errors import UserError, near, shown
+from ..core.errors import UserError, described, near, shown
 from ..core.overrides import Override
 from ..core.values import LONGEST
 from ..core.weights import scaled, weights
-from ..regularizers import BatchTransform, Update
+from ..regularizers import BatchTransform, Constraint, Update
+from ..run.checkpoints import readable
 from ..training.callbacks import TimeLimit
 from ..training.objective import Objective
 from .config_files import OF_REGULARIZERS, config_folder, config_folders, read_config
@@ -213,6 +215,36 @@ def check_objective(cfg: DictConfig, objective: Objective, updates: Mapping[str,
                 )
 
 
+def check_optimizer(cfg: DictConfig, objective: Objective, made: Any) -> None:
+    """What the config's optimizer and scheduler made for this objective can train it, and go on from a checkpoint.
+
+    Args:
+        made: the optimizer, or a dict of it and its scheduler, as Lightning takes them.
+
+    Raises:
+        UserError: it is of another class, does not take the weights, or keeps what no checkpoint can hold.
+    """
+    parts = made if isinstance(made, dict) else {"optimizer": made}
+    if not isinstance(optimizer := parts["optimizer"], Optimizer):
+        raise UserError(
+            f"optimizer._target_={cfg.optimizer._target_} makes a {type(optimizer).__name__}, and must make a "
+            "torch.optim.Optimizer"
+        )
+    if any(group.get("fused") and any(map(torch.is_complex, group["params"])) for group in optimizer.param_groups):
+        raise UserError("optimizer.fused=true takes no complex weights, and the model has some; optimizer.fused=false")
+    readable(objective.network.state_dict(), "model")
+    readable(optimizer.state_dict(), "optimizer")
+    schedule = parts.get("lr_scheduler")
+    if schedule is not None:
+        schedule = schedule["scheduler"] if isinstance(schedule, dict) else schedule
+        if not isinstance(schedule, LRScheduler):
+            raise UserError(
+                f"scheduler._target_={cfg.scheduler._target_} makes a {type(schedule).__name__}, and must make a "
+                "torch.optim.lr_scheduler.LRScheduler"
+            )
+        readable(schedule.state_dict(), "scheduler")
+
+
 def check_timers(callbacks: Mapping[str, Callback]) -> None:
     """Raises UserError for Lightning's own timer, which ends training where no run can go on bitwise."""
     for name, callback in callbacks.items():
@@ -237,13 +269,17 @@ def try_network(network: nn.Module, cfg: DictConfig, x: torch.Tensor) -> None:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = described(error)
         if not x.is_floating_point():
             hint += f"; they are whole numbers ({x.dtype}), which go in as they are: give measurements as float32"
         raise UserError(f"{model} fails on inputs of shape {tuple(x.shape)}: {reason}{hint}") from error
     finally:
         inside.remove()
         network.train()
+    precisions = {parameter.dtype.to_real() for parameter in network.parameters()}
+    if precisions not in ({torch.float32}, {torch.float64}, set()):
+        names = ", ".join(sorted(map(str, precisions)))
+        raise UserError(f"{model} has weights in {names}; make all of them float32, or all float64")
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise UserError(f"{model} has no parameters to train")
     if not outputs.requires_grad:
@@ -263,16 +299,56 @@ def _check_output(output: object, model: str, right: tuple[int, int], hint: str)
         raise UserError(f"{model} gives outputs of type {output.dtype}, and must give floating-point numbers")
 
 
-def try_transforms(
-    transforms: Mapping[str, BatchTransform], cfg: DictConfig, objective: Objective, x: torch.Tensor
+def try_parts(
+    transforms: Mapping[str, BatchTransform],
+    updates: Mapping[str, Update],
+    cfg: DictConfig,
+    objective: Objective,
+    x: torch.Tensor,
 ) -> None:
-    """Each on inputs x: it takes such inputs and targets, and leaves whole numbers whole. Raises UserError."""
-    if any(transform.of_objective for transform in transforms.values()):
-        objective = copy.deepcopy(objective)  # in training mode batch norm would count these samples
+    """Each as a step of training uses it, on inputs x; whole numbers stay whole. Raises UserError."""
     y = torch.zeros(len(x), dtype=torch.float32 if cfg.data.num_classes is None else torch.int64)
     with torch.random.fork_rng(devices=[]):
+        _try_penalties(objective.eval(), x, y)
+        objective.train()
+        for name, update in updates.items():
+            if isinstance(update, Constraint):
+                _try_constraint(f"regularizer.{name}", update, objective.network)
+        if any(transform.of_objective for transform in transforms.values()):
+            objective = copy.deepcopy(objective)  # in training mode batch norm would count these samples
         for name, transform in transforms.items():
             key = f"regularizer.{name}" + ("" if x.is_floating_point() else f" on whole numbers ({x.dtype})")
-            changed, _ = try_to(key, transform, x, y, objective)
-            if changed.is_floating_point() and not x.is_floating_point():
-                raise UserError(f"{key} makes inputs of {changed.dtype}, which the network does not take")
+            changed = try_to(key, transform, x, y, objective)
+            if not isinstance(changed, tuple) or [type(part) for part in changed] != [torch.Tensor] * 2:
+                raise UserError(f"{key} gives a {type(changed).__name__}, and must give a pair of tensors (x, y)")
+            if changed[0].is_floating_point() and not x.is_floating_point():
+                raise UserError(f"{key} makes inputs of {changed[0].dtype}, which the network does not take")
+            try_to(f"{key}, which gives inputs and targets that cannot be trained on", _loss, objective, *changed)
+
+
+def _loss(objective: Objective, x: torch.Tensor, y: torch.Tensor) -> None:
+    network = objective.network.eval()
+    try:
+        objective.loss(network(x), y)
+    finally:
+        network.train()
+
+
+def _try_penalties(objective: Objective, x: torch.Tensor, y: torch.Tensor) -> None:
+    for name, penalty in objective.penalties.items():
+        alone = Objective(objective.network, objective.loss, {name: penalty})
+        term = try_to(f"regularizer.{name}", alone, x, y)[f"penalty/{name}"]
+        if term.ndim:
+            raise UserError(
+                f"regularizer.{name} gives numbers of shape {tuple(term.shape)}, and must give a single one"
+            )
+
+
+@torch.no_grad()
+def _try_constraint(key: str, constraint: Constraint, network: nn.Module) -> None:
+    for weight in weights(network, constraint.select) if type(constraint).forward is Constraint.forward else ():
+        units = weight.effective.units.detach().clone()
+        feasible = try_to(key, constraint.project, units)
+        shape = tuple(feasible.shape) if isinstance(feasible, torch.Tensor) else type(feasible).__name__
+        if shape != tuple(units.shape):
+            raise UserError(f"{key} makes of {weight.name}, {tuple(units.shape)}, a {shape}; give weights of one shape")

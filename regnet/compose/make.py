@@ -10,7 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ..core.errors import UserError, shown
+from ..core.errors import UserError, described, shown
 from ..core.overrides import Override
 from .arguments import suited
 from .hydra_private import root
@@ -158,6 +158,6 @@ def _failed_key(error: Exception, key: str) -> str:
 
 def _reason(error: Exception) -> str:
     cause = origin(error)
-    text = " ".join(str(cause).split("full_key:")[0].split())
-    is_told = isinstance(cause, ValueError | UserError | InstantiationException)
-    return text if is_told else f"{type(cause).__name__}: {text}"
+    if isinstance(cause, ValueError | UserError | InstantiationException):
+        return " ".join(str(cause).split("full_key:")[0].split())
+    return described(cause)

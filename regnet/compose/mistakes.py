@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
-from ..core.errors import Diverged, Unwritable, UserError
+from ..core.errors import Diverged, Unwritable, UserError, described
 from ..core.files import unwritable
 from .config_files import config_folder
 
@@ -46,7 +46,7 @@ def sentence(error: Exception | Unwritable, config_name: str, typed: Sequence[st
         return "memory ran out; the same command goes on when there is more, a smaller data.batch_size takes less"
     if "Only one of --run" in str(error):
         return "-m with --cfg, --info or --shell-completion: those are of one run, so leave -m out"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return described(error)
 
 
 def _as_typed(path: str, typed: Sequence[str]) -> str:

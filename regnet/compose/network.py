@@ -109,9 +109,13 @@ def build_network(cfg: DictConfig, ends: Ends, regularizers: Regularizers, overr
             try_network(network, cfg, ends.example)  # lazy layers get their weights, for weight layers
         for name, layer in regularizers.weight_layers.items():
             try_to(f"regularizer.{name}", layer.put_on, network)
-        for callback in regularizers.callbacks.values():
+        for name, callback in regularizers.callbacks.items():
             if isinstance(callback, NetworkCallback):
-                network = callback.wrap(network)
+                network = try_to(f"regularizer.{name}", callback.wrap, network)
+                if not isinstance(network, nn.Sequential):
+                    raise UserError(
+                        f"regularizer.{name} wraps the network in a {type(network).__name__}; give a Sequential"
+                    )
         # within the stream of the initialization, as lazy layers are initialized by it
         try_network(network, cfg, ends.example)
     return network

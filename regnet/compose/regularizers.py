@@ -66,6 +66,8 @@ def build_regularizers(cfg: DictConfig, overrides: Sequence[Override] = ()) -> R
                 raise UserError(f"{key}.{filled}={shown(settings[filled])} is {shown(known)} in the data; leave it out")
         regularizer = make(settings, key)
         kind = next((kind for kind, of in KINDS.items() if isinstance(regularizer, of)), None)
+        if isinstance(regularizer, nn.Module) and not hasattr(regularizer, "_modules"):
+            raise UserError(f"{key}: {type(regularizer).__name__}.__init__ must begin with super().__init__()")
         if kind is None:
             raise UserError(f"{key}: {type(regularizer).__name__} is no regularizer of any kind")
         if (text := common.pop("schedule", None)) is not None:

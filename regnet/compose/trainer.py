@@ -12,9 +12,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from ..core.errors import UserError
+from ..run.checkpoints import readable
 from ..run.events import put_behind
 from ..run.resuming import is_rank_zero
-from ..training.callbacks import AtomicCheckpointIO, StepLimit
+from ..training.callbacks import AtomicCheckpointIO, NetworkCallback, StepLimit
 from .checks import check_timers
 from .make import make, make_a
 
@@ -54,6 +56,10 @@ def build_trainer(
     """Lightning's Trainer with loggers, and the callbacks of config and regularizers."""
     configured = {name: make_a(Callback, node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node}
     check_timers(configured)
+    for name, callback in configured.items():
+        if isinstance(callback, NetworkCallback) and type(callback).wrap is not NetworkCallback.wrap:
+            raise UserError(f"callbacks.{name} comes too late to change the network: choose it as +regularizer.{name}")
+        readable(callback.state_dict(), f"callbacks.{name}")
     limits = list(_limits(cfg.trainer))
     trainer = make_a(
         Trainer,

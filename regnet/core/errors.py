@@ -1,7 +1,12 @@
 """The exceptions that a person is told of in one sentence, without a traceback."""
 
+import sysconfig
+import traceback
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from pathlib import Path
+
+OF_OTHERS = (Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
 
 
 class UserError(Exception):
@@ -17,6 +22,20 @@ class Unwritable(SystemExit):
 
     The runs that are cut off so go on with the same command.
     """
+
+
+def described(error: BaseException) -> str:
+    """An error that no class has told as a mistake: its type, its text, and the line of a person's own code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    text = " ".join(str(error).split())
+    if isinstance(error, NotImplementedError) and not text and frames:
+        text = f"{frames[-1].name} is not defined"
+    text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    for frame in reversed(frames):
+        file = Path(frame.filename)
+        if file.is_absolute() and not any(file.is_relative_to(folder) for folder in OF_OTHERS):
+            return f"{text} ({file.name}, line {frame.lineno}, in {frame.name})"
+    return text
 
 
 def near(name: str, options: Iterable[str]) -> str:

@@ -5,12 +5,16 @@ not a checkpoint of the same network is refused in one sentence.
 """
 
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import keystr, tree_map_with_path
 
 from ..core.errors import UserError
 from ..core.exact import settings
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from ..training.objective import Objective
 
 PREFIX = "objective."
+NODES = (dict, list, tuple, OrderedDict)
+LEAVES = (bool, bytes, float, int, str, type(None))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -32,6 +38,34 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise ValueError(f"it holds a {type(checkpoint).__name__}")
     return checkpoint
+
+
+def readable(state: Any, keeper: str) -> Any:
+    """A state as `read_checkpoint` opens it: numpy's numbers as Python's.
+
+    Args:
+        keeper: who keeps it, such as ``scheduler``.
+
+    Raises:
+        UserError: a value in it is neither a tensor nor plain data, and the checkpoint could not be read again.
+    """
+
+    def leaf(path: Any, value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        if not isinstance(value, Tensor) and type(value) not in LEAVES:
+            file = BytesIO()
+            try:
+                torch.save(value, file)
+                torch.load(BytesIO(file.getvalue()), weights_only=True)
+            except Exception as error:
+                raise UserError(
+                    f"{keeper} keeps a {type(value).__name__} in its state_dict(){keystr(path)}, which no checkpoint "
+                    "can be read with; keep tensors, numbers, texts, and lists and dicts of these"
+                ) from error
+        return value
+
+    return tree_map_with_path(leaf, state, is_leaf=lambda value: type(value) not in NODES)
 
 
 def read_whole(path: Path) -> dict[str, Any]:

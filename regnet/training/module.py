@@ -144,7 +144,9 @@ class RegularizedModule(lightning.LightningModule):
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, self.replay.around(optimizer_closure, optimizer))
-        rates = (group["lr"] for group in optimizer.param_groups)  # schedules move on before the validation
+        rates = (
+            group["lr"] for group in optimizer.param_groups if "lr" in group
+        )  # schedules move on before the validation
         self._rates = [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

@@ -38,7 +38,7 @@ class BatchTransform(Exact):
     INPUTS: ClassVar[int] = 0
     MIXING: ClassVar[int] = 1
     TARGETS: ClassVar[int] = 2
-    stage: ClassVar[int]
+    stage: ClassVar[int] = INPUTS
     of_objective: ClassVar[bool] = False  # whether `forward` takes the objective as well
 
     def __call__(self, x: Tensor, y: Tensor, objective: SeenObjective | None = None) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ...core import values
 from ...core.files import write, writing
+from ...run.checkpoints import readable
 from .others import callbacks_of
 from .time_limit import TimeLimit
 
@@ -62,8 +63,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.folders: set[Path] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        state = {key: value if key == "state_dict" else readable(value, key) for key, value in checkpoint.items()}
         buffer = BytesIO()
-        torch.save(checkpoint, buffer)
+        torch.save(state, buffer)
         with writing(Path(path)):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         write(Path(path), buffer.getbuffer())
