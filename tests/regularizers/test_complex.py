@@ -127,3 +127,24 @@ def test_they_are_trained_alone_and_not_packed():
     stacked = {"w": torch.stack([net.w.detach() for net in nets])}
     with pytest.raises(ValueError, match=r"^complex parameters have no stacked form$"):
         stack([torch.optim.Adam(net.parameters()) for net in nets], stacked)
+
+
+@pytest.mark.parametrize("layer", [R.DropConnect(0.5), R.L0(1.0)], ids=lambda layer: type(layer).__name__)
+def test_weight_layers_multiply_a_complex_weight_by_real_numbers(layer):
+    net = Fourier()
+    layer.put_on(net)
+    ratio = net.w.detach() / net.parametrizations.w.original.detach()
+    torch.testing.assert_close(ratio.imag, torch.zeros(3, 5))
+    assert ratio.real.unique().numel() > 1
+    net(torch.randn(2, 5)).sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_dropout_of_complex_activations():
+    x = torch.ones(1000, dtype=torch.complex64)
+    assert {*R.Dropout(0.5)(x).tolist()} == {0, 2}
+
+
+def test_variational_dropout_refuses_a_complex_weight():
+    with pytest.raises(ValueError, match="w is complex, and its variance is not one number; leave it out by select"):
+        R.VariationalDropout(1.0, num_samples=10).put_on(Fourier())

@@ -76,7 +76,9 @@ def inverted_bernoulli(shape: torch.Size, rate: Tensor, dtype: torch.dtype) -> T
 
     On the CPU the generator dominates, so four draws are cut from each 64-bit number: `rate` is rounded to
     a multiple of 2^-16, and the scale is that of the rounded rate, so that the mean stays exactly one.
+    Of a complex `dtype` it is real.
     """
+    dtype = dtype.to_real()
     if rate.device.type != "cpu":
         draws = torch.rand(shape, device=rate.device, dtype=torch.float32)
         return (draws >= rate).to(dtype).div_(1 - rate)

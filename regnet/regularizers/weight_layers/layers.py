@@ -162,7 +162,7 @@ class L0(WeightLayer):
             # (out, in, ...), but of transposed convolutions (in, out, ...)
             axis = (self.groups == "in") != isinstance(weight.module, TRANSPOSED)
             shape = [size if i == axis else 1 for i, size in enumerate(shape)]
-        log_alpha = torch.logit(1 - at_precision_of(weight.tensor, self.rate)).to(weight.tensor)
+        log_alpha = torch.logit(1 - at_precision_of(weight.tensor, self.rate)).to(weight.tensor.real)
         self.log_alpha = nn.Parameter(log_alpha.expand(shape).clone())
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -222,6 +222,8 @@ class VariationalDropout(WeightLayer):
         if weight.made is not None:
             by = weight.made.by
             raise ValueError(f"{weight.name} is made by {by} of others: there is no variance of its own to learn")
+        if weight.tensor.is_complex():
+            raise ValueError(f"{weight.name} is complex, and its variance is not one number; leave it out by select")
         self.log_variance = nn.Parameter(torch.full_like(weight.tensor, self.log_variance.item()))
         kind = type_before_parametrizations(weight.module)
         self.at_outputs = kind in self.LINEAR and weight.name.rpartition(".")[2] == "weight"
