@@ -75,7 +75,7 @@ class Member:
         self.ledger.listeners = list(self.loggers.values())
 
     def end(self, metrics: Mapping[str, Any]) -> None:
-        """Closes the logs of a run that has its result. Raises UserError: a logger fails."""
+        """Closes the logs of a run that has its result."""
         self.ledger.flush()
         end_session(self.loggers, metrics, self.step)
 

@@ -4,10 +4,12 @@ TensorBoard's HPARAMS tab has one row for every run, with the same columns for a
 TensorBoard then derives the columns from all runs of the study, those that differ first.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -19,10 +21,13 @@ from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from torch.utils.tensorboard.summary import hparams
 
-from ..core.errors import UserError
+from ..core.errors import UserError, described
+from ..core.files import unwritable
 from .identity import KEPT, chosen
 from .ledger import Ledger
 from .study import resolved_config
+
+log = logging.getLogger(__name__)
 
 PARTS = ("data", "model", "optimizer", "scheduler", "trainer")
 SUCCESS, FAILED, STOPPED = "success", "failed", "KILLED"  # as Lightning's loggers call it, and MLflow the last
@@ -100,20 +105,22 @@ def end_session(loggers: Mapping[str, Any], metrics: Mapping[str, Any], step: in
     A column of the HPARAMS tab must be a scalar, and so has a chart too, of a single dot. TensorBoard orders charts by
     name: these come last, after all curves.
 
-    Raises:
-        UserError: a logger fails; the others are closed all the same.
+    One that fails now is told in a warning, as the run has its result. Raises an error of a disk that is full.
     """
     final = {f"when_best/{name}": value for name, value in metrics.items() if value is not None}
-    failures = []
+    full: list[Exception] = []
     for name, logger in loggers.items():
         try:
             if final:
                 logger.log_metrics(final, step)
             _end(logger, SUCCESS)
         except Exception as error:
-            failures.append((name, error))
-    for name, failure in failures:
-        raise UserError(_told(name, failure)) from failure
+            if unwritable(error, Path()):
+                full.append(error)
+            else:
+                log.warning("%s; the run has its result all the same", _told(name, error))
+    for error in full:
+        raise error
 
 
 def break_off(loggers: Mapping[str, Any], goes_on: bool = False) -> None:
@@ -140,7 +147,7 @@ def _end(logger: Any, status: str) -> None:
 
 
 def _told(name: str, error: Exception) -> str:
-    return f"logger.{name}: {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"logger.{name}: {described(error)}"
 
 
 def session_start(values: Mapping[str, Any]) -> Any:
@@ -197,7 +204,10 @@ def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 @contextmanager
 def overheard(loggers: Iterable[Any], by: Overheard) -> Iterator[None]:
-    """What a callback tells one logger alone, as by ``trainer.logger.log_metrics``, is passed on too."""
+    """What a callback tells one logger alone, as by ``trainer.logger.log_metrics``, is passed on too.
+
+    Lightning ends no logger meanwhile: that comes when the result is there, see `end_session`.
+    """
     loggers = list(loggers)
 
     def both(tell: Callable[..., None], metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -206,8 +216,11 @@ def overheard(loggers: Iterable[Any], by: Overheard) -> Iterator[None]:
 
     for logger in loggers:
         logger.log_metrics = partial(both, logger.log_metrics)
+        if not isinstance(logger, TensorBoardLogger):  # which `_end` does not close
+            logger.finalize = lambda status: None
     try:
         yield
     finally:
         for logger in loggers:
+            vars(logger).pop("finalize", None)
             del logger.log_metrics
