@@ -74,6 +74,25 @@ class Halved(BatchTransform):
     def forward(self, x, y):
         return x / 2, y
 """
+COUNTING = """
+import torch
+from regnet.regularizers import Penalty
+
+
+class Counting(Penalty):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+        self.register_buffer("seen", torch.zeros(()))
+
+    def begin(self, network):
+        network.register_forward_hook(lambda module, inputs, output: setattr(self, "logits", output))
+
+    def forward(self, network, **_):
+        self.calls += 1
+        self.seen += 1
+        return self.logits.square().mean()
+"""
 ATTACK = ["+regularizer.mine._target_=mynet_parts.FastGradient", "+regularizer.mine.strength=0.1"]
 
 
@@ -135,6 +154,14 @@ def test_trying_a_transform_leaves_the_network_as_it_was(parts, compose_train):
     bare, tried = (build(compose_train(*TINY, "model.norm=batch", *more)) for more in ([], ATTACK))
     for name, tensor in bare.module.objective.state_dict().items():
         assert tensor.equal(tried.module.objective.state_dict()[name]), name
+
+
+def test_trying_a_penalty_leaves_it_as_it_was(tmp_path, monkeypatch, compose_train):
+    (tmp_path / "mynet_counting.py").write_text(COUNTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    objective = build(compose_train(*TINY, "+regularizer.mine._target_=mynet_counting.Counting")).module.objective
+    assert (objective.penalties["mine"].calls, objective.penalties["mine"].seen.item()) == (0, 0)
+    assert objective.training
 
 
 def test_in_a_pack_each_run_is_attacked_by_its_own_network(parts, tmp_path):

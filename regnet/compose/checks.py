@@ -336,8 +336,12 @@ def _loss(objective: Objective, x: torch.Tensor, y: torch.Tensor) -> None:
 
 def _try_penalties(objective: Objective, x: torch.Tensor, y: torch.Tensor) -> None:
     for name, penalty in objective.penalties.items():
+        attributes, buffers = dict(vars(penalty)), [buffer.clone() for buffer in penalty.buffers()]
         alone = Objective(objective.network, objective.loss, {name: penalty})
         term = try_to(f"regularizer.{name}", alone, x, y)[f"penalty/{name}"]
+        vars(penalty).update(attributes)  # of one that counts its calls
+        for buffer, before in zip(penalty.buffers(), buffers, strict=True):
+            buffer.copy_(before)
         if term.ndim:
             raise UserError(
                 f"regularizer.{name} gives numbers of shape {tuple(term.shape)}, and must give a single one"
