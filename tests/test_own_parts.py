@@ -93,6 +93,19 @@ class Counting(Penalty):
         self.seen += 1
         return self.logits.square().mean()
 """
+ANNEALED = """
+from regnet.regularizers import Penalty
+
+
+class Annealed(Penalty):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, network, logits, **_):
+        self.calls += 1
+        return logits.square().mean() / self.calls
+"""
 ATTACK = ["+regularizer.mine._target_=mynet_parts.FastGradient", "+regularizer.mine.strength=0.1"]
 
 
@@ -162,6 +175,14 @@ def test_trying_a_penalty_leaves_it_as_it_was(tmp_path, monkeypatch, compose_tra
     objective = build(compose_train(*TINY, "+regularizer.mine._target_=mynet_counting.Counting")).module.objective
     assert (objective.penalties["mine"].calls, objective.penalties["mine"].seen.item()) == (0, 0)
     assert objective.training
+
+
+def test_what_counts_its_calls_in_an_attribute_is_trained_alone(tmp_path):
+    (tmp_path / "mynet_annealed.py").write_text(ANNEALED)
+    mine = ["+regularizer.mine._target_=mynet_annealed.Annealed"]
+    done = train("-m", "study=s", *TINY, *mine, "seed=0,1", "hydra/launcher=packed", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "packed: 2 runs are trained alone, as Annealed.calls changes when it is called, and is no buffer" in done.out
 
 
 def test_in_a_pack_each_run_is_attacked_by_its_own_network(parts, tmp_path):

@@ -21,12 +21,12 @@ def alike(members: Sequence[Member]) -> tuple[list[list[Member]], set[str]]:
     """The members in groups that may be stacked, and what their groups differ in, such as ``DropBlock.block_size``."""
     groups: dict[tuple[tuple[str, str, str], ...], list[Member]] = {}
     for member in members:
-        groups.setdefault(tuple(sorted(_common(member.module))), []).append(member)
+        groups.setdefault(tuple(sorted(in_common(member.module))), []).append(member)
     differing = set().union(*groups) - set(next(iter(groups))).intersection(*groups)
     return list(groups.values()), {name for _, name, _ in differing}
 
 
-def _common(module: nn.Module) -> Iterator[tuple[str, str, str]]:
+def in_common(module: nn.Module) -> Iterator[tuple[str, str, str]]:
     """Path, name and description of all that runs of one stack have in common."""
     registered = {id(one) for of in (module.modules, module.parameters, module.buffers) for one in of()}
     yield "", "whether batches are transformed", str(bool(module.transforms))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.exact import Exact
 from ..data.loader import EpochSampler, TensorLoader
+from .alike import in_common
 from .job import CannotPack
 from .member import Member
 from .module import stack_of
@@ -51,6 +52,8 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
             raise CannotPack("its images are read from disk")
     try:
         return _one_step(members[:2], trainer)
+    except CannotPack:
+        raise
     except Exception as error:
         if out_of_memory(error):
             raise MemoryError(str(error)) from error
@@ -68,6 +71,7 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         member.module = precision.convert_module(copy.deepcopy(member.module)).to(root)
         member.objective = member.module.objective
     stack = stack_of(pair, recorded=False)
+    before = set(in_common(pair[0].module))
     rule = stack_optimizers([member.optimizer for member in pair], stack.params)
     data = pair[0].data
     size = min(data.batch_size, min(len(member.data.train) for member in pair))
@@ -85,6 +89,8 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
     with precision.train_step_context(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         xs, ys = (torch.stack([tensor] * len(pair)) for tensor in (x, y))  # the harder case, as of several seeds
         _, grads = stack.gradients(rows, xs, ys, noise, stacked=True)
+    if changed := sorted(name for _, name, _ in set(in_common(pair[0].module)) - before):
+        raise CannotPack(f"{changed[0]} changes when it is called, and is no buffer")  # one for all runs, and often
     rule.step(stack.params, grads, rows)
     dtype = next(iter(stack.params.values())).dtype
     stack.update(object, rows, rule.lr.to(root, dtype), rule.step_sizes(stack.params, rows))
