@@ -119,8 +119,8 @@ def end_session(loggers: Mapping[str, Any], metrics: Mapping[str, Any], step: in
                 full.append(error)
             else:
                 log.warning("%s; the run has its result all the same", _told(name, error))
-    for error in full:
-        raise error
+    if full:
+        raise full[0]
 
 
 def break_off(loggers: Mapping[str, Any], goes_on: bool = False) -> None:
