@@ -11,6 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from regnet.core.console import ConsoleHandler, LogFile
+from regnet.core.ending import whole_output
 from regnet.core.errors import Unwritable
 from regnet.core.files import CannotWrite, remove_parts, stops_if_unwritable, write, writing
 from regnet.run.events import EventFile
@@ -111,5 +112,6 @@ def test_a_log_on_a_full_disk_is_silent_and_an_output_ends_the_command(monkeypat
     file.close()
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(sys, "stdout", Full())
-    with pytest.raises(Unwritable, match=r"^the output cannot be written \(No space left on device\)"):
+    told = r"^the output cannot be written \(No space left on device\): send it elsewhere$"
+    with pytest.raises(Unwritable, match=told), whole_output():
         ConsoleHandler().emit(line)
