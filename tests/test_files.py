@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 
@@ -57,6 +59,16 @@ def test_an_error_that_comes_of_a_full_disk_is_told_as_such():
     error.__context__ = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(Unwritable, match=r"^run cannot be written \(No space"), stops_if_unwritable(Path("run")):
         raise error
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="sqlite3 does not tell the kinds of its errors")
+def test_a_full_database_of_a_logger_is_told_as_such():
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count=1")
+        with pytest.raises(Unwritable) as stop, stops_if_unwritable(Path("run")):
+            database.execute("CREATE TABLE runs (name)")
+    full = "the database of a logger cannot be written (database or disk is full): free some space there"
+    assert str(stop.value) == full
 
 
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied", "data.csv"), ValueError("mine")])

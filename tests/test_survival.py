@@ -144,3 +144,10 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, arguments):
     done = train(*arguments, cwd=tmp_path)
     assert (done.code, done.out) == (1, "")
     assert re.fullmatch(r"regnet-train: outputs/\S+ cannot be used \(Not a directory\)\n", done.err)
+
+
+def test_a_lock_that_cannot_be_taken_is_named(tmp_path):
+    (tmp_path / "r/.lock").mkdir(parents=True)
+    done = train(*TINY, "hydra.run.dir=r", cwd=tmp_path)
+    assert done.code == 1
+    assert f"{tmp_path / 'r/.lock'} cannot be written (Is a directory)" in done.err
