@@ -36,6 +36,17 @@ def test_the_citation_has_what_its_format_requires():
     assert "version" not in citation, "the version is in regnet/__init__.py alone"
 
 
+def test_imports_go_down_the_list_of_folders_only():
+    floors = re.findall(r"^    regnet/(\w+)/", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(floors) == {path.parent.name for path in ROOT.glob("regnet/*/__init__.py")}
+    for path in ROOT.glob("regnet/*/**/*.py"):
+        folder, *below = path.relative_to(ROOT / "regnet").parts
+        source = re.sub(r"^if TYPE_CHECKING:\n(    .*\n|\n)+", "", path.read_text(), flags=re.MULTILINE)
+        for above in re.findall(rf"^ *from {re.escape('.' * (len(below) + 1))}(\w+)\b", source, re.MULTILINE):
+            if above in floors:
+                assert floors.index(above) >= floors.index(folder), f"{path.relative_to(ROOT)} imports {above}"
+
+
 def test_the_source_package_takes_what_there_is():
     (included,) = re.findall(r"\[tool\.hatch\.build\.targets\.sdist\]\ninclude = \[(.*?)\]", PROJECT, re.DOTALL)
     names = re.findall(r'"(.+?)"', included)

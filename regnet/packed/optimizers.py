@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
+from ..regularizers.updates.proximal import adam_step_size, sgd_step_size
+
 Tensors = dict[str, Tensor]
 Number = float | Tensor  # the same for all networks, or (K,)
 
@@ -129,7 +131,7 @@ class SGD(Stacked):
         p.sub_(g * n["lr"])
 
     def size(self, p: Tensor, state: Tensors, n: Mapping[str, Number]) -> Tensor:
-        return torch.ones_like(p) * (n["lr"] / (1 - n["momentum"]))
+        return torch.ones_like(p) * sgd_step_size(n["lr"], n["momentum"])
 
 
 class Adam(Stacked):
@@ -150,15 +152,18 @@ class Adam(Stacked):
     }
 
     def factors(self, hyper: Tensors, steps: Tensor) -> Tensors:
-        root = (1 - hyper["beta2"] ** steps).sqrt()
+        correction = 1 - hyper["beta2"] ** steps
+        root = correction.sqrt()
         return {
+            "lr": hyper["lr"],
+            "epsilon": hyper["eps"],
+            "correction": correction,
             "decay": hyper["decay"],
             "shrink": 1 - hyper["lr"] * hyper["decay"],
             "1-beta1": 1 - hyper["beta1"],
             "beta2": hyper["beta2"],
             "1-beta2": 1 - hyper["beta2"],
             "eps": hyper["eps"] * root,
-            "step": hyper["lr"] * root,
             "alpha": hyper["lr"] * root / (1 - hyper["beta1"] ** steps),
         }
 
@@ -206,7 +211,7 @@ class Adam(Stacked):
             p.addcdiv_(m, divisor, value=-alpha)
 
     def size(self, p: Tensor, state: Tensors, n: Mapping[str, Number]) -> Tensor:
-        return n["step"] / (state["exp_avg_sq"].sqrt() + n["eps"])
+        return adam_step_size(state["exp_avg_sq"], n["lr"], n["epsilon"], n["correction"])
 
 
 class AdamW(Adam):

@@ -22,8 +22,9 @@ from omegaconf import DictConfig
 from ..core.console import printable
 from ..core.errors import UserError, shown
 from ..core.overrides import as_typed
+from ..run.record import runs_in
 from ..run.study import STUDY, STUDY_RUNS, STUDY_SWEPT
-from .command import load, show
+from .command import show
 
 WITHOUT_RESULT = ("failed", "interrupted", "damaged")  # an unfinished run may still be running
 
@@ -67,7 +68,7 @@ class StudyReport(Callback):
             from .content import content  # imports scipy, for which the start of a run should not wait
             from .publish import publish
 
-            told = content(load([folder]))
+            told = content(runs_in([folder]))
             show(told)
             page = [f"The page: {publish(told, folder)}"] if self.page else []
             # A long table has pushed the answer out of sight.

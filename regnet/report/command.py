@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ..core.console import printable
 from ..core.ending import exit_codes
 from ..core.errors import UserError
-from ..run.record import RecordedRun, find_runs
+from ..run.record import runs_in
 
 if TYPE_CHECKING:
     from .content import Content
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         from .content import content
 
-        told = content(load(arguments.folders), arguments.baseline, arguments.metric)
+        told = content(runs_in(arguments.folders), arguments.baseline, arguments.metric)
         if arguments.csv:  # before the report is printed: `| head -3` ends the program there
             from .export import write_csv
 
@@ -76,23 +76,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _stop(sentence: str) -> NoReturn:
     print(f"regnet-report: {printable(sentence)}", file=sys.stderr)
     sys.exit(1)
-
-
-def load(folders: Sequence[Path]) -> list[RecordedRun]:
-    """All runs in `folders`, each once.
-
-    Raises:
-        UserError: a folder does not exist or holds no run.
-    """
-    runs: dict[Path, RecordedRun] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder: give the folder of a run or of a study.")
-        found = {run.folder.resolve(): run for run in find_runs(folder)}
-        if not found:
-            raise UserError(f"{folder} holds no run of regnet: give the folder of a run or of a study.")
-        runs = found | runs
-    return list(runs.values())
 
 
 def show(told: "Content", picture: Path | None = None) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.console import printable
 from ..core.errors import UserError
 from ..core.overrides import Override
-from ..run.record import RecordedRun, flat
-from .command import load
+from ..run.record import RecordedRun, flat, runs_in
 from .study import pairing
 from .values import described
 
@@ -34,7 +33,7 @@ def load_study(folder: str | Path) -> "DataFrame":
     """
     import pandas
 
-    runs = load([Path(folder)])
+    runs = runs_in([Path(folder)])
     known = described(runs)
     return pandas.DataFrame(
         [_row(run, {key: _value(text) for key, text in known[run.folder].settings.items()}) for run in runs]

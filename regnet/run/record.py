@@ -10,12 +10,13 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core.console import printable, printable_data
+from ..core.errors import UserError
 from ..core.files import write
 from ..core.overrides import read
 
@@ -143,6 +144,23 @@ def find_runs(folder: str | Path) -> Iterator[RecordedRun]:
             found.append(here)
             below.clear()
     yield from map(load_run, sorted(found, key=_natural))
+
+
+def runs_in(folders: Sequence[Path]) -> list[RecordedRun]:
+    """All runs in `folders`, each once.
+
+    Raises:
+        UserError: a folder does not exist or holds no run.
+    """
+    runs: dict[Path, RecordedRun] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder: give the folder of a run or of a study.")
+        found = {run.folder.resolve(): run for run in find_runs(folder)}
+        if not found:
+            raise UserError(f"{folder} holds no run of regnet: give the folder of a run or of a study.")
+        runs = found | runs
+    return list(runs.values())
 
 
 def load_run(folder: Path) -> RecordedRun:

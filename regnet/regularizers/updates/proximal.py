@@ -17,6 +17,8 @@ from ...core.exact import at_precision_of
 from ...core.weights import Select, grouped, weights
 from .decay import Update
 
+Number = float | Tensor
+
 ITERATIONS = 8  # of Newton: 7 leave a relative error of 1e-6 at most, where step sizes differ by 16 orders of magnitude
 
 
@@ -170,18 +172,26 @@ def step_sizes(optimizer: Optimizer, w: Tensor) -> Tensor:
     return STEP_SIZES[type(optimizer)](group, optimizer.state[w], w)
 
 
-def _sgd(group: Mapping[str, Any], _: Mapping[str, Tensor], w: Tensor) -> Tensor:
+def sgd_step_size(lr: Number, momentum: Number, dampening: Number = 0.0) -> Number:
     """η (1 - τ) / (1 - μ): momentum μ sums a gradient up to that, dampening τ included."""
-    step = group["lr"] * (1 - group["dampening"] * (group["momentum"] > 0)) / (1 - group["momentum"])
+    return lr * (1 - dampening * (momentum > 0)) / (1 - momentum)
+
+
+def adam_step_size(v: Tensor, lr: Number, eps: Number, correction: Number) -> Tensor:
+    """η / (√v̂ + ε), v̂ = v / (1 - β₂ᵗ)."""
+    return lr / ((v / correction).sqrt() + eps)
+
+
+def _sgd(group: Mapping[str, Any], _: Mapping[str, Tensor], w: Tensor) -> Tensor:
+    step = sgd_step_size(group["lr"], group["momentum"], group["dampening"])
     return torch.ones_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) * step
 
 
 def _adam(group: Mapping[str, Any], state: Mapping[str, Tensor], w: Tensor) -> Tensor:
-    """η / (√v̂ + ε), v̂ = v / (1 - β₂ᵗ)."""
     wide = torch.promote_types(w.dtype, torch.float32)
     v = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"].to(wide)
     correction = -torch.expm1(state["step"].to(v.device, wide) * math.log(group["betas"][1]))
-    return group["lr"] / ((v / correction).sqrt() + group["eps"])
+    return adam_step_size(v, group["lr"], group["eps"], correction)
 
 
 STEP_SIZES: dict[type[Optimizer], Callable[..., Tensor]] = {SGD: _sgd, Adam: _adam, AdamW: _adam}
