@@ -1,11 +1,14 @@
 """How commands end: the exit codes of signals, of studies with failed runs, and of output that nobody reads."""
 
+import errno
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -261,11 +264,56 @@ def test_output_that_nobody_reads_ends_quietly(tmp_path):
     assert done.stdout in ("0\n", "141\n")
 
 
-def test_a_run_whose_reader_has_gone_is_interrupted_and_has_not_failed(tmp_path, monkeypatch):
-    def gone(*_, **__):
-        raise BrokenPipeError
+class Refusing(io.StringIO):
+    """An output that takes nothing once."""
 
-    monkeypatch.setattr("regnet.core.console.print", gone, raising=False)
-    done = train(*TINY, "hydra.run.dir=r", "regularizer=l2", cwd=tmp_path)
-    assert done.code == 141
-    assert record(tmp_path / "r")["status"] in ("completed", "interrupted")
+    def __init__(self, error):
+        super().__init__()
+        self.waiting = [error]
+
+    def write(self, text):
+        if self.waiting:
+            raise self.waiting.pop()
+        return super().write(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (BrokenPipeError(), 141, ""),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "(No space left on device): send it elsewhere"),
+        (OSError(errno.EIO, "Input/output error"), 1, "(Input/output error): send it elsewhere"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [
+        (["hydra.run.dir=r", "regularizer=l2"], ["completed"]),
+        (["-m", "study=s", "seed=0,1"], ["completed"]),
+        (["-m", "study=s", "seed=0,1", "hydra/launcher=packed"], []),
+    ],
+    ids=["run", "one by one", "packed"],
+)
+def test_an_output_that_takes_no_more_ends_the_command_and_no_run_fails(
+    tmp_path, monkeypatch, arguments, statuses, error, code, told
+):
+    outputs = iter([Refusing(error), io.StringIO()])
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.helpers.commands.io", SimpleNamespace(StringIO=lambda: next(outputs)))
+        done = train(*TINY, *arguments, cwd=tmp_path)
+    assert (done.code, done.err) == (code, told and f"regnet-train: the output cannot be written {told}\n")
+    assert [record(path.parent)["status"] for path in tmp_path.rglob("record.json")] == statuses
+    assert train(*TINY, *arguments, cwd=tmp_path).code == 0
+
+
+def test_a_run_that_has_its_record_is_not_interrupted_any_more(tmp_path, monkeypatch):
+    """Ctrl-C while the last line is printed."""
+
+    def stop(*_):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("regnet.run.life.summary", stop)
+    assert train(*TINY, "hydra.run.dir=r", cwd=tmp_path).code == 130
+    assert record(tmp_path / "r")["status"] == "completed"

@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from regnet.core.console import ConsoleHandler, LogFile
+from regnet.core.ending import whole_output
 from regnet.core.errors import Unwritable
 from regnet.core.files import CannotWrite, remove_parts, stops_if_unwritable, write, writing
 from regnet.run.events import EventFile
@@ -56,6 +59,16 @@ def test_an_error_that_comes_of_a_full_disk_is_told_as_such():
     error.__context__ = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(Unwritable, match=r"^run cannot be written \(No space"), stops_if_unwritable(Path("run")):
         raise error
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="sqlite3 does not tell the kinds of its errors")
+def test_a_full_database_of_a_logger_is_told_as_such():
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count=1")
+        with pytest.raises(Unwritable) as stop, stops_if_unwritable(Path("run")):
+            database.execute("CREATE TABLE runs (name)")
+    full = "the database of a logger cannot be written (database or disk is full): free some space there"
+    assert str(stop.value) == full
 
 
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied", "data.csv"), ValueError("mine")])
@@ -111,5 +124,6 @@ def test_a_log_on_a_full_disk_is_silent_and_an_output_ends_the_command(monkeypat
     file.close()
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(sys, "stdout", Full())
-    with pytest.raises(Unwritable, match=r"^the output cannot be written \(No space left on device\)"):
+    told = r"^the output cannot be written \(No space left on device\): send it elsewhere$"
+    with pytest.raises(Unwritable, match=told), whole_output():
         ConsoleHandler().emit(line)

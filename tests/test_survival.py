@@ -1,5 +1,6 @@
 """What a study survives: a full disk, damaged files, another place, a clock that was set back."""
 
+import json
 import re
 import shutil
 import time
@@ -13,7 +14,7 @@ from tests.helpers.commands import record, train
 from tests.helpers.disk import full_disk
 from tests.helpers.equality import compare, folders
 
-SEEDS = 10
+SEEDS = 11
 TINY = ["model.widths=[8]", "trainer.max_epochs=5", "data.train_size=60", "callbacks.last.every_seconds=0"]
 STUDY = ["-m", "study=s", *TINY, "trainer.precision=64-true"]
 PLACE = "outputs/multirun/s"
@@ -113,6 +114,7 @@ DAMAGES = [  # of a run each: what is done to which file, and whether its run be
     (lambda path: cut(path, 0), "metrics.csv", True),
     (lambda path: cut(path), "record.json", False),
     (lambda path: cut(path, 0), "record.json", False),
+    (lambda path: path.write_text(json.dumps({"schema": 2, "status": "completed"})), "record.json", False),
     (lambda path: path.write_bytes(b"\0"), "checkpoints/.last.ckpt.1.part", False),
 ]
 
@@ -129,8 +131,10 @@ def test_a_study_goes_on_with_damaged_files_in_another_place(tmp_path, whole, cu
     for (_, file, again), name in zip(DAMAGES, names, strict=True):
         folder = tmp_path / PLACE / name
         compare(whole[name], folder, 1e-9)
-        assert (folder / f"{file.rpartition('/')[2]}.damaged").exists() == again
-        assert (f"{folder / file} is damaged (" in done.out + done.err) == again
+        kept = f"{file.rpartition('/')[2]}.damaged"
+        assert (folder / kept).exists() == (again or file == "record.json")
+        told = [line for line in (done.out + done.err).splitlines() if line.startswith(f"{folder / file} ")]
+        assert [f"is kept as {kept}" in line for line in told] == [True] * (folder / kept).exists()
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -140,3 +144,10 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path, arguments):
     done = train(*arguments, cwd=tmp_path)
     assert (done.code, done.out) == (1, "")
     assert re.fullmatch(r"regnet-train: outputs/\S+ cannot be used \(Not a directory\)\n", done.err)
+
+
+def test_a_lock_that_cannot_be_taken_is_named(tmp_path):
+    (tmp_path / "r/.lock").mkdir(parents=True)
+    done = train(*TINY, "hydra.run.dir=r", cwd=tmp_path)
+    assert done.code == 1
+    assert f"{tmp_path / 'r/.lock'} cannot be written (Is a directory)" in done.err

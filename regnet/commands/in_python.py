@@ -23,6 +23,7 @@ from ..compose.mistakes import sentence
 from ..compose.trainer import processes
 from ..compose.trust import renamed, targets
 from ..core.console import ConsoleHandler, LogFile
+from ..core.ending import whole_output
 from ..core.errors import Unwritable, UserError
 from ..core.overrides import Override, as_typed, written
 from ..run.life import Run
@@ -125,7 +126,8 @@ def _log_in(folder: Path) -> Iterator[None]:
         logger.handlers, logger.propagate = [console, file], False
     logging.getLogger("regnet").setLevel(logging.DEBUG)
     try:
-        yield
+        with whole_output():
+            yield
     finally:
         file.close()
 

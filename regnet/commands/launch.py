@@ -39,8 +39,6 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     try:
         _check_arguments()
         app()
-    except BrokenPipeError:
-        raise  # see `exit_codes`
     except (Exception, Unwritable) as error:  # Hydra raises what it finds wrong as anything
         stop(error, config_name)
     finally:

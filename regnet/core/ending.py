@@ -1,5 +1,6 @@
 """How a command ends: with the exit codes that a shell expects, and quietly where a signal ends it."""
 
+import io
 import os
 import signal
 import sys
@@ -8,7 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from .errors import Unwritable
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 AGAIN = 1.0  # seconds in which further signals are the same one: a terminal, a shell and a scheduler each send it
@@ -25,7 +28,7 @@ def exit_codes() -> Iterator[None]:
     """Ends the program with 128 + the number of the signal that ended the block: Ctrl-C 130, SIGTERM 143, SIGHUP 129.
 
     The signal raises KeyboardInterrupt or SystemExit in the block, which can so record how far it came. One that was
-    ignored before, as under nohup, stays so. Where nobody reads the output any more (``| head``) it ends with 141.
+    ignored before, as under nohup, stays so. The output is a `whole_output`: behind ``| head`` it ends with 141.
     """
     received: list[int] = []
     last = -AGAIN
@@ -47,14 +50,10 @@ def exit_codes() -> Iterator[None]:
     for number in mine:
         signal.signal(number, receive)
     try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_output()
-        sys.exit(NO_READER)
+        with whole_output():
+            yield
+            sys.stdout.flush()
     except BaseException as end:  # whatever a library made of the signal, as Lightning makes exit code 1 of Ctrl-C
-        if isinstance(end, SystemExit) and end.code == NO_READER:
-            _drop_output()
         if not received and not isinstance(end, KeyboardInterrupt):
             raise
         sys.exit(128 + (received or [signal.SIGINT])[0])
@@ -62,6 +61,20 @@ def exit_codes() -> Iterator[None]:
         for number in mine:
             if signal.getsignal(number) is receive:  # the end itself is not disturbed
                 signal.signal(number, signal.SIG_IGN if received else handlers[number])
+
+
+@contextmanager
+def whole_output() -> Iterator[None]:
+    """Ends the program by SystemExit where its output takes no more: a full disk, or nobody reads any more.
+
+    What trains can so record how far it came: its run is interrupted, it has not failed.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_Output(stream or io.StringIO()) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 @contextmanager
@@ -103,11 +116,39 @@ def _stop(number: int) -> NoReturn:
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
+class _Output:
+    """An output that ends the program where it takes no more, whoever prints."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._ending():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._ending():
+            self._stream.flush()
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self._drop()
+            sys.exit(NO_READER)
+        except OSError as error:
+            self._drop()
+            raise Unwritable(f"the output cannot be written ({error.strerror}): send it elsewhere") from error
+
+    def _drop(self) -> None:
+        """What is still to be printed goes nowhere, or the end of the program would fail to print it."""
+        with suppress(OSError, ValueError):  # not a file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 def _takes_signals() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _drop_output() -> None:
-    """What is still to be printed goes nowhere, or the end of the program would fail to print it."""
-    with suppress(OSError, ValueError):  # not a file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

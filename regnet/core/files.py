@@ -96,5 +96,7 @@ def unwritable(error: BaseException | None, folder: Path) -> Unwritable | None:
             path = cause.filename2 or cause.filename or folder
             remedy = REMEDIES.get(cause.errno or 0, REMEDIES[errno.EROFS])
             return Unwritable(f"{path} cannot be written ({cause.strerror}): {remedy}")
+        if getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL":  # of MLflow's store; it names no file
+            return Unwritable(f"the database of a logger cannot be written ({cause}): free some space there")
         cause = cause.__cause__ or cause.__context__
     return None

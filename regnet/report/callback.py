@@ -20,7 +20,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from ..core.console import printable
-from ..core.ending import NO_READER
 from ..core.errors import UserError, shown
 from ..core.overrides import as_typed
 from ..run.record import runs_in
@@ -74,8 +73,6 @@ class StudyReport(Callback):
             page = [f"The page: {publish(told, folder)}"] if self.page else []
             # A long table has pushed the answer out of sight.
             print("", *told.headlines, *page, sep="\n")
-        except BrokenPipeError:
-            sys.exit(NO_READER)
         except Exception as error:
             print(printable(f"The study's report could not be made: {error}"), file=sys.stderr)
             sys.exit(1)

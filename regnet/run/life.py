@@ -54,6 +54,7 @@ class Run:
         self.lock = FolderLock(folder)
         self.clock = time.monotonic()
         self.error: BaseException | None = None
+        self.ended = False
         self.record: Record = {
             "schema": SCHEMA_VERSION,
             "status": "failed",
@@ -121,9 +122,13 @@ class Run:
     ) -> Record:
         """Writes the record of what came out, or of what went wrong, and one line to the log.
 
+        What interrupts a run that has its record changes nothing of it.
+
         Raises:
             Unwritable: the record cannot be written, or the error is that another file cannot.
         """
+        if self.ended:
+            return self.record
         took = time.monotonic() - self.clock if seconds is None else seconds
         if isinstance(error, Exception) and (stop := unwritable(error, self.folder)):
             raise stop from error
@@ -134,12 +139,14 @@ class Run:
             interrupted = self.record["status"] == "interrupted"
             with suppress(CannotWrite) if interrupted else stops_if_unwritable(self.folder):
                 write_record(self.folder, self.record)
+        self.ended = True
+        self.release()
+        if is_rank_zero():
             if self.record["status"] == "failed" or isinstance(error, Unwritable):
                 self.log.debug("traceback", exc_info=error)  # to the run's log only
             level = logging.INFO if self.record["status"] in MEASURED else logging.ERROR
             level = logging.DEBUG if isinstance(error, Unwritable) else level  # the command ends with this sentence
             self.log.log(level, "  ".join(filter(None, (self.place, summary(self.record)))))
-        self.release()
         return self.record
 
 

@@ -32,6 +32,7 @@ class FolderLock:
 
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder / LOCK):
             self._lock = self._lock or FileLock(self.folder / LOCK, poll_interval=LOOK_AGAIN)
             try:
                 self._lock.acquire(blocking=wait)

@@ -1,6 +1,7 @@
 """Whether a folder holds this very run already: done, or cut off where it can go on."""
 
 import logging
+import os
 import re
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from ..core.files import writing
 from .metrics_csv import read_rows
-from .record import DamagedRecord, read_record, read_text
+from .record import RECORD, DamagedRecord, read_record, read_text
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,13 @@ def finished(folder: Path, fingerprint: str) -> dict[str, Any] | None:
 def resumable(folder: Path, fingerprint: str) -> Path | None:
     """The last checkpoint of this very run; None without one.
 
-    Where it, or what it cannot do without, is damaged, the damaged file is kept aside: the run begins again.
+    Where it, or what it cannot do without, is damaged, the damaged file is kept aside: the run begins again. So is a
+    record that cannot be read, or is that of a later version, which this run's own would replace.
     """
+    try:
+        read_record(folder)
+    except DamagedRecord as error:
+        log.warning("%s; it is kept as %s", error, _aside(folder / RECORD, folder))
     checkpoints = folder / "checkpoints"
     last, owner = checkpoints / "last.ckpt", checkpoints / "fingerprint"
     if not last.is_file():
@@ -45,10 +51,8 @@ def resumable(folder: Path, fingerprint: str) -> Path | None:
     if found is None:
         return last
     path, reason = found
-    aside = folder / f"{path.name}.damaged"
-    if path.exists():
-        path.replace(aside)
-    log.warning("%s is damaged (%s); it is kept as %s, and the run begins again", path, reason, aside.name)
+    kept = _aside(path, folder)
+    log.warning("%s is damaged (%s); it is kept as %s, and the run begins again", path, reason, kept)
     return None
 
 
@@ -80,6 +84,14 @@ def clear(folder: Path, fingerprint: str) -> None:
             stale.unlink(missing_ok=True)
         checkpoints.mkdir(parents=True)
         (checkpoints / "fingerprint").write_text(fingerprint)
+
+
+def _aside(path: Path, folder: Path) -> str:
+    """The name in `folder` that the damaged file has from now on."""
+    aside = folder / f"{path.name}.damaged"
+    if os.path.lexists(path):
+        path.replace(aside)
+    return aside.name
 
 
 def _text_of(path: Path) -> str | None:
