@@ -162,5 +162,6 @@ def test_a_path_whose_probe_fails_says_why_and_ends(tmp_path, monkeypatch):
     failing(monkeypatch, lambda cfg: True, RuntimeError("no memory"))
     done = train("-m", *QUICK, *COMMANDS["path"], "hydra/launcher=basic", cwd=tmp_path)
     assert done.code == 1
-    assert done.err.endswith(f"{L1}=10000 failed, so that no path can begin: RuntimeError: no memory\n")
+    why = "RuntimeError: no memory (test_sweepers_go_on.py, line "
+    assert f"\nregnet-train: {L1}=10000 failed, so that no path can begin: {why}" in done.err
     assert not runs(tmp_path)

@@ -71,6 +71,9 @@ class AlphaDropout(Dropout):
         return (m * x + (1 - m) * self.SATURATION) * scale.to(x.dtype)
 
 
+REAL = {torch.complex32: torch.float16, torch.complex64: torch.float32, torch.complex128: torch.float64}
+
+
 def inverted_bernoulli(shape: torch.Size, rate: Tensor, dtype: torch.dtype) -> Tensor:
     """b / (1 - r) with b ~ Bernoulli(1 - r), on the device of `rate` (0-d, and never rounded to `dtype`).
 
@@ -78,7 +81,7 @@ def inverted_bernoulli(shape: torch.Size, rate: Tensor, dtype: torch.dtype) -> T
     a multiple of 2^-16, and the scale is that of the rounded rate, so that the mean stays exactly one.
     Of a complex `dtype` it is real.
     """
-    dtype = dtype.to_real()
+    dtype = REAL.get(dtype, dtype)
     if rate.device.type != "cpu":
         draws = torch.rand(shape, device=rate.device, dtype=torch.float32)
         return (draws >= rate).to(dtype).div_(1 - rate)
