@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -135,6 +136,21 @@ def test_a_signal_waits_for_a_step(number):
                 raise
 
     assert (code_of(act), done) == (CODES[number], ["the step", "recorded"])
+
+
+def test_a_signal_that_python_swallows_stops_at_the_next_step():
+    done = []
+
+    def act():
+        with suppress(SystemExit):  # as in a weakref's callback
+            send(signal.SIGTERM)
+        with at_steps():
+            done.append("the first step")
+            stop_here()
+            done.append("more")
+
+    assert (code_of(act), done) == (CODES[signal.SIGTERM], ["the first step"])
+    stop_here()
 
 
 def test_a_signal_that_no_step_saw_stops_behind_the_last():

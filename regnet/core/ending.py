@@ -40,9 +40,8 @@ def exit_codes() -> Iterator[None]:
         received.append(number)
         if last - before < AGAIN:
             return
-        if _waits and len(received) == 1:
-            _waiting.append(number)
-        else:
+        _waiting.append(number)  # in any case: what is raised in a weakref's callback, Python swallows
+        if not _waits or len(received) > 1:
             _stop(number)
 
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
@@ -58,6 +57,7 @@ def exit_codes() -> Iterator[None]:
             raise
         sys.exit(128 + (received or [signal.SIGINT])[0])
     finally:
+        _waiting.clear()
         for number in mine:
             if signal.getsignal(number) is receive:  # the end itself is not disturbed
                 signal.signal(number, signal.SIG_IGN if received else handlers[number])
@@ -95,7 +95,7 @@ def at_steps() -> Iterator[None]:
 def stop_here() -> None:
     """Stops if a signal has asked for it."""
     if _waiting:
-        _stop(_waiting.pop())
+        _stop(_waiting[0])
 
 
 def end_with(parent: int) -> None:
