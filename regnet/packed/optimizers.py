@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adam import adam
 
-from ..regularizers.updates.proximal import adam_step_size, sgd_step_size
+from ..regularizers.updates.proximal import sgd_step_size
 
 Tensors = dict[str, Tensor]
 Number = float | Tensor  # the same for all networks, or (K,)
@@ -152,18 +152,15 @@ class Adam(Stacked):
     }
 
     def factors(self, hyper: Tensors, steps: Tensor) -> Tensors:
-        correction = 1 - hyper["beta2"] ** steps
-        root = correction.sqrt()
+        root = (1 - hyper["beta2"] ** steps).sqrt()
         return {
-            "lr": hyper["lr"],
-            "epsilon": hyper["eps"],
-            "correction": correction,
             "decay": hyper["decay"],
             "shrink": 1 - hyper["lr"] * hyper["decay"],
             "1-beta1": 1 - hyper["beta1"],
             "beta2": hyper["beta2"],
             "1-beta2": 1 - hyper["beta2"],
             "eps": hyper["eps"] * root,
+            "step": hyper["lr"] * root,
             "alpha": hyper["lr"] * root / (1 - hyper["beta1"] ** steps),
         }
 
@@ -211,7 +208,8 @@ class Adam(Stacked):
             p.addcdiv_(m, divisor, value=-alpha)
 
     def size(self, p: Tensor, state: Tensors, n: Mapping[str, Number]) -> Tensor:
-        return adam_step_size(state["exp_avg_sq"], n["lr"], n["epsilon"], n["correction"])
+        # as `proximal.adam_step_size`, which divides all of v by a number: here two numbers take it up
+        return n["step"] / (state["exp_avg_sq"].sqrt() + n["eps"])
 
 
 class AdamW(Adam):
