@@ -12,13 +12,14 @@ from ..data import DataModule
 from ..regularizers import Penalty, Update
 from ..run.checkpoints import warm_start
 from ..training.module import RegularizedModule
-from .checks import check_objective, check_optimizer, check_settings, learning_rate_schedule, try_parts
+from .checks import check_objective, check_optimizer, check_settings, learning_rate_schedule
 from .make import as_typed_of, literal, make, try_to
 from .network import Ends, build_objective
 from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_steps
 from .regularizers import Regularizers, build_regularizers, build_schedules
 from .structure import check_form, check_kinds
 from .trainer import processes
+from .trials import try_parts
 
 
 @dataclass(frozen=True)

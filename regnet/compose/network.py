@@ -21,10 +21,10 @@ from ..models import Rescale, Standardize
 from ..regularizers import LayerPenalty, PenalizedLayer, Penalty, WeightLayerPenalty
 from ..training.callbacks import NetworkCallback
 from ..training.objective import Objective
-from .checks import try_network
 from .make import class_of, make, try_to
 from .regularizers import Regularizers
 from .sites import Site
+from .trials import try_network
 
 
 @dataclass(frozen=True)
