@@ -20,7 +20,7 @@ from .job import Job
 Config = dict[str, Any]
 
 OWN = {  # what each run of a pack has for itself
-    "": ("seed", "study", "folder", "warm_start", "monitor", "mode", "scheduler", "logger"),
+    "": ("seed", "study", "folder", "warm_start", "monitor", "mode", "scheduler", "logger", "report"),
     "model": ("init",),
     "data": ("seed", "split_seed", "label_noise", "train_size", "augment"),
 }

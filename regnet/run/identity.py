@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 PLACES = ("study", "folder")  # keys that say where a run lies
-WATCHING = ("logger",)  # keys that change no result: a run with another logger is the same run
+WATCHING = ("logger", "report")  # keys that change no result: a run with another logger is the same run
 KEPT = "root"  # key of data: where downloaded data are kept
 OF_PLACES = ("${hydra:", "${now:")  # references whose value depends on the place or the time
 

@@ -44,7 +44,8 @@ class RecordedRun:
     """One run as its folder tells it.
 
     `status` is one of `STATUSES`, or "unfinished" (started, no record) or "damaged" (a record that
-    cannot be read). `seconds` is wall-clock time; `started` is ISO 8601.
+    cannot be read). `seconds` is wall-clock time; `started` is ISO 8601. `metrics` are those of the chosen epoch,
+    `last` those of the last one; `version` is regnet's.
     """
 
     folder: Path
@@ -60,6 +61,8 @@ class RecordedRun:
     started: str = ""
     steps: int | None = None
     step_operations: int | None = None
+    last: Mapping[str, Any] = field(default_factory=dict)
+    version: str | None = None
 
     @property
     def operations(self) -> int | None:
@@ -189,6 +192,8 @@ def load_run(folder: Path) -> RecordedRun:
         started=record.get("started") or "",
         steps=record.get("steps"),
         step_operations=record.get("step_operations"),
+        last=record.get("last") or {},
+        version=(record.get("versions") or {}).get("regnet"),
     )
 
 
@@ -206,6 +211,10 @@ def _is_text(value: Any) -> bool:
 
 def _are_overrides(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= GIVEN and all(map(_is_text, value))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
 def _is_config(value: Any) -> bool:
@@ -237,6 +246,11 @@ SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; oth
         _or_null(_are_metrics),
         f"names and numbers, each null or from -{MOST:g} to {MOST:g}, in {', '.join(SPLITS)} or beside them",
     ),
+    "last": (
+        _or_null(_are_metrics),
+        f"names and numbers, each null or from -{MOST:g} to {MOST:g}, in {', '.join(SPLITS)} or beside them",
+    ),
+    "versions": (_or_null(_are_texts), "names and texts"),
     "seconds": (_or_null(_is_number), "a number"),
     **{
         name: (_or_null(_is_whole), "a whole number")
