@@ -52,7 +52,7 @@ def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
     tops = {key: best(key) for key in ("validation", "test")}
     rows = []
     for index, arm in enumerate(study.arms):
-        cells = [escape(arm.label), str(len(arm.completed))]
+        cells = [escape(arm.label), str(len(arm.results(study.metric)))]
         cells += [math(every[key].cells[index], tops.get(key)) for key in ("validation", "test", "gain")]
         rows.append(" & ".join(cells) + r" \\")
     unit = r" (\%)" if study.metric == "accuracy" else ""

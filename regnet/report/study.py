@@ -40,6 +40,10 @@ class Arm:
     def completed(self) -> list[RecordedRun]:
         return [run for run in self.runs if run.status == "completed"]
 
+    def results(self, metric: str) -> list[RecordedRun]:
+        """Those that have the metric on validation: without it a run is no result, however it ended."""
+        return [run for run in self.completed if run.metric("val", metric) is not None]
+
     @property
     def lost(self) -> int:
         """How many of its runs did not complete."""
