@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .compare import Comparison, compare
+from .digits import brief, number, signed
 from .statistics import mean_interval
 from .study import Arm, Study, independent, span
 
@@ -47,10 +48,10 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         return lambda arm: _interval([factor * v for v in independent(arm.measured(name, metric))], decimals, widest)
 
     def other(name: str) -> Callable[[Arm], Cell]:
-        return lambda arm: _any(independent(arm.logged(name)))
+        return lambda arm: _interval(independent(arm.logged(name)))
 
-    def mean(form: str, times: float, *name: str) -> Callable[[Arm], Cell]:
-        return lambda arm: _plain([times * value for value in arm.values(*name)], form)
+    def mean(decimals: int, times: float, *name: str) -> Callable[[Arm], Cell]:
+        return lambda arm: _plain([times * value for value in arm.values(*name)], decimals)
 
     def pair(cell: Callable[[Comparison], Cell]) -> Callable[[Arm], Cell]:
         return lambda arm: cell(pairs[arm.label]) if arm.label in pairs else Cell("")
@@ -63,10 +64,10 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         "gain": (f"gain on test\nover {over}", pair(lambda pair: _gain(pair, factor, decimals))),
         "effect": ("effect\nsize", pair(lambda pair: _number(pair.effect, "+.1f"))),
         "better": ("prob.\nof gain", pair(lambda pair: _number(pair.improvement, ".2f"))),
-        "gap": (f"{metric}\ngap", mean(".1f" if factor == 100 else ".3f", factor, "gap", metric)),
-        "gap loss": ("loss\ngap", mean(".3f", 1, "gap", "loss")),
-        "sparse": ("near\nzero %", mean(".1f", 100, "sparsity")),
-        "zeros": ("exactly\nzero %", mean(".1f", 100, "zeros")),
+        "gap": (f"{metric}\ngap", mean(1 if factor == 100 else 3, factor, "gap", metric)),
+        "gap loss": ("loss\ngap", mean(3, 1, "gap", "loss")),
+        "sparse": ("near\nzero %", mean(1, 100, "sparsity")),
+        "zeros": ("exactly\nzero %", mean(1, 100, "zeros")),
         "cost": (f"cost\nvs {over}", lambda arm: _cost(arm, reference)),
         "seconds": ("time\n(s)", lambda arm: _number(arm.seconds, ".1f")),
     }
@@ -85,23 +86,9 @@ def marks(study: Study, baseline: Arm | None = None) -> list[str]:
     return [BEST if arm is best else BASELINE if arm is baseline else "" for arm in study.arms]
 
 
-def scale(metric: str) -> tuple[int, int]:
-    """The factor by which the metric is shown, and the most decimals: accuracy is shown in percent."""
-    return (100, 2) if metric == "accuracy" else (1, 4)
-
-
-def number(mean: float, half_width: float | None, most: int = 4) -> str:
-    """`97.22 ± 0.35`: the half width to two significant digits, at most `most` decimals, the mean alike."""
-    if half_width is None:
-        return f"{mean:.{most}f}"
-    decimals = most if half_width == 0 else min(most, max(0, 1 - math.floor(math.log10(half_width))))
-    return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
-
-
-def signed(mean: float, half_width: float | None, most: int = 4) -> str:
-    """The same with a plus."""
-    text = number(mean, half_width, most)
-    return text if text.startswith("-") else f"+{text}"
+def scale(metric: str) -> tuple[int, int | None]:
+    """The factor by which the metric is shown, and the most decimals (see `number`): accuracy is shown in percent."""
+    return (100, 2) if metric == "accuracy" else (1, None)
 
 
 def _runs(arm: Arm, metric: str) -> Cell:
@@ -114,24 +101,21 @@ def _header(name: str) -> str:
     return f"{first}\n{last}"
 
 
-def _interval(values: Sequence[float], decimals: int, widest: float = math.inf) -> Cell:
+def _interval(values: Sequence[float], decimals: int | None = None, widest: float = math.inf) -> Cell:
     if not values:
         return NOTHING
     mean, half = mean_interval(values, span=widest)
     return Cell(number(mean, half, decimals), mean)
 
 
-def _any(values: Sequence[float]) -> Cell:
-    """Of a metric of which nothing is known: 4 decimals, and of small numbers 4 digits as far as 8 decimals."""
-    mean = abs(math.fsum(values))
-    return _interval(values, min(8, max(4, 3 - math.floor(math.log10(mean)))) if mean else 4)
+def _plain(values: Sequence[float], decimals: int) -> Cell:
+    if not values:
+        return NOTHING
+    mean = mean_interval(values)[0]
+    return Cell(brief(mean, decimals), mean)
 
 
-def _plain(values: Sequence[float], form: str) -> Cell:
-    return _number(mean_interval(values)[0], form) if values else NOTHING
-
-
-def _gain(pair: Comparison, factor: float, decimals: int) -> Cell:
+def _gain(pair: Comparison, factor: float, decimals: int | None) -> Cell:
     if pair.interval is None:
         return NOTHING
     mean, half = pair.interval
@@ -143,7 +127,7 @@ def _cost(arm: Arm, reference: Arm | None) -> Cell:
     if reference is None or not arm.operations or not reference.operations:
         return NOTHING
     share = arm.operations / reference.operations
-    return Cell(f"{share:.2f}x", share)
+    return Cell(f"{brief(share, 2)}x", share)
 
 
 def _number(value: float | None, form: str) -> Cell:

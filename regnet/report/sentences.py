@@ -5,6 +5,7 @@ from itertools import accumulate
 
 from .answer import MOST, Answer
 from .compare import Comparison
+from .mixed import unpaired
 from .statistics import LEAST
 from .study import METRICS, Arm, Study, cost, independent, short_keys, unit
 
@@ -90,7 +91,7 @@ def _on_test(found: Answer) -> list[str]:
 
 def _gained(gain: Comparison) -> str:
     if gain.interval is None:
-        return f"It shares no seed and split with {gain.baseline.label}: no gain is known."
+        return f"No gain is known: {unpaired(gain.arm, gain.baseline, gain.metric)}."
     mean, half = gain.interval
     word = "gains" if mean >= 0 else "loses"
     amount = f"On test it {word} {_value(abs(mean), gain.metric, of='difference')}"
