@@ -68,7 +68,7 @@ def test_a_baseline_is_mentioned_only_where_it_is_drawn(tmp_path):
     add_sweep(tmp_path / "with")
     one = drawn(tmp_path / "with")["sweep_strength"]
     assert "baseline, none" in one.caption
-    assert "baseline none: 80.5" in legend_of(one.figure)
+    assert "baseline none: 80.50" in legend_of(one.figure)
     add_sweep(tmp_path / "without", none=False)
     one = drawn(tmp_path / "without")["sweep_strength"]
     assert "baseline" not in one.caption
@@ -88,7 +88,7 @@ def test_the_baseline_can_be_named(tmp_path):
     add_run(tmp_path, ["regularizer=l1"], classification(0.7))
     one = drawn(tmp_path, "l1")["sweep_strength"]
     assert "baseline, l1" in one.caption
-    assert "baseline l1: 70" in legend_of(one.figure)
+    assert "baseline l1: 70.00" in legend_of(one.figure)
 
 
 def test_of_many_arms_six_are_shown_and_the_caption_counts_them(tmp_path):
