@@ -210,9 +210,8 @@ def units_needed(effect: float, alpha: float = 0.05, power: float = 0.8, most: i
 
 def _power(shift: float, critical: float, freedom: float) -> float:
     """P(|T| ≥ critical), T of the noncentral t."""
-    if shift > critical * (1 + 8 / sqrt(freedom)) + 8:  # power 0.99 and more, and scipy's noncentral t soon gives nan
-        return 1.0
-    return float(1 - nctdtr(freedom, shift, critical) + nctdtr(freedom, shift, -critical))
+    above, below = (float(nctdtr(freedom, shift, at)) for at in (critical, -critical))
+    return 1 - (0 if math.isnan(above) else above) + (0 if math.isnan(below) else below)  # nan where it is next to 0
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
