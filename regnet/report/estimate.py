@@ -141,8 +141,8 @@ def estimate(values: Mapping[tuple[object, ...], float], scale: float) -> Estima
 
     - One split: over its seeds; what holds on other splits is not known. One seed: over its splits.
     - Each seed on one split only (as where both change together): over the means of splits.
-    - All seeds on all splits: `CrossedEstimate`. Where runs are missing, of the seeds and splits that are complete; where
-      less than half of the runs would be left, over the means of the fewer.
+    - All seeds on all splits: `CrossedEstimate`. Where runs are missing, of the seeds and splits that are complete;
+      where less than half of the runs would be left, over the means of the fewer of both.
 
     Args:
         values: at least one; the keys begin with the seed and the split.

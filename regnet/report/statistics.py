@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import exp, inf, isclose, lgamma, sqrt
 
-from scipy.special import chdtrc, nctdtr, stdtr, stdtrit  # scipy.stats has the same and takes a second to import
+from scipy.special import chdtrc, nctdtr, ndtr, stdtr, stdtrit  # scipy.stats has the same and takes a second to import
 
 LEAST = 3  # values that an interval or a test is made of: with two, Student's factor is 12.7, and s is one difference
 
@@ -158,14 +158,13 @@ def friedman_p(table: Sequence[Sequence[float]]) -> float:
     return float(chdtrc(k - 1, statistic / correction))
 
 
-def critical_difference(compared: int, data_sets: int, alpha: float = 0.05) -> float:
-    """q_α √(k (k+1) / (6 N)): mean ranks over N data sets that lie further apart differ (Nemenyi).
+def control_p(means: Sequence[float], control: float, data_sets: int) -> list[float]:
+    """For each mean rank Rᵢ over N data sets: Holm's p of z = (Rᵢ − R₀) / √(k (k+1) / (6 N)), two-sided.
 
-    q_α is the quantile of the studentized range of k means with infinite degrees of freedom, over √2.
+    R₀ is the mean rank of the control, k the number compared, the control included.
 
     Source: Demšar (2006), "Statistical comparisons of classifiers over multiple data sets", JMLR 7, §3.2.2.
     """
-    from scipy.stats import studentized_range  # slow to import, and for several data sets only
-
-    quantile = float(studentized_range.ppf(1 - alpha, compared, inf)) / sqrt(2)
-    return quantile * sqrt(compared * (compared + 1) / (6 * data_sets))
+    k = len(means) + 1
+    error = sqrt(k * (k + 1) / (6 * data_sets))
+    return holm([2 * float(ndtr(-abs(mean - control) / error)) for mean in means])
