@@ -11,7 +11,7 @@ from regnet.core.errors import UserError
 from regnet.report.answer import Edge, answer
 from regnet.report.compare import check_baseline, compare, find_baseline
 from regnet.report.sentences import sentences
-from regnet.report.statistics import seeds_needed
+from regnet.report.estimate import units_needed
 from regnet.report.study import cost, studies
 from regnet.report.table import left_out
 from regnet.run.record import find_runs
@@ -142,7 +142,7 @@ def test_the_gain_is_corrected_for_techniques_and_not_for_their_settings(tmp_pat
     found = answered(tmp_path)
     assert found.rival is found.gain
     assert found.gain.family == 2
-    assert found.seeds == seeds_needed(found.gain.effect, 0.05 / 2)
+    assert found.seeds == units_needed(found.gain.effect, 0.05 / 2)
 
 
 def test_what_the_gain_tells_apart_is_not_alike(tmp_path):
