@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,14 @@ def _gain(pair: Comparison, found: Estimate) -> Data:
         "decided": pair.decided,
         "margin": pair.margin,
         "equivalent": pair.equivalent,
+        "g": _effect(pair),
+        "wins": pair.wins and asdict(pair.wins),
         "last": pair.last and {"mean": pair.last.mean, **_ends(pair.last_interval)},
     }
+
+
+def _effect(pair: Comparison) -> Data | None:
+    return dict(zip(("mean", "low", "high"), pair.effect, strict=True)) if pair.effect else None
 
 
 def _ends(interval: Interval | None) -> Data:

@@ -12,6 +12,7 @@ from .wording import (
     differences,
     listed,
     p_value,
+    percent,
     runs_of,
     scores,
     signed,
@@ -127,9 +128,16 @@ def _verdict(pair: Comparison) -> str:
 def _size(found: Answer) -> list[str]:
     """How often the best is better than the baseline, and by how many standard deviations."""
     pair = found.gain
-    if pair is None or pair.effect is None or pair.wins is None:
+    if pair is None or pair.gain is None or pair.gain.mean == 0 or not pair.wins:
         return []
-    return []
+    won = pair.wins
+    told = (
+        f"A run of it is better than one of {pair.baseline.label} in {won.won:g} of {won.pairs} pairs "
+        f"(95 % interval {percent(won.low)} to {percent(won.high)} %)"
+    )
+    if pair.effect:
+        told += "; Hedges' g = {:.1f} ({:.1f} to {:.1f})".format(*pair.effect)
+    return [f"{told}."]
 
 
 def _others(found: Answer) -> list[str]:
