@@ -58,7 +58,7 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
 
     told: dict[str, tuple[str, Callable[[Arm], Cell]]] = {
         "technique": ("\ntechnique", lambda arm: Cell(arm.label)),
-        "runs": ("\nruns", lambda arm: Cell(f"{len(arm.completed)}/{len(arm.runs)}", len(arm.completed))),
+        "runs": ("\nruns", lambda arm: _runs(arm, metric)),
         "validation": (f"validation\n{unit}", split("val")),
         "test": (f"test\n{unit}", split("test")),
         "gain": (f"gain on test\nover {over}", pair(lambda pair: _gain(pair, factor, decimals))),
@@ -111,6 +111,11 @@ def signed(mean: float, half_width: float | None, most: int = 4) -> str:
     """The same with a plus."""
     text = number(mean, half_width, most)
     return text if text.startswith("-") else f"+{text}"
+
+
+def _runs(arm: Arm, metric: str) -> Cell:
+    count = len(arm.results(metric))
+    return Cell(f"{count}/{len(arm.runs)}", count)
 
 
 def _header(name: str) -> str:

@@ -66,7 +66,7 @@ def _arm(arm: Arm, metric: str, pair: Comparison | None) -> Data:
         "label": arm.label,
         "settings": dict(arm.settings),
         "runs": len(arm.runs),
-        "completed": len(arm.completed),
+        "completed": len(arm.results(metric)),
         "val": _score(arm, "val", metric),
         "test": _score(arm, "test", metric),
         "gain": _gain(pair, pair.gain) if pair and pair.gain else None,

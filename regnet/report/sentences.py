@@ -3,6 +3,7 @@
 from .answer import MOST, Answer, other
 from .compare import Comparison, score, score_interval
 from .estimate import LEAST, Estimate
+from .mixed import unpaired
 from .notes import chosen_by, last_epoch, train_longer, tuned_unevenly
 from .study import Arm, Study, short_keys
 from .wording import (
@@ -94,7 +95,7 @@ def _gain(found: Answer) -> list[str]:
 
 def _gained(pair: Comparison) -> str:
     if pair.gain is None:
-        return f"It shares no seed and split with {pair.baseline.label}: no gain is known."
+        return f"No gain is known: {unpaired(pair.arm, pair.baseline, pair.metric)}."
     if pair.gain.n >= LEAST and pair.gain.mean == pair.gain.error == 0:
         return f"It scores as {pair.baseline.label} does in all {pair.gain.n} pairs."
     gains = pair.gain.mean >= 0
