@@ -45,7 +45,11 @@ class Spread:
     def value(self, deviations: float) -> str:
         """So many standard deviations in the metric's own unit."""
         least = deviations * self.deviation
-        return f"{100 * least:.2g} points of {self.metric}" if self.metric == "accuracy" else f"{least:.2g} of {self.metric}"
+        return (
+            f"{100 * least:.2g} points of {self.metric}"
+            if self.metric == "accuracy"
+            else f"{least:.2g} of {self.metric}"
+        )
 
 
 def spread(folder: str) -> list[Spread]:

@@ -51,7 +51,9 @@ def _study(study: PlannedStudy) -> str:
 
 def _runs(study: PlannedStudy) -> str:
     if not study.known:
-        return f"at most {len(study.jobs)}, as results decide which; those that are finished already are not trained again"
+        return (
+            f"at most {len(study.jobs)}, as results decide which; those that are finished already are not trained again"
+        )
     parts = [_crossed(one) for one in study.studies]
     line = f"{len(study.jobs)}: " + ", and on other data ".join(parts)
     done = len(study.done)
@@ -106,7 +108,9 @@ def _memory(found: Sequence[Estimate], workshop: Workshop) -> str:
 
 
 def _disk(found: Sequence[Estimate], study: PlannedStudy) -> str:
-    return f"about {size(sum(one.disk for one in found))} in {_count(sum(len(one.group.jobs) for one in found), 'folder')}"
+    return (
+        f"about {size(sum(one.disk for one in found))} in {_count(sum(len(one.group.jobs) for one in found), 'folder')}"
+    )
 
 
 def _seeds(study: Study, spreads: Sequence[Spread]) -> str:
@@ -122,7 +126,9 @@ def _seeds(study: Study, spreads: Sequence[Spread]) -> str:
     if not spreads:
         return f"{line}; how much that is no earlier study tells (from=FOLDER)"
     for one in spreads:
-        line += f"; as in the earlier study (median of {_count(one.arms, 'arm')}, {one.pairs} pairs), {one.value(least)}"
+        line += (
+            f"; as in the earlier study (median of {_count(one.arms, 'arm')}, {one.pairs} pairs), {one.value(least)}"
+        )
     return line
 
 
