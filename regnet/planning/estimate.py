@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ..compose.build import Setup, build
@@ -26,9 +27,9 @@ from ..training.operations import of_training
 from .trial import NotTimed, Pace, log, time_alone, time_packed
 
 STEPS = 24  # of an epoch of a trial: one of longer epochs is timed at two lengths, and the rest follows
-EPOCHS = (3, 8)  # of a trial, at least and at most
-RUNS = 32  # of a trial's pack, for each process
-SECONDS = 2.0  # that a trial should take, of large networks more
+EPOCHS = (3, 5)  # of a trial, at least and at most
+RUNS = 16  # of a trial's pack, for each process
+SECONDS = 1.0  # that a trial should take, of large networks more
 SPEED = 4e10  # operations a second of one core; it only sets how much is tried
 
 
@@ -83,13 +84,14 @@ def estimates(groups: Sequence[Group], workshop: "Workshop", most: int | None = 
         UserError: a mistake in the overrides of a run that is tried.
     """
     keys = [(_kind(group.jobs[0]), len(group.jobs), group.packed) for group in groups]
-    first = {key: group for key, group in zip(reversed(keys), reversed(groups), strict=True)}
+    first = dict(zip(reversed(keys), reversed(groups), strict=True))
     known = {key: workshop.tried(first[key]) for key, _ in Counter(keys).most_common(most)}
     found = [known[key].of(group, workshop) for key, group in zip(keys, groups, strict=True) if key in known]
     runs = sum(len(one.group.jobs) for one in found if one.seconds is not None)
-    mean = sum(one.seconds or 0.0 for one in found) / max(1, runs), sum(one.disk for one in found) / max(1, runs)
+    seconds = sum(one.seconds or 0.0 for one in found) / max(1, runs)
+    disk = sum(one.disk for one in found) / max(1, runs)
     others = [group for key, group in zip(keys, groups, strict=True) if key not in known]
-    return found + [Estimate(one, *(len(one.jobs) * each for each in mean)) for one in others]
+    return found + [Estimate(one, len(one.jobs) * seconds, len(one.jobs) * disk) for one in others]
 
 
 def data_bytes(data: DataModule) -> int:
@@ -118,6 +120,8 @@ class _Tried(NamedTuple):
         seconds = disk = 0.0
         for job in jobs:
             steps, epochs = workshop.length(job)
+            if math.isnan(epochs):
+                return Estimate(group, None, reason="a metric or the clock ends their training")
             pace = self.paces[-1]
             seconds += fmean(one.fixed for one in self.paces) + epochs * _epoch(self.paces, steps)
             disk += pace.kept + epochs * pace.grown
@@ -137,15 +141,16 @@ class Workshop:
 
     def tried(self, group: Group) -> _Tried:
         first = group.jobs[0]
-        setup = self._build(first)
+        _, setup = self._build(first)
         if not group.packed:
             return self._alone(first, setup)
         try:
-            kept, most = self._footprint(group.jobs, setup)
-        except CannotPack as error:
-            return self._alone(first, setup)._replace(reason=str(error))
-        cores = available() if setup_on_cpu(first) else 1
-        most_jobs = min(len(group.jobs), RUNS * cores) if setup_on_cpu(first) else len(group.jobs)
+            kept, most = self._footprint(group.jobs)
+        except (CannotPack, MemoryError) as error:
+            reason = str(error) if isinstance(error, CannotPack) else "memory has no room for two of them"
+            return self._alone(first, setup)._replace(reason=reason)
+        cores = available() if _on_cpu(first) else 1
+        most_jobs = min(len(group.jobs), RUNS * cores) if _on_cpu(first) else len(group.jobs)
         steps, epochs, runs = self._size_of(setup, first, most_jobs, cores)
         jobs = [group.jobs[i * len(group.jobs) // runs] for i in range(runs)]
         tried = _paces(lambda n: time_packed(jobs, self.size, epochs, n), steps, self._longest(jobs))
@@ -157,20 +162,21 @@ class Workshop:
         steps, epochs, _ = self._size_of(setup, job, 1, 1)
         return _paces(lambda n: time_alone(job, epochs, n), steps, self._longest([job]))
 
-    def _build(self, job: Job) -> Setup:
+    def _build(self, job: Job) -> tuple[DictConfig, Setup]:
+        """The run, and its config with what was found in the data."""
         job.activate()
-        return build(job.task_config(), job.overrides, self.data.of)
+        cfg = job.task_config()
+        return cfg, build(cfg, job.overrides, self.data.of)
 
-    def _footprint(self, jobs: Sequence[Job], setup: Setup) -> tuple[int, int]:
+    def _footprint(self, jobs: Sequence[Job]) -> tuple[int, int]:
         """Bytes of a run in a pack, and how many are in memory at a time. Raises CannotPack."""
         members = []
-        for job, made in ((jobs[0], setup), (jobs[-1], self._build(jobs[-1]))):
-            job.activate()
-            cfg = job.task_config()
-            members.append(Member(job, cfg, made, Run(cfg, job.folder)))
+        for job in (jobs[0], jobs[-1]):
+            cfg, setup = self._build(job)
+            members.append(Member(job, cfg, setup, Run(cfg, job.folder)))
         trainer = trainer_of(members[0])
         kept, _ = try_pack(members, trainer, log)
-        cores = available() if setup_on_cpu(jobs[0]) else 1
+        cores = available() if _on_cpu(jobs[0]) else 1
         fits = room(kept, trainer.strategy.root_device, cores) * cores
         return kept, min(len(jobs), fits, (self.size or fits) * cores)
 
@@ -204,7 +210,7 @@ class Workshop:
         return steps, max(EPOCHS[0], min(EPOCHS[1], int(SECONDS / spent))), runs
 
 
-def setup_on_cpu(job: Job) -> bool:
+def _on_cpu(job: Job) -> bool:
     wanted = str(job.unresolved["trainer"]["accelerator"])
     return wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available())
 

@@ -1,36 +1,36 @@
-"""What difference between two arms the planned seeds can tell."""
+"""What difference between two arms the planned runs can tell."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
-from statistics import median, stdev
+from statistics import median
 
 from ..core.errors import UserError
-from ..report.compare import ALPHA, find_baseline
-from ..report.statistics import LEAST, seeds_needed
-from ..report.study import Study, independent, studies
+from ..report.compare import POWER, compare, find_baseline
+from ..report.estimate import LEAST, Estimate
+from ..report.family import ALPHA
+from ..report.study import Pairing, Study, studies
 from ..run.record import runs_in
 
-POWER = 0.8
-LARGEST = 100.0  # standard deviations: more is told with three seeds
 
+def detectable(pairs: Collection[Pairing], family: int) -> float | None:
+    """The least true difference, in standard deviations of the paired differences, that is told with power 0.8.
 
-def detectable(n: int, family: int) -> float | None:
-    """The least true difference, in standard deviations of the paired differences, that n pairs tell with power 0.8.
+    By the two-sided paired t test at 0.05 / m for m comparisons made together (Bonferroni), see `Estimate.detectable`.
+    Of seeds x splits it counts the fewer of both, which is the worst case: that these are all the differences come
+    from. None of fewer than three pairs, of which nothing is tested.
 
-    By the two-sided paired t test at 0.05 / m, for m comparisons made together (Bonferroni): the inverse of
-    `seeds_needed`. None of fewer than three pairs, of which nothing is tested.
-
-    Source: Cohen (1988), "Statistical Power Analysis", ch. 2.
+    Args:
+        pairs: seed and split of each run of an arm.
+        family: m.
     """
-    if n < LEAST:
+    counts = [len(set(part)) for part in zip(*pairs, strict=True)]
+    units = min(counts) if min(counts) > 1 else max(counts)
+    if units < 2:
         return None
-    low, high = 0.0, LARGEST  # not enough, enough
-    while high - low > 1e-4 * high:
-        middle = (low + high) / 2
-        needed = seeds_needed(middle, ALPHA / max(1, family), POWER)
-        low, high = (middle, high) if needed is None or needed > n else (low, middle)
-    return high
+    planned = Estimate(0.0, 1 / sqrt(units), units - 1, len(set(pairs)), "runs")
+    return planned.detectable(ALPHA / max(1, family), POWER)
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,12 @@ class Spread:
 
     metric: str
     deviation: float
-    pairs: int
     arms: int
 
     def value(self, deviations: float) -> str:
         """So many standard deviations in the metric's own unit."""
         least = deviations * self.deviation
-        return (
-            f"{100 * least:.2g} points of {self.metric}"
-            if self.metric == "accuracy"
-            else f"{least:.2g} of {self.metric}"
-        )
+        return f"{100 * least:.2g} points of accuracy" if self.metric == "accuracy" else f"{least:.2g} of {self.metric}"
 
 
 def spread(folder: str) -> list[Spread]:
@@ -66,16 +61,6 @@ def spread(folder: str) -> list[Spread]:
 
 def _spread(study: Study) -> Spread | None:
     base = find_baseline(study) or study.best()
-    if base is None:
-        return None
-    theirs = base.measured("test", study.metric)
-    known: list[Sequence[float]] = []
-    for arm in study.arms:
-        ours = arm.measured("test", study.metric)
-        gains = independent({key: ours[key] - theirs[key] for key in ours if key in theirs})
-        if arm is not base and len(gains) >= LEAST:
-            known.append(gains)
-    if not known:
-        return None
-    deviation = median(map(stdev, known))
-    return Spread(study.metric, deviation, min(map(len, known)), len(known))
+    gains = [pair.gain for pair in compare(study, base)] if base else []
+    known = [gain.error * sqrt(gain.freedom + 1) for gain in gains if gain and gain.known]
+    return Spread(study.metric, median(known), len(known)) if known else None

@@ -39,8 +39,8 @@ def told(study: PlannedStudy, launcher: Any, earlier: str | None, start: float) 
         yield from (f"launch   {line}" for line in _launch(found))
         yield f"time     {_time(found, began, packs)}"
         yield f"memory   {_memory(found, workshop)}"
-        yield f"disk     {_disk(found, study)}"
-    for one in study.studies:
+        yield f"disk     {_disk(found)}"
+    for one in study.studies if study.known else ():
         yield f"seeds    {_seeds(one, spreads)}"
 
 
@@ -107,29 +107,24 @@ def _memory(found: Sequence[Estimate], workshop: Workshop) -> str:
     )
 
 
-def _disk(found: Sequence[Estimate], study: PlannedStudy) -> str:
-    return (
-        f"about {size(sum(one.disk for one in found))} in {_count(sum(len(one.group.jobs) for one in found), 'folder')}"
-    )
+def _disk(found: Sequence[Estimate]) -> str:
+    folders = _count(sum(len(one.group.jobs) for one in found), "folder")
+    return f"about {size(sum(one.disk for one in found))} in {folders}"
 
 
 def _seeds(study: Study, spreads: Sequence[Spread]) -> str:
     pairs = {pairing(run) for arm in study.arms for run in arm.runs}
-    n, family = len(pairs), len(study.arms) - 1
+    family = len(study.arms) - 1
     if family < 1:
-        return "one arm: there is nothing to compare"
-    least = detectable(n, family)
+        return "one arm only, so that there is nothing to compare"
+    least = detectable(pairs, family)
     if least is None:
-        return f"{n} {'pair is' if n == 1 else 'pairs are'} too few: a difference is tested from three on"
-    line = f"{_count(family, 'comparison')} of {n} pairs tell a difference of {least:.2g} standard deviations of itself"
-    line += f" with power {POWER:g}, at .05 over all"
+        return f"{_count(len(pairs), 'run')} of an arm: too few, as a difference is tested from three on"
+    line = f"{_count(family, 'comparison')} with {POWER:.0%} power at .05 over all: a difference is told from"
     if not spreads:
-        return f"{line}; how much that is no earlier study tells (from=FOLDER)"
-    for one in spreads:
-        line += (
-            f"; as in the earlier study (median of {_count(one.arms, 'arm')}, {one.pairs} pairs), {one.value(least)}"
-        )
-    return line
+        return f"{line} {least:.2g} standard deviations of the paired differences on (from=STUDY: in the metric's unit)"
+    values = " or ".join(f"{one.value(least)} ({_count(one.arms, 'comparison')} there)" for one in spreads)
+    return f"{line} {values} on, if differences are spread as in the earlier study"
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -61,15 +62,13 @@ def time_alone(job: Job, epochs: int, steps: int) -> Pace:
             trial.config.trainer.limit_train_batches = steps
         trial.write_config()
         trial.activate()
-        run = Run(trial.task_config(), trial.folder, job.overrides, "basic", _told, log=trial.log())
-        run.begin()
         start = time.perf_counter()
-        record = live(run)
+        record = _lived(trial)
         seconds = time.perf_counter() - start
         if record["status"] not in MEASURED:
             raise NotTimed(record["reason"])
         marks = json.loads(Path(place, "clock.json").read_text())
-        lengths = [end - begin for begin, end in zip(marks, marks[1:], strict=False)]
+        lengths = [end - begin for begin, end in pairwise(marks)]
         # the first epoch has what torch does once
         epoch = median(lengths[1:] or lengths)
         return Pace(seconds - epoch * len(lengths), epoch, steps, *_size(trial.folder, len(lengths)))
@@ -161,6 +160,18 @@ class Stopwatch:
 
 log = logging.getLogger(__name__)
 _told = partial(sentence, config_name="train")
+
+
+def _lived(trial: Job) -> dict[str, Any]:
+    """The record of the run, which says nothing on the terminal."""
+    run = Run(trial.task_config(), trial.folder, trial.overrides, "basic", _told, log=trial.log())
+    try:
+        run.begin()
+        return live(run)
+    finally:
+        run.release()
+        for handler in run.log.handlers:
+            handler.close()
 
 
 def _copies(jobs: Sequence[Job], place: Path) -> list[Job]:

@@ -229,9 +229,7 @@ def _crossed(table: Mapping[tuple[object, object], float], scale: float) -> Esti
     seeds, splits = map(len, means)
     if _equal(list(table.values()), scale):
         return Estimate(_rounded(mean, scale), 0.0, min(seeds, splits) - 1, n, "seeds × splits", splits)
-    ours, theirs = (
-        n / len(group) * sum((m - mean) ** 2 for m in group.values()) / (len(group) - 1) for group in means
-    )
+    ours, theirs = (n / len(group) * sum((m - mean) ** 2 for m in group.values()) / (len(group) - 1) for group in means)
     rests = (value - means[0][seed] - means[1][split] + mean for (seed, split), value in table.items())
     degrees = (seeds - 1, splits - 1, (seeds - 1) * (splits - 1))
     rest = sum(value**2 for value in rests) / degrees[2]
