@@ -62,9 +62,9 @@ def test_seeds_and_splits_make_no_arms(tmp_path):
 
 def test_who_is_trained_alone_and_why(tmp_path):
     told = lines(plan(PACKED, "regularizer=ema,sam", "seed=0,1", "study=s", *TINY, cwd=tmp_path))
-    ema, sam = told["launch"].split("; ")
+    sam, ema = sorted(told["launch"].split("; "), key=len)
     assert ema == "2 runs one by one: regularizer.ema (it acts through a callback)"
-    assert sam.startswith("2 runs one by one: regularizer.sam: ")
+    assert sam == "2 runs one by one: SAM: it takes two gradients a step"
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,11 @@ def test_who_is_trained_alone_and_why(tmp_path):
     ],
 )
 def test_a_study_that_results_decide_trains_at_most_so_many(tmp_path, settings, exact):
-    command = [PACKED, "study=s", *settings, *TINY, "logger=none"]
+    command = [PACKED, "study=s", *settings, *TINY, "logger=none", "monitor=val/loss"]
     (most,) = map(int, re.findall(r"at most (\d+)", lines(plan(*command, cwd=tmp_path))["runs"]))
     assert train("-m", *command, cwd=tmp_path).code == 0
     trained = len(list(tmp_path.rglob("record.json")))
-    assert (trained, most) == (most if exact else trained, most)
-    assert most - 2 <= trained <= most
+    assert most - (not exact) <= trained <= most
 
 
 def test_a_tuned_study_trains_so_many(tmp_path):

@@ -12,7 +12,7 @@ from regnet.planning.estimate import Group, _epoch, _Tried
 from regnet.planning.trial import FewSteps, NotTimed, Pace, Stopwatch, _copies, time_alone
 from tests.helpers.quick_hydra import CONF, quick_hydra
 
-PAUSE = 0.05  # seconds, of a step: far longer than the step itself
+PAUSE = 0.2  # seconds, of a step: far longer than the step itself
 
 
 class Slow(Callback):
@@ -37,9 +37,9 @@ def job(tmp_path):
 
 
 def test_a_run_alone_is_timed_by_the_epoch(job, tmp_path):
-    slow = job(f"+callbacks.slow._target_={__name__}.Slow", "trainer.max_epochs=50")
+    slow = job(f"+callbacks.slow._target_={__name__}.Slow", "trainer.max_epochs=50", "trainer.log_every_n_steps=1")
     short, long = (time_alone(slow, epochs=3, steps=steps) for steps in (2, 5))
-    assert long.epoch - short.epoch == pytest.approx(3 * PAUSE, rel=0.5)
+    assert 2 * PAUSE <= short.epoch < 5 * PAUSE <= long.epoch < 8 * PAUSE  # three epochs, of which none is in `fixed`
     assert (short.steps, long.steps) == (2, 5)
     assert short.kept > 10_000  # two checkpoints
     assert not (tmp_path / "run").exists()
