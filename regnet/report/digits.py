@@ -2,6 +2,8 @@
 
 from math import floor, log10
 
+from ..core.spelling import short
+
 LONGEST = 6  # digits before the point
 EXACT = 7  # significant digits of float32
 
@@ -36,6 +38,11 @@ def brief(value: float, decimals: int) -> str:
         return _rounded(value, decimals)
     exponent = floor(log10(abs(value)))
     return f"{value / 10**exponent:.1f}e{exponent}"
+
+
+def concise(value: float) -> str:
+    """As in a sentence: `55`, `0.5123`, `1234.5`, `2e-5`."""
+    return short(value, 4 if abs(value) < 1000 else LONGEST)
 
 
 def _fixed(mean: float, half_width: float | None, most: int) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from regnet.report.columns import columns
 from regnet.report.content import content
-from regnet.report.digits import brief, number, signed
+from regnet.report.digits import brief, concise, number, signed
 from regnet.report.latex import latex
 from regnet.report.page import html
 from regnet.report.table import table
@@ -60,6 +60,11 @@ def test_gains_have_a_sign():
 def test_few_decimals_show_small_and_large_numbers_too():
     shown = [brief(value, 3) for value in (0, 0.05, 0.0004, 1234.5, 2e7, -1e30)]
     assert shown == ["0.000", "0.050", "4.0e-4", "1234.500", "2.0e7", "-1.0e30"]
+
+
+def test_a_sentence_has_no_more_digits_than_it_needs():
+    shown = [concise(value) for value in (55, 0.51234, 1234.5, 2e-5, 0.0, -3.14159)]
+    assert shown == ["55", "0.5123", "1234.5", "2e-5", "0", "-3.142"]
 
 
 @pytest.mark.parametrize("size", [2e-5, 1234.5, 1e30])
