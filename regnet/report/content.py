@@ -85,7 +85,7 @@ def content(
     for title, study in zip(titles(compared), compared, strict=True):
         reference = find_baseline(study, baseline)
         sections.append(Section(title, study, reference, answer(study, reference)))
-    return Content(tuple(runs), tuple(sections), rank(compared), baseline)
+    return Content(tuple(runs), tuple(sections), rank(compared, baseline), baseline)
 
 
 def _check_logged(runs: Sequence[RecordedRun], names: Sequence[str]) -> None:
