@@ -210,7 +210,7 @@ def varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def pairing(run: RecordedRun) -> Pairing:
-    """The seed and `data.split_seed` of a run, and regnet's version: two that share all three differ by their arms alone.
+    """The seed and `data.split_seed` of a run, and regnet's version: two that share these differ by their arms alone.
 
     Of another version the numbers may differ for its own sake; what knows no version is taken for one of its own.
     """
