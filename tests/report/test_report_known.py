@@ -10,8 +10,8 @@ import pytest
 from regnet.core.errors import UserError
 from regnet.report.answer import Edge, answer
 from regnet.report.compare import check_baseline, compare, find_baseline
-from regnet.report.sentences import sentences
 from regnet.report.estimate import units_needed
+from regnet.report.sentences import sentences
 from regnet.report.study import cost, studies
 from regnet.report.table import left_out
 from regnet.run.record import find_runs
