@@ -58,7 +58,7 @@ class TuneSweeper(StudySweeper):
         chosen = [self._choice(arm, own, [score_of(next(runs)) for _ in own]) for arm, own in drawn.items()]
         if leads():
             used = {key: value for key, value in first.items() if len(repeated[key]) > 1}
-            self._part([[*fixed, *own] for own in chosen], [[*fixed, own[0]] for own in chosen], used)
+            self._part([settings_of([*fixed, *own]) for own in chosen], settings_of(fixed), used)
         self.launch([[*fixed, *own, *run] for own in chosen for run in repeats(others)])
 
     def _choice(self, arm: str, trials: Sequence[list[str]], scores: Sequence[Score]) -> list[str]:
@@ -70,23 +70,24 @@ class TuneSweeper(StudySweeper):
         say(f"tune: {arm} {scores[place].metric} {scores[place].value:.4g}  {' '.join(words[1:])}")
         return trials[place]
 
-    def _part(self, chosen: Sequence[Sequence[str]], arms: Sequence[Sequence[str]], used: Mapping[str, int]) -> None:
+    def _part(self, chosen: Sequence[Mapping[str, str]], fixed: Mapping[str, str], used: Mapping[str, int]) -> None:
         """Moves the runs of earlier choices out of the study, and those of the present ones back into it.
 
-        An earlier choice is a run of one of the `arms` that has the settings of a trial of the tuning and is none of
-        the `chosen`, or that has what was `used` to choose.
+        An earlier choice is a run that has the settings of a trial of the tuning, and differs from one of the `chosen`
+        in what was tuned only, or has the seed or split that was `used` to choose.
         """
         study, tuning, earlier = (Path(f"{self.config.hydra.sweep.dir}{suffix}") for suffix in ("", TUNING, EARLIER))
-        present, of_arms = [settings_of(own) for own in chosen], [settings_of(arm).items() for arm in arms]
+        arms = [({**fixed, "regularizer": own["regularizer"]}.items(), own.keys()) for own in chosen]
         tried = [settings_of(run.overrides) for run in find_runs(tuning)]
 
         def is_chosen(run: RecordedRun) -> bool:
             given = settings_of(run.overrides, ())
-            return settings_of(run.overrides) in present and not any(given.get(k) == str(v) for k, v in used.items())
+            return settings_of(run.overrides) in chosen and not any(given.get(k) == str(v) for k, v in used.items())
 
         def is_past(run: RecordedRun) -> bool:
             own = settings_of(run.overrides)
-            return own in tried and any(arm <= own.items() for arm in of_arms) and not is_chosen(run)
+            of_arm = any(arm <= own.items() and own.keys() <= keys for arm, keys in arms)
+            return of_arm and own in tried and not is_chosen(run)
 
         past = [move(run, study, earlier) for run in find_runs(study) if is_past(run)]
         back = [move(run, earlier, study) for run in find_runs(earlier) if is_chosen(run)]
