@@ -41,7 +41,27 @@ class PathSweeper(StudySweeper):
         if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
             raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        fixed, start, paths = self._begin(arguments)
+        probes = 1 + (1 + DECADES) + 2  # see `_loss` of the ignorant, and `_edge`
+        points = [self._job(fixed, start, path, None) for path in paths]
+        return [*([self._probe(fixed, start, paths[0])] for _ in range(probes)), *(points for _ in range(self.points))]
+
     def sweep(self, arguments: list[str]) -> None:
+        fixed, start, paths = self._begin(arguments)
+        largest = self._largest(fixed, start, paths[0])
+        strengths = [_short(largest * self.ratio ** (i / (self.points - 1))) for i in range(self.points)]
+        strengths = strengths[::-1] if self.up else strengths
+        way = f"from {strengths[0]:g} {'up' if self.up else 'down'} to {strengths[-1]:g}"
+        say(f"path: {self.key} {way} in {self.points} steps")
+        before: list[RecordedRun | None] = [None] * len(paths)
+        for strength in strengths:
+            jobs = [self._job(fixed, strength, path, warm) for path, warm in zip(paths, before, strict=True)]
+            runs = zip(self.launch(jobs), before, strict=True)
+            before = [run if run.status == "completed" else warm for run, warm in runs]
+
+    def _begin(self, arguments: Sequence[str]) -> tuple[list[str], float, list[list[str]]]:
+        """What all runs share, the strength to look from, and the seed and the split of each path."""
         _, swept, repeated = self.sorted_out(arguments)
         if swept:
             raise UserError(
@@ -53,17 +73,7 @@ class PathSweeper(StudySweeper):
             raise UserError(
                 f"hydra.sweeper.key={self.key} must name the strength of a chosen regularizer, and is {start}"
             )
-        paths = repeats(repeated)
-        largest = self._largest(fixed, float(start), paths[0])
-        strengths = [_short(largest * self.ratio ** (i / (self.points - 1))) for i in range(self.points)]
-        strengths = strengths[::-1] if self.up else strengths
-        way = f"from {strengths[0]:g} {'up' if self.up else 'down'} to {strengths[-1]:g}"
-        say(f"path: {self.key} {way} in {self.points} steps")
-        before: list[RecordedRun | None] = [None] * len(paths)
-        for strength in strengths:
-            jobs = [self._job(fixed, strength, path, warm) for path, warm in zip(paths, before, strict=True)]
-            runs = zip(self.launch(jobs), before, strict=True)
-            before = [run if run.status == "completed" else warm for run, warm in runs]
+        return fixed, float(start), repeats(repeated)
 
     def _largest(self, fixed: Sequence[str], start: float, path: Sequence[str]) -> float:
         """The largest useful strength, to a factor of 10^(1/4)."""
@@ -72,8 +82,7 @@ class PathSweeper(StudySweeper):
 
     def _loss(self, fixed: Sequence[str], strength: float, path: Sequence[str]) -> float:
         """On validation, and at most that of equal probabilities, which also stands for a run that diverged."""
-        job = [*self._job(fixed, _short(strength), path, None), *self.beside(SUFFIX)]
-        (run,) = self.launch([job])
+        (run,) = self.launch([self._probe(fixed, _short(strength), path)])
         if run.status == "failed":
             raise UserError(f"{self.key}={_short(strength):g} failed, so that no path can begin: {run.reason}")
         classes = run.config["data"]["num_classes"]
@@ -98,6 +107,9 @@ class PathSweeper(StudySweeper):
         for step in (0.5, 0.25):
             low += step if useful(10 ** (low + step)) else 0
         return _short(10**low)
+
+    def _probe(self, fixed: Sequence[str], strength: float, path: Sequence[str]) -> list[str]:
+        return [*self._job(fixed, strength, path, None), *self.beside(SUFFIX)]
 
     def _job(self, fixed: Sequence[str], strength: float, path: Sequence[str], warm: RecordedRun | None) -> list[str]:
         start = [] if warm is None else [f"warm_start={written(str(warm.folder))}"]

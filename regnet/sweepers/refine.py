@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -14,6 +15,34 @@ from .score import Score, best, mean, score_of
 from .space import has_whole, rounded
 
 DECADE = 10
+Arm = tuple[str, ...]  # values of the other swept keys, as overrides
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a refinement begins with.
+
+    Args:
+        fixed: overrides that all runs share.
+        name: of the refined key, with its sign.
+        values: of it.
+        whole: whether it has whole numbers.
+        arms: each has a best of its own.
+        without: arms to which the key means nothing.
+        again: seed and split of the runs that one mean is of.
+    """
+
+    fixed: list[str]
+    name: str
+    values: list[float]
+    whole: bool
+    arms: list[Arm]
+    without: list[Arm]
+    again: list[list[str]]
+
+    def jobs(self, points: Sequence[tuple[Arm, float]], without: Sequence[Arm] = ()) -> list[list[str]]:
+        settings = [[*arm, f"{self.name}={written(value)}"] for arm, value in points] + [list(arm) for arm in without]
+        return [[*self.fixed, *own, *run] for own in settings for run in self.again]
 
 
 class RefineSweeper(StudySweeper):
@@ -34,49 +63,47 @@ class RefineSweeper(StudySweeper):
         super().__init__(params)
         self.key, self.rounds = key_of(key), whole("rounds", rounds, 0)
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        grid = self._grid(arguments)
+        first = grid.jobs([(arm, value) for arm in grid.arms for value in grid.values], grid.without)
+        later = grid.jobs([(arm, value) for arm in grid.arms for value in grid.values[:2]])  # a best has two neighbours
+        return [first, *(later for _ in range(self.rounds))]
+
     def sweep(self, arguments: list[str]) -> None:
-        fixed, swept, repeated = self.sorted_out(arguments)
-        refined = next((override for override in swept if override.key_or_group == self.key), None)
-        grid = _numbers(refined) if refined else []
-        if refined is None or len(grid) < 3:
-            raise UserError(f"hydra.sweeper.key={self.key} must be swept over three numbers or more")
-        others = [[f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()] for o in swept if o is not refined]
-        arms = list(product(*others))
-        refinable = [arm for arm in arms if self._acts(fixed, arm, refined)]
-        if not refinable:
-            raise UserError(f"hydra.sweeper.key={self.key} means nothing to any regularizer of this study")
-        whole_numbers = self._is_whole([*fixed, *refinable[0]], grid)
-        self.fixed, self.name, self.again = fixed, refined.get_key_element(), repeats(repeated)
-        scores: dict[tuple[str, ...], dict[float, Score]] = {arm: {} for arm in refinable}
-        wanted: dict[tuple[str, ...], list[float]] = dict.fromkeys(refinable, grid)
-        without = [arm for arm in arms if arm not in refinable]
+        grid = self._grid(arguments)
+        scores: dict[Arm, dict[float, Score]] = {arm: {} for arm in grid.arms}
+        wanted: dict[Arm, list[float]] = {arm: list(grid.values) for arm in grid.arms}
         for number in range(self.rounds + 1):
-            self._train(scores, wanted, [] if number else without)
+            points = [(arm, value) for arm, values in wanted.items() for value in values]
+            runs = iter(self.launch(grid.jobs(points, [] if number else grid.without)))
+            for arm, value in points:
+                scores[arm][value] = mean([score_of(next(runs)) for _ in grid.again])
             wanted = {}
             for arm, own in scores.items():
                 if (place := best(list(own.values()))) is None:
                     say(f"refine: no value of {' '.join([*arm, self.key])} completed on all seeds")
                     continue
                 value = list(own)[place]
-                wanted[arm] = _around(value, sorted(own), whole_numbers)
+                wanted[arm] = _around(value, sorted(own), grid.whole)
                 told = " ".join([*arm, f"{self.key}={value:g}"])
                 say(f"refine: round {number + 1}, best {own[value].metric} {own[value].value:.4g} at {told}")
             if not any(wanted.values()):
                 return
 
-    def _train(
-        self,
-        scores: dict[tuple[str, ...], dict[float, Score]],
-        wanted: dict[tuple[str, ...], list[float]],
-        without: Sequence[tuple[str, ...]],
-    ) -> None:
-        """Trains the wanted values of each arm, and the arms `without` the key; puts the means into `scores`."""
-        points = [(arm, value) for arm, values in wanted.items() for value in values]
-        settings = [[*arm, f"{self.name}={written(value)}"] for arm, value in points] + [list(arm) for arm in without]
-        jobs = [[*self.fixed, *own, *run] for own in settings for run in self.again]
-        runs = iter(self.launch(jobs))
-        for arm, value in points:
-            scores[arm][value] = mean([score_of(next(runs)) for _ in self.again])
+    def _grid(self, arguments: Sequence[str]) -> Grid:
+        fixed, swept, repeated = self.sorted_out(arguments)
+        refined = next((override for override in swept if override.key_or_group == self.key), None)
+        values = _numbers(refined) if refined else []
+        if refined is None or len(values) < 3:
+            raise UserError(f"hydra.sweeper.key={self.key} must be swept over three numbers or more")
+        others = [[f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()] for o in swept if o is not refined]
+        every = list(product(*others))
+        arms = [arm for arm in every if self._acts(fixed, arm, refined)]
+        if not arms:
+            raise UserError(f"hydra.sweeper.key={self.key} means nothing to any regularizer of this study")
+        without = [arm for arm in every if arm not in arms]
+        is_whole = self._is_whole([*fixed, *arms[0]], values)
+        return Grid(fixed, refined.get_key_element(), values, is_whole, arms, without, repeats(repeated))
 
     def _acts(self, fixed: Sequence[str], arm: Sequence[str], refined: Override) -> bool:
         option = next((bare(text).partition("=")[2] for text in arm if bare(text).startswith("regularizer=")), None)

@@ -47,6 +47,29 @@ class Candidate:
         return self.scores[0].rank if self.scores[0].is_known else NOTHING
 
 
+@dataclass(frozen=True)
+class Space:
+    """What all trials share, what is searched in all of them alike, and groups of techniques with their own knobs.
+
+    Args:
+        chooses: whether a trial says which regularizers are on, be it none.
+    """
+
+    fixed: list[str]
+    searched: list[Knob]
+    groups: list[Options]
+    chooses: bool
+
+    def candidate(self, trial: "Trial") -> Candidate:
+        own = [one.draw(trial) for one in self.searched]
+        options = []
+        for group in self.groups:
+            name = "/".join(option for option in group if option != NONE)
+            options.append(trial.suggest_categorical(name, list(group)))
+            own += [one.draw(trial, options[-1]) for one in group[options[-1]]]
+        return Candidate(trial, [*self.fixed, *(_techniques(options) if self.chooses else []), *own])
+
+
 class SearchSweeper(StudySweeper):
     """Asks Optuna for `together` trials at a time, trains them on the first seed, drops the worse ones, tells the rest.
 
@@ -91,25 +114,37 @@ class SearchSweeper(StudySweeper):
             raise UserError(f"hydra.sweeper.storage={storage} must be a file or the URL of a database")
         self.techniques = [knobs_of("techniques", group) for group in techniques or ()]
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        space, again = self._space(arguments)
+        self._check(space)
+        study = _random_study()
+        trials = [space.candidate(study.ask()).overrides for _ in range(self.trials)]
+        batches = [trials[i : i + self.together] for i in range(0, len(trials), self.together)]
+        return [[[*own, *run] for own in some for run in step] for some in batches for step in _steps(again)]
+
     def sweep(self, arguments: list[str]) -> None:
+        space, again = self._space(arguments)
+        study = self._study()
+        self._check(space)
+        found: list[Candidate] = []
+        while (left := self.trials - len(found)) > 0:
+            batch = [space.candidate(study.ask()) for _ in range(min(left, self.together))]
+            self._train(study, batch, found, again)
+            found += batch
+        self._tell(found, space.fixed, len(again))
+
+    def _space(self, arguments: Sequence[str]) -> tuple[Space, list[list[str]]]:
+        """Where is searched, and seed and split of the runs that the mean of a trial is of."""
         knobs = {key for group in self.techniques for own in group.values() for key in own}
         fixed, swept, repeated = self.sorted_out(arguments, {"regularizer", *knobs} if self.techniques else ())
-        if not swept and not self.techniques:
+        groups = self._groups(fixed) if self.techniques else self._swept_group(fixed, swept)
+        space = Space(fixed, self._general(fixed, swept, groups), groups, bool(self.techniques or groups))
+        if not space.searched and not space.groups:
             raise UserError(
                 "hydra/sweeper=search has nothing to search: give hydra.sweeper.techniques, or a key with "
                 "interval(a,b) or choice(a,b), such as 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
             )
-        groups = self._groups(fixed) if self.techniques else self._swept_group(fixed, swept)
-        searched = self._general(fixed, swept, groups)
-        study = self._study()
-        self._check(fixed, searched, groups)
-        found: list[Candidate] = []
-        again = repeats(repeated)
-        while (left := self.trials - len(found)) > 0:
-            batch = [self._candidate(study.ask(), fixed, searched, groups) for _ in range(min(left, self.together))]
-            self._train(study, batch, found, again)
-            found += batch
-        self._tell(found, fixed, len(again))
+        return space, repeats(repeated)
 
     def _groups(self, fixed: Sequence[str]) -> list[Options]:
         """The groups that the command line leaves; each may be off, unless one technique or another was asked for."""
@@ -169,29 +204,15 @@ class SearchSweeper(StudySweeper):
             raise UserError(f"hydra.sweeper.storage={self.storage} cannot be used ({reason})") from error
         return storage
 
-    def _check(self, fixed: Sequence[str], searched: Sequence[Knob], groups: Sequence[Options]) -> None:
+    def _check(self, space: Space) -> None:
         """Composes every technique once, as its first trial may come late in the search."""
-        import optuna
-
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        options = [(_techniques([name]), knobs) for group in groups for name, knobs in group.items()]
+        study = _random_study()
+        options = [(_techniques([name]), knobs) for group in space.groups for name, knobs in group.items()]
         jobs = []
         for technique, knobs in options or [([], [])]:
             trial = study.ask()
-            jobs.append([*fixed, *technique, *(one.draw(trial) for one in (*searched, *knobs))])
+            jobs.append([*space.fixed, *technique, *(one.draw(trial) for one in (*space.searched, *knobs))])
         self.validate_batch_is_legal(jobs)
-
-    def _candidate(
-        self, trial: "Trial", fixed: Sequence[str], searched: Sequence[Knob], groups: Sequence[Options]
-    ) -> Candidate:
-        own = [one.draw(trial) for one in searched]
-        options = []
-        for group in groups:
-            name = "/".join(option for option in group if option != NONE)
-            options.append(trial.suggest_categorical(name, list(group)))
-            own += [one.draw(trial, options[-1]) for one in group[options[-1]]]
-        chosen = _techniques(options) if groups or self.techniques else []
-        return Candidate(trial, [*fixed, *chosen, *own])
 
     def _train(
         self, study: "Study", batch: Sequence[Candidate], before: Sequence[Candidate], again: Sequence[Sequence[str]]
@@ -199,7 +220,7 @@ class SearchSweeper(StudySweeper):
         """All of the batch on the first seed and split, those that are worth it on all others at once."""
         from optuna.trial import TrialState
 
-        for step, some in enumerate(filter(None, (again[:1], again[1:]))):
+        for step, some in enumerate(_steps(again)):
             runs = iter(self.launch([[*candidate.overrides, *run] for candidate in batch for run in some]))
             for candidate in batch:
                 candidate.scores += [score_of(next(runs)) for _ in some]
@@ -229,6 +250,19 @@ class SearchSweeper(StudySweeper):
         if (place := best([candidate.mean for candidate in complete])) is not None:
             trial, mean = complete[place], complete[place].mean
             say(f"search: best {mean.metric} {mean.value:.4g}: {' '.join(trial.overrides[len(fixed) :])}")
+
+
+def _steps(again: Sequence[Sequence[str]]) -> list[Sequence[Sequence[str]]]:
+    """The runs of a trial: the first seed and split, then all others."""
+    return list(filter(None, (again[:1], again[1:])))
+
+
+def _random_study() -> "Study":
+    """Draws that no score has moved."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
 
 
 def _of_technique(override: Override) -> bool:

@@ -42,24 +42,41 @@ class TuneSweeper(StudySweeper):
         super().__init__(params)
         self.arms, self.trials = knobs_of("arms", arms), whole("trials", trials)
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        fixed, drawn, repeated = self._begin(arguments)
+        arms = [trials[0] for trials in drawn.values()]
+        return [self._tuning(fixed, drawn, repeated), self._comparison(fixed, arms, repeated)]
+
     def sweep(self, arguments: list[str]) -> None:
+        fixed, drawn, repeated = self._begin(arguments)
+        runs = iter(self.launch(self._tuning(fixed, drawn, repeated)))
+        chosen = [self._choice(arm, own, [score_of(next(runs)) for _ in own]) for arm, own in drawn.items()]
+        if leads():
+            used = {key: values[0] for key, values in repeated.items() if len(values) > 1}
+            self._part([settings_of([*fixed, *own]) for own in chosen], settings_of(fixed), used)
+        self.launch(self._comparison(fixed, chosen, repeated))
+
+    def _begin(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[list[str]]], dict[str, list[int]]]:
+        """What all runs share, the trials of each arm, and seeds and splits, the first of which tune."""
         knobs = {key for own in self.arms.values() for key in own}
         fixed, nuisance, repeated = self.sorted_out(arguments, apart={"regularizer", *knobs})
         if all(len(values) == 1 for values in repeated.values()):
             seed = repeated["seed"][0]
             raise UserError(f"seed={seed} is one only: the first tunes and the others compare; give seed=range(6)")
-        first = {key: values[0] for key, values in repeated.items()}
-        others = {key: values[1:] or values for key, values in repeated.items()}
-        drawn = {arm: self._drawn(arm, fixed, nuisance) for arm in self.options(list(self.arms))}
-        ((*tuning,),) = repeats({key: [value] for key, value in first.items()})
+        return fixed, {arm: self._drawn(arm, fixed, nuisance) for arm in self.options(list(self.arms))}, repeated
+
+    def _tuning(
+        self, fixed: Sequence[str], drawn: Mapping[str, list[list[str]]], repeated: Mapping[str, list[int]]
+    ) -> list[list[str]]:
+        (first, *_) = repeats(repeated)
         beside = self.beside(TUNING)
-        jobs = [[*fixed, *own, *tuning, *beside] for trials in drawn.values() for own in trials]
-        runs = iter(self.launch(jobs))
-        chosen = [self._choice(arm, own, [score_of(next(runs)) for _ in own]) for arm, own in drawn.items()]
-        if leads():
-            used = {key: value for key, value in first.items() if len(repeated[key]) > 1}
-            self._part([settings_of([*fixed, *own]) for own in chosen], settings_of(fixed), used)
-        self.launch([[*fixed, *own, *run] for own in chosen for run in repeats(others)])
+        return [[*fixed, *own, *first, *beside] for trials in drawn.values() for own in trials]
+
+    def _comparison(
+        self, fixed: Sequence[str], chosen: Sequence[Sequence[str]], repeated: Mapping[str, list[int]]
+    ) -> list[list[str]]:
+        others = repeats({key: values[1:] or values for key, values in repeated.items()})
+        return [[*fixed, *own, *run] for own in chosen for run in others]
 
     def _choice(self, arm: str, trials: Sequence[list[str]], scores: Sequence[Score]) -> list[str]:
         place = best(scores)
