@@ -1,6 +1,6 @@
 """Hydra takes sweepers only from here; see regnet.sweepers."""
 
-from regnet.sweepers import path, refine, search, tune
+from regnet.sweepers import decide, path, refine, search, tune
 
 
 class SearchSweeper(search.SearchSweeper):
@@ -17,3 +17,7 @@ class TuneSweeper(tune.TuneSweeper):
 
 class RefineSweeper(refine.RefineSweeper):
     __doc__ = refine.RefineSweeper.__doc__
+
+
+class DecideSweeper(decide.DecideSweeper):
+    __doc__ = decide.DecideSweeper.__doc__

@@ -87,7 +87,7 @@ class Estimate:
         if not self.known:
             return None
         critical = self._quantile(alpha)
-        return self.error * _root(lambda shift: _power(shift, critical, self.freedom) - power, 0, critical + 50)
+        return self.error * _root(lambda shift: power_of(shift, critical, self.freedom) - power, 0, critical + 50)
 
     def needed(self, alpha: float = 0.05, power: float = 0.8, most: int = 1000) -> int | None:
         """The least n of the same unit with which a test at `alpha` finds the measured difference with this power.
@@ -197,7 +197,7 @@ def units_needed(effect: float, alpha: float = 0.05, power: float = 0.8, most: i
     """
 
     def enough(n: int) -> bool:
-        return _power(abs(effect) * sqrt(n), float(-stdtrit(n - 1, alpha / 2)), n - 1) >= power
+        return power_of(abs(effect) * sqrt(n), float(-stdtrit(n - 1, alpha / 2)), n - 1) >= power
 
     if not enough(most):
         return None
@@ -208,7 +208,7 @@ def units_needed(effect: float, alpha: float = 0.05, power: float = 0.8, most: i
     return high
 
 
-def _power(shift: float, critical: float, freedom: float) -> float:
+def power_of(shift: float, critical: float, freedom: float) -> float:
     """P(|T| ≥ critical), T of the noncentral t."""
     if shift > critical * (1 + 8 / sqrt(freedom)) + 8:  # power 0.99 and more, and scipy's noncentral t soon gives nan
         return 1.0

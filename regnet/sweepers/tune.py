@@ -1,7 +1,7 @@
 """`hydra/sweeper=tune`: techniques compared fairly, each with the same small budget to tune its own settings."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.types import Override
 
@@ -51,7 +51,11 @@ class TuneSweeper(StudySweeper):
             else:
                 say(f"tune: {arm} {self.config.monitor} {scores[best]:.4g}  {' '.join(trials[best][1:])}")
             chosen.append(trials[best or 0])
-        self.launch([[*fixed, *own, f"seed={seed}"] for own in chosen for seed in rest])
+        self.compare(fixed, chosen, rest)
+
+    def compare(self, fixed: Sequence[str], arms: Sequence[Sequence[str]], seeds: Sequence[int]) -> None:
+        """Trains every arm, as its own overrides, on all seeds."""
+        self.launch([[*fixed, *own, f"seed={seed}"] for own in arms for seed in seeds])
 
     def _drawn(self, arm: str, nuisance: list[Override]) -> list[list[str]]:
         """The trials of an arm, as overrides; the arms' nuisance parameters are drawn alike."""
