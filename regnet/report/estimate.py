@@ -87,7 +87,7 @@ class Estimate:
         if not self.known:
             return None
         critical = self._quantile(alpha)
-        return self.error * _root(lambda shift: power_of(shift, critical, self.freedom) - power, 0, critical + 50)
+        return self.error * root(lambda shift: power_of(shift, critical, self.freedom) - power, 0, 3 * critical + 50)
 
     def needed(self, alpha: float = 0.05, power: float = 0.8, most: int = 1000) -> int | None:
         """The least n of the same unit with which a test at `alpha` finds the measured difference with this power.
@@ -125,7 +125,7 @@ class CrossedEstimate(Estimate):
     def _tail(self) -> float:
         """The level at which the interval ends at 0."""
         away = abs(self.mean) / self.error
-        return math.exp(_root(lambda log: away - self._quantile(math.exp(log)), -500, 0))
+        return math.exp(root(lambda log: away - self._quantile(math.exp(log)), -500, 0))
 
     def needed(self, alpha: float = 0.05, power: float = 0.8, most: int = 1000) -> int | None:
         """The least n, both seeds and splits becoming more by the same factor; see `Estimate.needed`."""
@@ -210,12 +210,11 @@ def units_needed(effect: float, alpha: float = 0.05, power: float = 0.8, most: i
 
 def power_of(shift: float, critical: float, freedom: float) -> float:
     """P(|T| ≥ critical), T of the noncentral t."""
-    if shift > critical * (1 + 8 / sqrt(freedom)) + 8:  # power 0.99 and more, and scipy's noncentral t soon gives nan
-        return 1.0
-    return float(1 - nctdtr(freedom, shift, critical) + nctdtr(freedom, shift, -critical))
+    above, below = (float(nctdtr(freedom, shift, at)) for at in (critical, -critical))
+    return 1 - (0 if math.isnan(above) else above) + (0 if math.isnan(below) else below)  # nan where it is next to 0
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
+def root(function: Callable[[float], float], low: float, high: float) -> float:
     """Where an increasing function passes 0, by bisection."""
     for _ in range(200):
         middle = (low + high) / 2

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field, replace
 from math import inf, isclose
 from typing import Any
 
-from ..core.metrics import BETTER, SIGNS
+from ..core.metrics import BETTER, OF_TASKS, SIGNS, judged_by
 from ..core.overrides import Override, written
 from ..run.record import RecordedRun, flat
+from . import settings as told
 from .values import Described, chosen, described
 
-METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
-SPANS = {"accuracy": 1.0}  # the distance between the least and the greatest possible value
+METRICS = {name: SIGNS[better] for name, better in BETTER.items()}  # times these, less is better
+ANY = (-inf, inf)
+RANGES = {"accuracy": (0.0, 1.0), "ece": (0.0, 1.0), "nll": (0.0, inf), "rmse": (0.0, inf), "r2": (-inf, 1.0)}
 MIN_RESULTS = 3  # of an arm; the mean of fewer may be the luck of single runs
 
-Pairing = tuple[object, object]  # the seed and the split of a run
+Pairing = tuple[object, ...]  # the seed and the split of a run
 UNITS = ("seeds", "splits")
 
 
@@ -46,6 +48,12 @@ class Arm:
     def measured(self, split: str, name: str | None = None) -> dict[Pairing, float]:
         """The same numbers under the seed and the split of each run, by which they pair with another arm's."""
         numbers = ((pairing(run), run.metric(split, name)) for run in self.completed)
+        return {key: number for key, number in numbers if number is not None}
+
+    def at_last(self, split: str, name: str) -> dict[Pairing, float]:
+        """The same of the last epoch, of the runs that chose another by a monitor."""
+        chose = filter(told.chooses, self.completed)
+        numbers = ((pairing(run), (run.last.get(split) or {}).get(name)) for run in chose)
         return {key: number for key, number in numbers if number is not None}
 
     def logged(self, name: str) -> dict[Pairing, float]:
@@ -89,12 +97,16 @@ class Study:
     """Arms on the same data, the best first; `common` are the settings that all of them share.
 
     `metric` is what they are ranked by, `others` what is told of them besides, under the names of `record.flat`.
+    `margin` is the difference below which two are as good, in the metric's unit, None for the default; `anytime` asks
+    for intervals that hold however often the study was looked at.
     """
 
     common: tuple[str, ...]
     metric: str
     arms: tuple[Arm, ...]
     others: tuple[str, ...] = ()
+    margin: float | None = None
+    anytime: bool = False
 
     def best(self) -> Arm | None:
         """The arm with the best mean validation metric; None where no arm has one.
@@ -222,12 +234,13 @@ def cost(arm: Arm, metric: str) -> float:
 
 def span(metric: str, terms: int = 1) -> float:
     """Between the least and the greatest value of a sum of so many values of the metric, each added or subtracted."""
-    return terms * SPANS.get(metric, inf)
+    low, high = RANGES.get(metric, ANY)
+    return terms * (high - low)
 
 
 def _study(groups: list[list[Described]]) -> Study:
     runs = [one.run for group in groups for one in group]
-    metric = next((name for name in METRICS if any(run.metric("val", name) is not None for run in runs)), "loss")
+    metric = _metric(runs)
     given = frozenset().union(*(one.given for group in groups for one in group))
     settings = [_merged(group, given) for group in groups]
     common = frozenset.intersection(*(frozenset(own.items()) for own in settings))
@@ -238,7 +251,20 @@ def _study(groups: list[list[Described]]) -> Study:
     most = max(len(arm.values("val", metric)) for arm in arms)
     arms.sort(key=_by_validation(metric, most))
     shared = [f"{key}={value}" for key, value in settings[0].items() if (key, value) in common]
-    return Study(tuple(shared), metric, tuple(arms))
+    margins = {told.margin(run) for run in runs if run.config}
+    margin = margins.pop() if len(margins) == 1 else None
+    return Study(tuple(shared), metric, tuple(arms), margin=margin, anytime=any(map(told.anytime, runs)))
+
+
+def _metric(runs: Sequence[RecordedRun]) -> str:
+    """The task's own, or another of regnet's by which all runs chose their epochs.
+
+    Not the loss, by which earlier versions chose unasked.
+    """
+    shared = {told.monitor(run) for run in runs if run.config}
+    wanted = [name for name in METRICS if name not in OF_TASKS and shared == {f"val/{name}"}]
+    known = {name for run in runs for name in METRICS if run.metric("val", name) is not None}
+    return next((name for name in wanted if name in known), judged_by(known))
 
 
 def _merged(group: Sequence[Described], given: Collection[str]) -> dict[str, str]:
