@@ -126,14 +126,15 @@ class Member:
         self.ledger.validated(self.epoch, self.step, state, val, probe)
         self.ledger.enter(self.epoch, self.step)
         loss = self._watched(TIES)
-        best = bool(self.best and self.best.monitor) and self.best.improves(self._watched(self.best.monitor), loss)
+        monitor = self.best.monitor if self.best else None
+        best = self.best is not None and monitor is not None and self.best.improves(self._watched(monitor), loss)
         if best:
             self.chosen, self.unsaved_best = self.progress(), True
         for stopper in self.stoppers:
             stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
             self.stopped |= stopper.exhausted(self.epoch)
         if self.scheduler is not None and self.module.interval == "epoch":
-            if isinstance(self.scheduler, ReduceLROnPlateau):
+            if isinstance(self.scheduler, ReduceLROnPlateau) and self.module.monitor:
                 self.scheduler.step(torch.tensor(self._watched(self.module.monitor)))
             else:
                 self.scheduler.step()

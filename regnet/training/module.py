@@ -111,7 +111,7 @@ class RegularizedModule(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         scheduler = self.lr_schedulers()
-        if not isinstance(scheduler, ReduceLROnPlateau):
+        if not isinstance(scheduler, ReduceLROnPlateau) or self.monitor is None:
             return
         found = self.measured.get(self.monitor, self.trainer.callback_metrics.get(self.monitor))
         if found is not None:

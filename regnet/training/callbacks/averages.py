@@ -50,7 +50,8 @@ class Average(FromStart, WeightAveraging):
 
     def epochs(self, trainer: Trainer) -> float:
         """How many are averaged after the present one; below 1 before `start`."""
-        return trainer.current_epoch + 1 - (self.start and self.start * trainer.max_epochs)  # see `setup`
+        before = self.start * trainer.max_epochs if self.start and trainer.max_epochs else 0  # see `setup`
+        return trainer.current_epoch + 1 - before
 
     def begun(self, trainer: Trainer) -> bool:
         return self.epochs(trainer) >= 1

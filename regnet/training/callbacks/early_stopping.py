@@ -16,12 +16,12 @@ from .others import choosable, loss_of, watched
 class EarlyStopping(callbacks.EarlyStopping):
     """Stops at the end of an epoch when the monitor has not improved by more than `min_delta` for `patience` epochs.
 
-    With a `min_delta` of 0 an equal monitor at a lower ``val/loss`` is an improvement too, as it is for
-    `BestCheckpoint`. Epochs are counted, however often is validated: an epoch improves if any of its validations does,
-    and epochs without one count as lost at the next. Lightning's own counts validations; nor does this one check for
-    NaN, which regnet's module does. Epochs before `start_epoch` count neither as the best nor as lost ones
-    (`start_from_epoch` of Keras), nor do those before a callback such as `Swa` has begun. The best weights are those of `BestCheckpoint`;
-    a run of regnet is tested with them in any case.
+    With a `min_delta` of 0 an equal monitor at a lower ``val/loss`` is an improvement too, as for `BestCheckpoint`.
+    Epochs are counted, however often is validated: an epoch improves if any of its validations does, and epochs without
+    one count as lost at the next. Lightning's own counts validations; nor does this one check for NaN, which regnet's
+    module does. Epochs before `start_epoch` count neither as the best nor as lost ones (`start_from_epoch` of Keras),
+    nor do those before a callback such as `Swa` has begun. The best weights are those of `BestCheckpoint`; a run of
+    regnet is tested with them in any case.
 
     Args:
         monitor: such as ``val/loss``.
