@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..report.compare import POWER, Comparison, compare
+from ..report.content import titles
 from ..report.family import ALPHA
 from ..report.study import Arm, Study, studies
 from ..run.record import RecordedRun
@@ -71,9 +72,10 @@ class DecideSweeper(TuneSweeper):
             made = self.launch([[*fixed, *arm, "report.anytime=true", f"seed={seed}"] for arm, seed in missing])
             runs |= zip(missing, made, strict=True)
             jobs |= {run.folder: arm for (arm, _), run in zip(missing, made, strict=True)}
-            looks = [Look(study, count, len(seeds)) for study in self._studies(runs.values())]
-            for look in looks:
-                say(f"decide: {look}")
+            compared = self._studies(runs.values())
+            looks = [Look(study, count, len(seeds)) for study in compared]
+            for title, look in zip(titles(compared), looks, strict=True):
+                say(f"decide: {title and title + ': '}{look}")
             wanted = [jobs[arm.runs[0].folder] for look in looks for arm in look.wanted] if count < len(seeds) else []
             count = min(count + self.block, len(seeds))
 
