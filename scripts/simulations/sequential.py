@@ -133,9 +133,9 @@ def _odd(size):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(prog="simulate.py sequential", description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=4000, help="simulated for each number (%(default)s)")
-    studies = parser.parse_args(arguments).studies
+    parser = argparse.ArgumentParser(prog="simulate.py sequential", description=__doc__)
+    parser.add_argument("--samples", type=int, default=4000, help="studies for each number (%(default)s)")
+    studies = parser.parse_args(arguments).samples
     print(f"| equal arms, 5 to {MOST} seeds | arms | Student's, every block | once, and once more | sequence |")
     print("|---|---|---|---|---|")
     for kind in KINDS:
