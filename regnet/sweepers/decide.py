@@ -10,7 +10,7 @@ from ..core.errors import UserError
 from ..report.compare import POWER, Comparison, compare
 from ..report.content import titles
 from ..report.family import ALPHA
-from ..report.study import Arm, Study, studies
+from ..report.study import Arm, Study, pairing, studies
 from ..run.record import RecordedRun
 from .base import say, whole
 from .tune import TuneSweeper
@@ -56,9 +56,12 @@ class DecideSweeper(TuneSweeper):
             raise UserError(f"{split.input_line}: hydra/sweeper=decide looks at seeds of one split; give one number")
         if self.arms:
             super().sweep(arguments)
-        else:
-            names = [[f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()] for o in swept]
-            self.compare(fixed, list(product(*names)), seeds)
+            return
+        for override in swept:
+            if not override.is_discrete_sweep():
+                raise UserError(f"{override.input_line} must be a list of values: each is an arm")
+        values = [[f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()] for o in swept]
+        self.compare(fixed, list(product(*values)), seeds)
 
     def compare(self, fixed: Sequence[str], arms: Sequence[Sequence[str]], seeds: Sequence[int]) -> None:
         arms = list(map(tuple, arms))
@@ -105,7 +108,7 @@ class Look:
 
     @property
     def open(self) -> list[Comparison]:
-        return [pair for pair in self.pairs if not (pair.distinguishable or pair.equivalent)]
+        return [pair for pair in self.pairs if not (pair.distinguishable or pair.equivalent or _same(pair))]
 
     @property
     def wanted(self) -> list[Arm]:
@@ -115,10 +118,10 @@ class Look:
     def __str__(self) -> str:
         if self.best is None:
             return f"{self.seeds} seeds: no run completed"
-        alike = [pair.arm for pair in self.pairs if pair.equivalent]
         groups = {
             "told from it": [pair.arm for pair in self.pairs if pair.distinguishable and not pair.equivalent],
-            "as good": alike,
+            "as good": [pair.arm for pair in self.pairs if pair.equivalent],
+            "the same in every number": [pair.arm for pair in self.pairs if _same(pair)],
             "open": [pair.arm for pair in self.open],
             "out, as no run completed": [arm for arm in self.study.arms if not arm.completed],
         }
@@ -139,6 +142,13 @@ class Look:
         needed = [pair.gain.needed(ALPHA / pair.family, POWER) if pair.gain else None for pair in self.open]
         known = [seeds for seeds in needed if seeds is not None]
         return f", and some {max(known)} would tell if the differences are what they seem" if known else ""
+
+
+def _same(pair: Comparison) -> bool:
+    """Whether all runs of both gave the same: a technique that does nothing would use up the seeds."""
+    ours, theirs = ({pairing(run): run.metrics for run in arm.completed} for arm in (pair.arm, pair.baseline))
+    shared = ours.keys() & theirs.keys()
+    return bool(shared) and all(ours[key] == theirs[key] for key in shared)
 
 
 def _listed(arms: Sequence[Arm], most: int = 6) -> str:
