@@ -1,5 +1,6 @@
 """Hydra takes sweepers only from here; see regnet.sweepers."""
 
+from regnet.planning import command
 from regnet.sweepers import decide, path, refine, search, tune
 
 
@@ -21,3 +22,7 @@ class RefineSweeper(refine.RefineSweeper):
 
 class DecideSweeper(decide.DecideSweeper):
     __doc__ = decide.DecideSweeper.__doc__
+
+
+class PlanSweeper(command.PlanSweeper):
+    __doc__ = command.PlanSweeper.__doc__

@@ -10,6 +10,7 @@ from .compare import score as score_of
 from .estimate import Estimate, estimate
 from .meanings import MEANINGS, METRIC
 from .study import Arm, Study, span
+from .wording import percent
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,13 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
 
     told: dict[str, tuple[str, Callable[[Arm], Cell]]] = {
         "technique": ("\ntechnique", lambda arm: Cell(arm.label)),
-        "runs": ("\nruns", lambda arm: Cell(f"{len(arm.completed)}/{len(arm.runs)}", len(arm.completed))),
+        "runs": ("\nruns", lambda arm: _runs(arm, metric)),
         "validation": (f"validation\n{unit}", split("val")),
         "test": (f"test\n{unit}", split("test")),
         "gain": (f"gain on test\nover {over}", pair(lambda pair: _gain(pair, factor, decimals))),
         "last": ("gain at the\nlast epoch", pair(lambda pair: _last(pair, factor, decimals))),
-        "effect": ("effect\nsize", pair(lambda pair: _number(pair.effect, "+.1f"))),
-        "better": ("prob.\nof gain", pair(lambda pair: _number(pair.improvement, ".2f"))),
+        "effect": ("effect\nsize", pair(_effect)),
+        "wins": ("pairs\nwon", pair(_wins)),
         "gap": (f"{metric}\ngap", mean(".1f" if factor == 100 else ".3f", factor, "gap", metric)),
         "gap loss": ("loss\ngap", mean(".3f", 1, "gap", "loss")),
         "sparse": ("near\nzero %", mean(".1f", 100, "sparsity")),
@@ -112,6 +113,11 @@ def signed(mean: float, half_width: float | None, most: int = 4) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
+def _runs(arm: Arm, metric: str) -> Cell:
+    count = len(arm.results(metric))
+    return Cell(f"{count}/{len(arm.runs)}", count)
+
+
 def _header(name: str) -> str:
     first, _, last = name.rpartition("/")
     return f"{first}\n{last}"
@@ -149,6 +155,17 @@ def _last(pair: Comparison, factor: float, decimals: int) -> Cell:
 def _cell(mean: float, interval: Interval | None, factor: float, decimals: int, written: Callable[..., str]) -> Cell:
     half = None if interval is None else factor * (interval[1] - interval[0]) / 2
     return Cell(written(factor * mean, half, decimals), factor * mean)
+
+
+def _effect(pair: Comparison) -> Cell:
+    return Cell("{:+.1f} ({:+.1f} to {:+.1f})".format(*pair.effect), pair.effect[0]) if pair.effect else NOTHING
+
+
+def _wins(pair: Comparison) -> Cell:
+    won = pair.wins
+    if won is None:
+        return NOTHING
+    return Cell(f"{won.won:g}/{won.pairs} ({percent(won.low)} to {percent(won.high)} %)", won.won / won.pairs)
 
 
 def _cost(arm: Arm, reference: Arm | None) -> Cell:

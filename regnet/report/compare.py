@@ -8,6 +8,7 @@ from math import comb
 
 from ..core.errors import UserError, near
 from ..core.overrides import Override
+from .effect_size import Wins, hedges_g, wins
 from .estimate import Estimate, estimate
 from .family import ALPHA, corrected, simultaneous
 from .protocol import too_short
@@ -88,9 +89,19 @@ class Comparison:
         """The least true difference that the test would have found in 80 % of such studies."""
         return self.gain.detectable(ALPHA / self.family, POWER) if self.gain and self.interval else None
 
-    effect = None
-    improvement = None
-    wins = None
+    @property
+    def effect(self) -> tuple[float, float, float] | None:
+        """Hedges' g of the paired gains with its 95 % interval."""
+        return hedges_g(self.gain) if self.gain else None
+
+    @property
+    def wins(self) -> Wins | None:
+        """How many pairs of one run of each arm it wins; None with fewer than three runs of either."""
+        better = -METRICS[self.metric]
+        ours, theirs = (
+            [better * value for value in arm.values("test", self.metric)] for arm in (self.arm, self.baseline)
+        )
+        return wins(ours, theirs)
 
     @property
     def depends_on_choice(self) -> bool:

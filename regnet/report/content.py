@@ -7,6 +7,7 @@ from ..core.errors import UserError, shown
 from ..run.record import RecordedRun, flat
 from .answer import Answer, answer
 from .compare import check_baseline, find_baseline
+from .mixed import notes
 from .ranking import Ranking, rank
 from .sentences import headline, sentences
 from .study import Arm, Study, studies
@@ -23,8 +24,8 @@ class Section:
 
     @property
     def sentences(self) -> list[str]:
-        """The answer in words, the most important first; none where no run has a result."""
-        return sentences(self.answer) if self.answer else []
+        """The answer in words, the most important first, and what the study mixes; none where no run has a result."""
+        return [*sentences(self.answer), *notes(self.study)] if self.answer else []
 
     @property
     def headline(self) -> str:
@@ -84,7 +85,7 @@ def content(
     for title, study in zip(titles(compared), compared, strict=True):
         reference = find_baseline(study, baseline)
         sections.append(Section(title, study, reference, answer(study, reference)))
-    return Content(tuple(runs), tuple(sections), rank(compared), baseline)
+    return Content(tuple(runs), tuple(sections), rank(compared, baseline), baseline)
 
 
 def _check_logged(runs: Sequence[RecordedRun], names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _arm(arm: Arm, metric: str, pair: Comparison | None) -> Data:
         "label": arm.label,
         "settings": dict(arm.settings),
         "runs": len(arm.runs),
-        "completed": len(arm.completed),
+        "completed": len(arm.results(metric)),
         "val": _score(arm, "val", metric),
         "test": _score(arm, "test", metric),
         "gain": _gain(pair, pair.gain) if pair and pair.gain else None,
@@ -88,8 +89,14 @@ def _gain(pair: Comparison, found: Estimate) -> Data:
         "decided": pair.decided,
         "margin": pair.margin,
         "equivalent": pair.equivalent,
+        "g": _effect(pair),
+        "wins": pair.wins and asdict(pair.wins),
         "last": pair.last and {"mean": pair.last.mean, **_ends(pair.last_interval)},
     }
+
+
+def _effect(pair: Comparison) -> Data | None:
+    return dict(zip(("mean", "low", "high"), pair.effect, strict=True)) if pair.effect else None
 
 
 def _ends(interval: Interval | None) -> Data:

@@ -53,7 +53,7 @@ def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
     shown = [key for key in ("validation", "test", "gain", "last") if key in every]
     rows = []
     for index, arm in enumerate(study.arms):
-        cells = [escape(arm.label), str(len(arm.completed))]
+        cells = [escape(arm.label), str(len(arm.results(study.metric)))]
         cells += [math(every[key].cells[index], tops.get(key)) for key in shown]
         rows.append(" & ".join(cells) + r" \\")
     unit = r" (\%)" if study.metric == "accuracy" else ""

@@ -9,9 +9,10 @@ MEANINGS = {
     "1 - 0.05/m for the m gains of the table, which all hold at once in 95 % of studies (Bonferroni). *: decided, that "
     "is, the interval excludes 0 and both arms were trained long enough.",
     "last": "The same gain at the last epoch of each run, without any choice of epochs.",
-    "effect": "Hedges' g, J(n - 1) · mean gain / standard deviation of the gains.",
-    "better": "How many of all pairs of a run of this arm and a run of the other it wins on test, ties 1/2 "
-    "(Mann-Whitney's U).",
+    "effect": "Hedges' g, the mean gain over the standard deviation of the gains, J(n - 1) · d/s, with the 95 % "
+    "interval of the true ratio (noncentral t).",
+    "wins": "Of all pairs of a run of this arm and a run of the other, those in which it is better on test, ties 1/2 "
+    "(Mann-Whitney's U), with the 95 % interval of the share (Newcombe 2006).",
     "gap": "By how much validation is worse than training, both measured in evaluation mode; mean over runs.",
     "gap loss": "By how much the loss on validation is above that on training data; mean over runs.",
     "sparse": "Share of the weights below a thousandth of the largest of their tensor, in percent; mean over runs.",
@@ -45,6 +46,8 @@ GLOSSARY = {
     "corrected p": "min(1, m·p), p of the paired t test that the true gain is 0. It is below 0.05 exactly where the "
     "interval excludes 0.",
     "decided": "The interval excludes 0, and both arms were trained long enough.",
+    "in 22 of 25 pairs": "As in the column of the pairs won, of the best against the baseline.",
+    "Hedges' g": "As in the column of the effect size, of the best against the baseline.",
     "margin": "A difference that does not matter: report.margin, by default 0.5 percentage points of accuracy, 2 % of "
     "the baseline's rmse or loss. Two arms are as good where two one-sided t tests, each at 0.05/m, find the gain "
     "within ± margin.",

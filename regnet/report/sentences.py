@@ -3,6 +3,7 @@
 from .answer import MOST, Answer, other
 from .compare import Comparison, score, score_interval
 from .estimate import LEAST, Estimate
+from .mixed import unpaired
 from .notes import chosen_by, last_epoch, train_longer, tuned_unevenly
 from .sequential import AnytimeEstimate, anytime
 from .study import Arm, Study, short_keys
@@ -13,6 +14,7 @@ from .wording import (
     differences,
     listed,
     p_value,
+    percent,
     runs_of,
     scores,
     signed,
@@ -95,7 +97,7 @@ def _gain(found: Answer) -> list[str]:
 
 def _gained(pair: Comparison) -> str:
     if pair.gain is None:
-        return f"It shares no seed and split with {pair.baseline.label}: no gain is known."
+        return f"No gain is known: {unpaired(pair.arm, pair.baseline, pair.metric)}."
     if pair.gain.n >= LEAST and pair.gain.mean == pair.gain.error == 0:
         return f"It scores as {pair.baseline.label} does in all {pair.gain.n} pairs."
     gains = pair.gain.mean >= 0
@@ -131,9 +133,16 @@ def _verdict(pair: Comparison) -> str:
 def _size(found: Answer) -> list[str]:
     """How often the best is better than the baseline, and by how many standard deviations."""
     pair = found.gain
-    if pair is None or pair.effect is None or pair.wins is None:
+    if pair is None or pair.gain is None or pair.gain.mean == 0 or not pair.wins:
         return []
-    return []
+    won = pair.wins
+    told = (
+        f"A run of it is better than one of {pair.baseline.label} in {won.won:g} of {won.pairs} pairs "
+        f"(95 % interval {percent(won.low)} to {percent(won.high)} %)"
+    )
+    if pair.effect:
+        told += "; Hedges' g = {:.1f} ({:.1f} to {:.1f})".format(*pair.effect)
+    return [f"{told}."]
 
 
 def _others(found: Answer) -> list[str]:

@@ -59,6 +59,11 @@ def differences(interval: Interval, metric: str) -> str:
     return f"{signed(low, metric)} to {signed(high, metric)}"
 
 
+def percent(share: float) -> str:
+    """`64`, and never 100 of less than all."""
+    return f"{100 * share:.0f}" if share in (0, 1) else f"{min(max(100 * share, 1), 99):.0f}"
+
+
 def count(found: Estimate) -> str:
     """`n = 5`, or `n = 20 seeds × splits`."""
     return f"n = {found.n}" + (f" {found.unit}" if "×" in found.unit else "")
