@@ -21,7 +21,7 @@ STUDIES = {  # what makes it small, and how many runs it has
     "cocktail": (["hydra.sweeper.trials=6", "hydra.sweeper.prune=false", "seed=0"], 6),
     "combine": (["seed=0"], 16),
     "data_size": (["seed=0", "data.train_size=50,700"], 10),
-    "decide": (["seed=range(3)"], 12),
+    "decide": (["seed=0"], 4),
     "label_noise": (["seed=0", "data.label_noise=0,0.4"], 10),
     "path": (["trainer.max_epochs=3", "optimizer.lr=0.01", "hydra.sweeper.points=2"], 2),
     "small_digits": (["regularizer=none,[dropout,l2]"], 2),
