@@ -1,10 +1,13 @@
 """How the runs of a study were trained, as far as it bears on the answer: by what their epochs were chosen, whether
 training was long enough, and how evenly techniques were tuned."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core.metrics import SIGNS
 from ..run.record import RecordedRun
+from . import history
 from .settings import budget, chooses, ends_by_schedule, learning
 from .study import Arm, Study
 
@@ -22,7 +25,7 @@ class Uneven:
 
 
 def chosen_late(arm: Arm) -> list[RecordedRun]:
-    """Its runs whose chosen epoch is among the last tenth (at least two) of a whole budget: they still improved.
+    """Its runs whose chosen epoch is among the last tenth (at least two) of a whole budget, and better than any before.
 
     Not a run that stopped early, that chose no epoch (`monitor=null`), or of which the last epochs are the best by
     design, as with a learning rate that ends on a cosine.
@@ -53,8 +56,19 @@ def uneven(study: Study, best: Arm) -> Uneven | None:
 def _is_late(run: RecordedRun) -> bool:
     if run.epochs is None or run.best_epoch is None or not chooses(run) or run.epochs != budget(run):
         return False
-    tail = max(LEAST_TAIL, int(TAIL * run.epochs))
-    return run.best_epoch >= run.epochs - tail and not ends_by_schedule(run)
+    first = run.epochs - max(LEAST_TAIL, int(TAIL * run.epochs))
+    return run.best_epoch >= first and not ends_by_schedule(run) and _improved(run, first)
+
+
+def _improved(run: RecordedRun, first: int) -> bool:
+    """Whether its monitor was better from that epoch on than ever before: an equal one at a lower loss is no gain."""
+    monitor = str(run.config.get("monitor"))
+    rows = history.read(run.folder)
+    course = list(zip(rows.get("epoch", ()), rows.get(monitor, ()), strict=False))
+    sign = SIGNS.get(run.config.get("mode") or "", 1)
+    earlier = [sign * value for epoch, value in course if epoch < first and not math.isnan(value)]
+    later = [sign * value for epoch, value in course if epoch >= first and not math.isnan(value)]
+    return not earlier or not later or min(later) < min(earlier)
 
 
 def _learning(arms: Sequence[Arm]) -> set[tuple[str, str]]:

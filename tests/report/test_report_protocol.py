@@ -149,6 +149,25 @@ def test_a_run_was_too_short_if_its_best_epoch_is_among_the_last_of_a_whole_budg
     assert bool(chosen_late(arm)) is late
 
 
+@pytest.mark.parametrize(
+    ("mode", "course", "late"),
+    [
+        ("max", [0.90] * 25 + [0.91] * 5, True),
+        ("max", [0.90] * 20 + [0.91] * 10, False),  # an equal accuracy at a lower loss is no gain
+        ("min", [0.90] * 25 + [0.91] * 5, False),
+        ("min", [0.90] * 25 + [0.89] * 5, True),
+        ("max", [0.90] * 25 + [float("nan")] * 5, True),  # of which nothing is known
+    ],
+)
+def test_the_last_epochs_must_be_better_than_any_before(tmp_path, mode, course, late):
+    add(tmp_path, "l2", 0.9, f"mode={mode}", seeds=[0], best_epoch=29)
+    (run,) = find_runs(tmp_path)
+    lines = [f"{epoch},{value}" for epoch, value in enumerate(course)]
+    (run.folder / "metrics.csv").write_text("\n".join(["epoch,val/accuracy", *lines, ""]))
+    (arm,) = study_in(tmp_path).arms
+    assert bool(chosen_late(arm)) is late
+
+
 def test_one_arm_alone_is_told_too(tmp_path):
     add(tmp_path, "none", 0.9, best_epoch=29)
     assert text(tmp_path).startswith("In 5 of 5 runs of none the chosen epoch is among the last: train longer")
