@@ -152,11 +152,11 @@ def test_a_run_was_too_short_if_its_best_epoch_is_among_the_last_of_a_whole_budg
 @pytest.mark.parametrize(
     ("mode", "course", "late"),
     [
-        ("max", [0.90] * 25 + [0.91] * 5, True),
+        ("max", [0.90] * 28 + [0.91] * 2, True),
         ("max", [0.90] * 20 + [0.91] * 10, False),  # an equal accuracy at a lower loss is no gain
-        ("min", [0.90] * 25 + [0.91] * 5, False),
-        ("min", [0.90] * 25 + [0.89] * 5, True),
-        ("max", [0.90] * 25 + [float("nan")] * 5, True),  # of which nothing is known
+        ("min", [0.90] * 28 + [0.91] * 2, False),
+        ("min", [0.90] * 28 + [0.89] * 2, True),
+        ("max", [0.90] * 28 + [float("nan")] * 2, True),  # of which nothing is known
     ],
 )
 def test_the_last_epochs_must_be_better_than_any_before(tmp_path, mode, course, late):
