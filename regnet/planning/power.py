@@ -25,7 +25,7 @@ def detectable(pairs: Collection[Pairing], family: int) -> float | None:
         pairs: seed and split of each run of an arm.
         family: m.
     """
-    counts = [len(set(part)) for part in zip(*pairs, strict=True)]
+    counts = [len({key[factor] for key in pairs}) for factor in (0, 1)]  # seeds, splits
     units = min(counts) if min(counts) > 1 else max(counts)
     if units < 2:
         return None

@@ -62,7 +62,7 @@ def _runs(study: PlannedStudy) -> str:
 
 def _crossed(study: Study) -> str:
     pairs = {pairing(run) for arm in study.arms for run in arm.runs}
-    seeds, splits = (len(set(part)) for part in zip(*pairs, strict=True))
+    seeds, splits = (len({key[factor] for key in pairs}) for factor in (0, 1))
     return f"{_count(len(study.arms), 'arm')} x {_count(seeds, 'seed')} x {_count(splits, 'split')}"
 
 
