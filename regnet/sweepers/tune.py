@@ -45,7 +45,8 @@ class TuneSweeper(StudySweeper):
     def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
         fixed, drawn, repeated = self._begin(arguments)
         arms = [trials[0] for trials in drawn.values()]
-        return [self._tuning(fixed, drawn, repeated), self._comparison(fixed, arms, repeated)]
+        comparison = [[*fixed, *own, *run] for own in arms for run in _others(repeated)]
+        return [self._tuning(fixed, drawn, repeated), comparison]
 
     def sweep(self, arguments: list[str]) -> None:
         fixed, drawn, repeated = self._begin(arguments)
@@ -54,7 +55,11 @@ class TuneSweeper(StudySweeper):
         if leads():
             used = {key: values[0] for key, values in repeated.items() if len(values) > 1}
             self._part([settings_of([*fixed, *own]) for own in chosen], settings_of(fixed), used)
-        self.launch(self._comparison(fixed, chosen, repeated))
+        self.compare(fixed, chosen, _others(repeated))
+
+    def compare(self, fixed: Sequence[str], arms: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> None:
+        """Trains every arm, as its own overrides, on all other seeds and splits."""
+        self.launch([[*fixed, *own, *run] for own in arms for run in others])
 
     def _begin(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[list[str]]], dict[str, list[int]]]:
         """What all runs share, the trials of each arm, and seeds and splits, the first of which tune."""
@@ -71,12 +76,6 @@ class TuneSweeper(StudySweeper):
         (first, *_) = repeats(repeated)
         beside = self.beside(TUNING)
         return [[*fixed, *own, *first, *beside] for trials in drawn.values() for own in trials]
-
-    def _comparison(
-        self, fixed: Sequence[str], chosen: Sequence[Sequence[str]], repeated: Mapping[str, list[int]]
-    ) -> list[list[str]]:
-        others = repeats({key: values[1:] or values for key, values in repeated.items()})
-        return [[*fixed, *own, *run] for own in chosen for run in others]
 
     def _choice(self, arm: str, trials: Sequence[list[str]], scores: Sequence[Score]) -> list[str]:
         place = best(scores)
@@ -151,3 +150,8 @@ def _number(text: str) -> float | None:
         return float(text.partition("=")[2])
     except ValueError:
         return None
+
+
+def _others(repeated: Mapping[str, list[int]]) -> list[list[str]]:
+    """Seeds and splits without the first, on which the tuning is."""
+    return repeats({key: values[1:] or values for key, values in repeated.items()})
