@@ -56,7 +56,7 @@ LAUNCHERS = {"alone": "basic", "packed": "packed"}
 TOLERANCE = 1e-5
 COUNTS = ("accuracy", "ece", "sparsity", "zeros")  # rounding takes one sample or one weight across an edge
 COUNTED = 0.01
-ROUNDED = ("step_operations", "rate/", "strength/")  # also alone
+ROUNDED = ("step_operations", "rate/", "strength/", "accuracy")  # also alone
 
 PROGRAM = """
 import runpy, sys
@@ -87,6 +87,7 @@ def train(study: str, launcher: str, checkout: Path, folder: Path) -> Runs:
     """All numbers of the study's runs, by their overrides."""
     folder.mkdir()
     fixed = ["-m", f"study={study}", "hydra.callbacks.study_report.page=false", f"hydra/launcher={LAUNCHERS[launcher]}"]
+    fixed += ["monitor=val/loss"]  # by which epochs were chosen before accuracy did
     command = [sys.executable, "-c", PROGRAM.format(str(checkout)), *fixed, *STUDIES[study].split()]
     # one thread: sums of several depend on the machine, and a pack would be split into processes of one run each
     environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}

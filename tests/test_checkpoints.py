@@ -102,7 +102,7 @@ def test_going_on_removes_nothing_that_a_checkpoint_names(tmp_path, scheme):
 
     change(checkpoints / "last.ckpt", name_it)
     done = train(f"hydra.run.dir={tmp_path / 'run'}", *EVERY_EPOCH, "trainer.max_epochs=2", *mine, cwd=tmp_path)
-    assert "epoch 2 of 2" in done.out, done.err
+    assert " of 2," in done.out, done.err
     assert (victim / "file").read_text() == "mine"
 
 

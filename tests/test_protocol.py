@@ -31,9 +31,11 @@ def rows(folder):
 
 
 def best_by(folder, name, choose):
-    """The epoch that `metrics.csv` says is the best, the first of several."""
-    column = [row[f"val/{name}"] for row in rows(folder)]
-    return column.index(choose(column))
+    """The epoch that `metrics.csv` says is the best; of several that with the lowest loss, the first of these."""
+    table = rows(folder)
+    best = choose(row[f"val/{name}"] for row in table)
+    equal = [epoch for epoch, row in enumerate(table) if row[f"val/{name}"] == best]
+    return min(equal, key=lambda epoch: table[epoch]["val/loss"])
 
 
 # which epoch is the best
@@ -43,7 +45,8 @@ def best_by(folder, name, choose):
 def test_the_best_epoch_is_the_best_by_its_monitor(tmp_path, launcher):
     monitors = {"accuracy": max, "loss": min}
     watched = "monitor=" + ",".join(f"val/{name}" for name in monitors)
-    command = ["-m", "study=s", *RESTLESS, watched, "seed=0,1", f"hydra/launcher={launcher}"]
+    wrong = ["data.label_noise=0.8", "model.widths=[256]", "optimizer.lr=0.03", "trainer.max_epochs=12"]
+    command = ["-m", "study=s", *RESTLESS, *wrong, watched, "seed=0,1", f"hydra/launcher={launcher}"]
     done = train(*command, cwd=tmp_path)
     assert done.code == 0, done.err
     assert launcher == "basic" or "4 runs in 1 pack\n" in done.out
@@ -74,7 +77,8 @@ def test_the_best_of_r2_is_the_greatest(tmp_path, launcher):
 @pytest.mark.parametrize("launcher", ["basic", "packed"])
 def test_each_monitor_has_its_own_direction(tmp_path, launcher):
     """Training stops by accuracy, and the epoch is chosen by the loss."""
-    command = ["-m", "study=s", *RESTLESS, *STOPPING, "regularizer.early_stopping.monitor=val/accuracy", "seed=0,1"]
+    stopping = [*STOPPING, "regularizer.early_stopping.monitor=val/accuracy", "monitor=val/loss"]
+    command = ["-m", "study=s", *RESTLESS, *stopping, "seed=0,1"]
     done = train(*command, "trainer.max_epochs=40", f"hydra/launcher={launcher}", cwd=tmp_path)
     assert done.code == 0, done.err
     for folder in folders(tmp_path / "outputs" / "multirun" / "s").values():
@@ -121,17 +125,21 @@ def test_a_plateau_is_one_of_the_monitor_alone_and_packed(tmp_path, monitor, bet
 
 SENTENCES = [
     ("monitor=val/accuracy mode=min", r"^mode=min contradicts monitor=val/accuracy, of which more is better; leave "),
-    ("mode=max", r"^mode=max contradicts monitor=val/loss, of which less is better; leave mode out$"),
+    ("monitor=val/loss mode=max", r"^mode=max contradicts monitor=val/loss, of which less is better; leave mode out$"),
     ("mode=up", r"^mode=up must be min or max$"),
-    ("callbacks.best.mode=max", r"^callbacks\.best\.mode=max contradicts monitor=val/loss"),
+    ("monitor=val/loss callbacks.best.mode=max", r"^callbacks\.best\.mode=max contradicts monitor=val/loss"),
     ("callbacks.best.monitor=val/accuracy callbacks.best.mode=min", r"^callbacks\.best\.mode=min contradicts"),
     ("callbacks.best.monitor=val/r2", r"^callbacks\.best\.monitor=val/r2 must be one of val/loss, val/accuracy"),
-    ("regularizer=early_stopping regularizer.early_stopping.mode=max", r"^regularizer\.early_stopping\.mode=max contr"),
+    ("monitor=val/loss regularizer=early_stopping regularizer.early_stopping.mode=max", r"^regularizer.*mode=max con"),
     ("regularizer=early_stopping regularizer.early_stopping.monitor=f", r"^regularizer\.early_stopping\.monitor=f mu"),
     ("monitor=val/rmse", r"^monitor=val/rmse must be one of val/loss, val/accuracy, val/nll, val/ece$"),
     ("monitor=train/loss", r"^monitor=train/loss must be one of val/loss"),
-    ("monitor=null", r"^monitor=null must be one of val/loss"),
-    ("scheduler=plateau scheduler.mode=max", r"^scheduler\.mode=max contradicts monitor=val/loss"),
+    ("mode=min", r"^mode=min contradicts monitor=val/accuracy, of which more is better; leave mode out$"),
+    ("monitor=null mode=min", r"^mode=min has no monitor whose mode it is; leave it out, or give one$"),
+    ("monitor=null regularizer=early_stopping", r"^regularizer=early_stopping has to watch a metric: give a monitor"),
+    ("monitor=null scheduler=plateau", r"^scheduler=plateau has to watch a metric: give a monitor, such as val/loss"),
+    ("monitor=null callbacks.last=null", r"^monitor=null and callbacks\.last=null leave no checkpoint to test"),
+    ("monitor=val/loss scheduler=plateau scheduler.mode=max", r"^scheduler\.mode=max contradicts monitor=val/loss"),
     ("trainer.max_epochs=null", r"^trainer\.max_epochs=null leaves training without an end: .*\+trainer\.max_steps"),
     ("trainer.max_epochs=-1", r"^trainer\.max_epochs=-1 leaves training without an end"),
     ("+trainer.max_steps=0", r"^trainer\.max_steps=0 must be a whole number >= 1"),
@@ -199,7 +207,7 @@ def test_the_best_of_several_validations_in_an_epoch_is_kept(tmp_path):
     often = ["+trainer.val_check_interval=1", "optimizer=sgd", "optimizer.lr=3", "regularizer=ema"]
     kept = train_into(tmp_path / "run", *SMALL, "trainer.max_epochs=4", *often)
     table = rows(tmp_path / "run")
-    best = min(table, key=lambda row: row["val/loss"])
+    best = min(table, key=lambda row: (-row["val/accuracy"], row["val/loss"]))
     assert len(table) == 8
     assert (kept["metrics"]["val"]["loss"], kept["best_epoch"]) == (best["val/loss"], best["epoch"])
     assert "\nequal to the record\n" in evaluate("run=run", "part=val", cwd=tmp_path).out

@@ -57,7 +57,7 @@ def fit(make_trainer):
 
 def of_the_catalogue(compose_train, name):
     """The regularizer of a file with its own settings, as the command line makes it."""
-    cfg = compose_train(f"regularizer={name}")
+    cfg = compose_train(f"regularizer={name}", "monitor=val/loss")
     with open_dict(cfg):
         cfg.data.update(num_classes=CLASSES, num_samples=24, policy="cifar10")
         cfg.data.augment = {"_target_": "regnet.regularizers.ShiftFlip", "shift": 2, "flip": True}

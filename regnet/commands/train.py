@@ -155,12 +155,20 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
 
 
 def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[str, Any]:
-    """The epoch that validation chose: its metrics of that time, and on test, looked at only now."""
+    """The epoch that validation chose, and the last: their metrics of that time, and on test, looked at only now."""
     from ..measures.result import result
-    from ..run.checkpoints import chosen_checkpoint
+    from ..run.checkpoints import chosen_checkpoint, last_checkpoint
+    from ..run.lightning_state import chosen as as_checkpoint
+    from ..training.callbacks import LastCheckpoint
+    from ..training.callbacks.others import callbacks_of
 
     chosen = chosen_checkpoint(checkpoints)
-    outcome = result(setup.module, setup.data, chosen, trainer.current_epoch, trainer.strategy.root_device)
+    if callbacks_of(trainer, LastCheckpoint):
+        last = last_checkpoint(checkpoints)
+    else:
+        now = as_checkpoint(trainer.current_epoch, trainer.global_step, setup.module.state_dict())
+        last = now | setup.module.ledger.state_dict()
+    outcome = result(setup.module, setup.data, chosen, last, trainer.current_epoch, trainer.strategy.root_device)
     reason = _cut(trainer)
     return outcome | {"status": "cut" if reason else "completed", "reason": reason}
 

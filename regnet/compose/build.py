@@ -8,6 +8,7 @@ from omegaconf import DictConfig, open_dict
 
 from ..core.errors import UserError
 from ..core.overrides import Override, read
+from ..core.tasks import Classification, Regression
 from ..data import DataModule
 from ..regularizers import Penalty, Update
 from ..run.checkpoints import warm_start
@@ -15,7 +16,7 @@ from ..training.module import RegularizedModule
 from .checks import check_objective, check_optimizer, check_settings, learning_rate_schedule
 from .make import as_typed_of, literal, make, try_to
 from .network import Ends, build_objective
-from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_steps
+from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_monitors, settle_steps
 from .regularizers import Regularizers, build_regularizers, build_schedules
 from .structure import check_form, check_kinds
 from .trainer import processes
@@ -48,6 +49,7 @@ def build(
     check_kinds(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
+    settle_monitors(cfg, (Regression if data.num_classes is None else Classification).names)
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
     settle_steps(cfg, data.batches(processes(cfg.trainer)))
     schedule, interval = learning_rate_schedule(cfg)

@@ -123,8 +123,9 @@ def check_settings(cfg: DictConfig) -> None:
         raise UserError(f"seed={shown(cfg.seed)} must be a whole number >= 0, and below 2**63")
     if not isinstance(cfg.warm_start, str | None) or cfg.warm_start == "":
         raise UserError(f"warm_start={shown(cfg.warm_start)} must be the folder of a run, or null")
-    if not cfg.callbacks.get("best") and not cfg.callbacks.get("last"):
-        raise UserError("callbacks.best=null and callbacks.last=null leave no checkpoint to test; keep one of them")
+    if not cfg.callbacks.get("last") and (cfg.monitor is None or not cfg.callbacks.get("best")):
+        why = "monitor=null" if cfg.monitor is None else "callbacks.best=null"
+        raise UserError(f"{why} and callbacks.last=null leave no checkpoint to test; keep one of them")
     precision = str(cfg.trainer.precision)
     if precision == "16-mixed" and cfg.optimizer.get("fused"):
         raise UserError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..core.errors import UserError, shown
-from ..core.metrics import BETTER, SIGNS, direction
+from ..core.metrics import AUTO, BETTER, SIGNS, direction, judged_by
 from .arguments import takes
 
 if TYPE_CHECKING:  # sweepers do without torch
@@ -20,10 +20,12 @@ PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
 def settle_modes(cfg: DictConfig) -> None:
     """Fills in every `mode` that is not given: which way is better belongs to the metric that is watched.
 
-    That of the run, and those of the callbacks and schedules that watch a metric, each of its own monitor.
+    That of the run, and those of the callbacks and schedules that watch a metric, each of its own monitor. What is
+    `AUTO` stays open until `settle_monitors`.
 
     Raises:
-        UserError: a `mode` that contradicts its monitor, or a monitor that nothing is known of.
+        UserError: a `mode` that contradicts its monitor, a monitor that nothing is known of, or none where one is
+            needed.
     """
     with open_dict(cfg):
         _settle(cfg, "", cfg.monitor)
@@ -31,7 +33,26 @@ def settle_modes(cfg: DictConfig) -> None:
             if "mode" in node or takes(node, "mode"):
                 _settle(node, f"{key}.", node.monitor, cfg.mode if node.monitor == cfg.monitor else None)
         if cfg.scheduler.get("_target_") == PLATEAU:
+            _needed("scheduler=plateau", cfg.monitor)
             _settle(cfg.scheduler, "scheduler.", cfg.monitor, cfg.mode)
+        if "early_stopping" in cfg.regularizer and "_target_" in cfg.regularizer.early_stopping:
+            _needed("regularizer=early_stopping", cfg.regularizer.early_stopping.monitor)
+
+
+def settle_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
+    """Fills in every `monitor` that is `AUTO`: the metric by which the task is judged; and then its `mode`.
+
+    Args:
+        metrics: those of the task.
+
+    Raises:
+        UserError: as `settle_modes`.
+    """
+    with open_dict(cfg):
+        for node in (cfg, *(node for _, node in _watching(cfg))):
+            if node.monitor == AUTO:
+                node.monitor = f"val/{judged_by(metrics)}"
+    settle_modes(cfg)
 
 
 def check_precision(cfg: DictConfig, updates: Mapping[str, "Update"]) -> None:
@@ -55,7 +76,7 @@ def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
     logged = any(not target.startswith(OURS) for target in callbacks)
     for key, monitor in [("", cfg.monitor), *((f"{key}.", node.monitor) for key, node in _watching(cfg))]:
         of_others = isinstance(monitor, str) and monitor not in {f"val/{name}" for name in BETTER}
-        if monitor not in known and not (of_others and logged):
+        if monitor is not None and monitor not in known and not (of_others and logged):
             raise UserError(f"{key}monitor={shown(monitor)} must be one of {', '.join(known)}")
 
 
@@ -67,14 +88,25 @@ def _watching(cfg: DictConfig) -> Iterator[tuple[str, DictConfig]]:
                 yield f"{group}.{name}", node
 
 
-def _settle(node: DictConfig, key: str, monitor: str, otherwise: str | None = None) -> None:
+def _needed(part: str, monitor: str | None) -> None:
+    if monitor is None:
+        raise UserError(f"{part} has to watch a metric: give a monitor, such as val/loss, in place of monitor=null")
+
+
+def _settle(node: DictConfig, key: str, monitor: str | None, otherwise: str | None = None) -> None:
     mode = node.get("mode")
+    if mode is not None and mode not in SIGNS:
+        raise UserError(f"{key}mode={mode} must be min or max")
+    if monitor is None:
+        if mode is not None:
+            raise UserError(f"{key}mode={mode} has no monitor whose mode it is; leave it out, or give one")
+        return
+    if monitor == AUTO:
+        return
     try:
         better = direction(monitor, otherwise if mode is None else mode)
     except ValueError as error:
         raise UserError(f"{key}{error}") from error
-    if mode is not None and mode not in SIGNS:
-        raise UserError(f"{key}mode={mode} must be min or max")
     if mode not in (None, better):
         words = {"min": "less", "max": "more"}
         raise UserError(

@@ -3,10 +3,15 @@
 For training, sweepers and reports alike: standard library only.
 """
 
+from collections.abc import Collection
+
 from .errors import shown
 
 BETTER = {"loss": "min", "accuracy": "max", "nll": "min", "ece": "min", "rmse": "min", "r2": "max"}
 SIGNS = {"min": 1, "max": -1}  # by which a metric is multiplied so that less is better
+OF_TASKS = ("accuracy", "rmse", "loss")  # a task is judged by the first of these that it has
+AUTO = "auto"  # a monitor: that by which the task of the data is judged
+TIES = "val/loss"  # parts validations of which a monitor is the same
 
 
 def direction(monitor: str, mode: str | None = None) -> str:
@@ -28,3 +33,8 @@ def direction(monitor: str, mode: str | None = None) -> str:
             "mode=min or mode=max"
         )
     return mode
+
+
+def judged_by(names: Collection[str]) -> str:
+    """The metric by which a task is judged: accuracy of a classification, rmse of a regression."""
+    return next((name for name in OF_TASKS if name in names), "loss")

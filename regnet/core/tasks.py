@@ -21,7 +21,7 @@ class Classification(nn.Module):
         return dict(zip(self.names, self.measures(logits, y).tolist(), strict=True))
 
     def measures(self, logits: Tensor, y: Tensor) -> Tensor:  # (N, C), (N,) ─► (4,)
-        """loss (that of training), accuracy, nll, ece; all means over N.
+        """loss (that of training), accuracy, nll, ece; all means over N, accuracy of counts in float64.
 
         ECE = Σ_b |Σ_{i in b} (correct_i - confidence_i)| / N over 15 bins of equal width (Guo et al. 2017).
         """
@@ -32,7 +32,9 @@ class Classification(nn.Module):
         bins = (confidence * self.ECE_BINS).ceil().long().sub(1).clamp(0, self.ECE_BINS - 1)  # (lo, hi]
         in_bin = F.one_hot(bins, self.ECE_BINS).to(log_p.dtype)  # (N, bins)
         ece = (in_bin.T @ (correct - confidence)).abs().sum() / len(y)
-        return torch.stack([nll, correct.mean(), nll, ece])
+        accuracy = correct.sum().cpu().double() / len(y)  # some devices have no double
+        nll = nll.cpu().double()
+        return torch.stack([nll, accuracy, nll, ece.cpu().double()])
 
 
 class Regression(Exact):

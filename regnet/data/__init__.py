@@ -9,7 +9,9 @@ from .samples import Dataset, Samples
 
 __all__ = ["DataModule", "Dataset", "Samples", "Source", "data_module"]
 
-FOR_OTHERS = {"augment", "policy", "shape", "inputs", "classes", "num_classes", "num_outputs", "num_samples"}
+FOR_OTHERS = {
+    *("augment", "epochs", "policy", "shape", "inputs", "classes", "num_classes", "num_outputs", "num_samples")
+}
 
 
 def data_module(source: Source, **settings: Any) -> DataModule:

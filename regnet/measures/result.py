@@ -1,4 +1,4 @@
-"""What came out of a training: the epoch that validation chose, tested."""
+"""What came out of a training: the epoch that validation chose, and the last one, tested."""
 
 from typing import Any
 
@@ -11,20 +11,33 @@ from .task_metrics import task_metrics
 
 
 def result(
-    module: RegularizedModule, data: DataModule, chosen: dict[str, Any], epochs: int, device: torch.device
+    module: RegularizedModule,
+    data: DataModule,
+    chosen: dict[str, Any],
+    last: dict[str, Any],
+    epochs: int,
+    device: torch.device,
 ) -> dict[str, Any]:
-    """For the record: the chosen checkpoint's metrics of its time, and on test, looked at only now.
+    """For the record: the metrics of the chosen and the last checkpoint of their time, and on test, looked at only now.
 
     Args:
         module: gets the chosen weights.
+        chosen, last: checkpoints.
         epochs: that were trained.
     """
-    load_objective(module.objective, chosen)
-    test = task_metrics(module.objective, data.test_dataloader(), device=device)
+
+    def metrics(checkpoint: dict[str, Any]) -> dict[str, Any]:
+        load_objective(module.objective, checkpoint)
+        test = task_metrics(module.objective, data.test_dataloader(), device=device)
+        return {**module.ledger.record(checkpoint["measured"]), "test": test}
+
+    at_last = metrics(last)
+    is_last = chosen["global_step"] == last["global_step"]
     return {
         "status": "completed",
         "epochs": epochs,
         "best_epoch": min(chosen["epoch"], epochs - 1),  # after the last epoch last.ckpt has the next number
-        "metrics": {**module.ledger.record(chosen["measured"]), "test": test},
+        "metrics": at_last if is_last else metrics(chosen),
+        "last": at_last,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }

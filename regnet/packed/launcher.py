@@ -90,7 +90,7 @@ def _place(job: Job) -> str:
 
 
 def _epochs(job: Job) -> int:
-    return job.unresolved["trainer"]["max_epochs"]
+    return job.config.trainer.max_epochs
 
 
 class PackedLauncher(StudyLauncher):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -15,6 +15,7 @@ from ..compose.build import Setup
 from ..compose.make import make
 from ..compose.trainer import build_loggers
 from ..core.files import CannotWrite
+from ..core.metrics import TIES
 from ..run import lightning_state
 from ..run.checkpoints import PREFIX, read_checkpoint
 from ..run.events import EventFile
@@ -26,6 +27,13 @@ from .job import Job
 
 Tensors = dict[str, Tensor]
 Metrics = Mapping[str, float]
+
+
+class Trained(NamedTuple):
+    """The states of an objective: of the epoch that was chosen, None where it is the last; and of the last."""
+
+    best: Tensors | None
+    last: Tensors
 
 
 class Member:
@@ -117,14 +125,16 @@ class Member:
         state = training_state(terms, weights, self.rates or self._rates(), self.module.schedules.values())
         self.ledger.validated(self.epoch, self.step, state, val, probe)
         self.ledger.enter(self.epoch, self.step)
-        best = self.best is not None and self.best.improves(self._watched(self.best.monitor))
+        loss = self._watched(TIES)
+        monitor = self.best.monitor if self.best else None
+        best = self.best is not None and monitor is not None and self.best.improves(self._watched(monitor), loss)
         if best:
             self.chosen, self.unsaved_best = self.progress(), True
         for stopper in self.stoppers:
-            stopper.watch(self.epoch, self._watched(stopper.monitor))
+            stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
             self.stopped |= stopper.exhausted(self.epoch)
         if self.scheduler is not None and self.module.interval == "epoch":
-            if isinstance(self.scheduler, ReduceLROnPlateau):
+            if isinstance(self.scheduler, ReduceLROnPlateau) and self.module.monitor:
                 self.scheduler.step(torch.tensor(self._watched(self.module.monitor)))
             else:
                 self.scheduler.step()

@@ -19,10 +19,10 @@ from ..data.samples import Samples
 from ..regularizers import Constraint, Proximal, WeightDecay
 from .chunks import Chunks
 from .loader import PackedLoader, Part
-from .member import Member
+from .member import Member, Trained
 from .noise import Noise
 from .optimizers import stack as stack_optimizers
-from .stack import Stack, Tensors
+from .stack import Stack
 
 Metrics = dict[str, float]
 EVERY = 5.0  # seconds between two writes to TensorBoard and metrics.csv
@@ -37,7 +37,7 @@ class PackedModule(lightning.LightningModule):
     Args:
         members: in an order in which neighbours share their batches.
         states: of each, as `Member.load` gives it, or None for a new run.
-        left: called for a member that leaves the pack, with its best state or the error that ended it.
+        left: called for a member that leaves the pack, with its states or the error that ended it.
         tell: called with the number of runs that have made one more epoch.
         each: bytes that a step of one run works on.
     """
@@ -47,7 +47,7 @@ class PackedModule(lightning.LightningModule):
         members: Sequence[Member],
         states: Sequence[Any],
         trainer: Trainer,
-        left: Callable[[Member, Tensors | Exception], None],
+        left: Callable[[Member, Trained | Exception], None],
         tell: Callable[[int], None],
         each: int,
     ) -> None:
@@ -233,7 +233,7 @@ class PackedModule(lightning.LightningModule):
         member.save(best, last, self.rule.state_of(k, member.names), self.loader.steps(k))
 
     def _dismiss(self, leaving: list[int]) -> None:
-        gone = [(self.members[k], self.errors[k] if k in self.errors else self._best_of(k)) for k in leaving]
+        gone = [(self.members[k], self.errors[k] if k in self.errors else self._trained(k)) for k in leaving]
         stay = [k for k in range(len(self.members)) if k not in leaving]
         if stay:
             index = torch.tensor(stay)
@@ -245,9 +245,8 @@ class PackedModule(lightning.LightningModule):
         for one in gone:
             self.left(*one)
 
-    def _best_of(self, k: int) -> Tensors:
-        """The state that is tested: where no best epoch is kept, the last one."""
-        return self.stack.state_of(k, best=self.members[k].best is not None)
+    def _trained(self, k: int) -> Trained:
+        return Trained(self.stack.state_of(k, best=True) if self.members[k].chosen else None, self.stack.state_of(k))
 
 
 def stack_of(members: Sequence[Member], recorded: bool = True) -> Stack:

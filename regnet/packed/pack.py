@@ -31,7 +31,7 @@ from ..run.record import Record, flat
 from ..training.operations import of_training
 from .alike import alike
 from .job import CannotPack, Job, Outcome, Reporter
-from .member import Member
+from .member import Member, Trained
 from .memory import free, out_of_memory, room, try_pack
 from .module import PackedModule
 from .stack import Tensors
@@ -214,7 +214,7 @@ class Pack:
     def _train(self, members: list[Member], states: dict[Member, Any], left: dict[int, Job], step: int) -> None:
         """`left` loses those that have their record."""
 
-        def ended(member: Member, outcome: Tensors | Exception) -> None:
+        def ended(member: Member, outcome: Trained | Exception) -> None:
             del left[member.job.number]
             self._finish(member, outcome)
 
@@ -244,7 +244,7 @@ class Pack:
             module = trainer = None  # type: ignore[assignment]  # lets go of the stack
             free()
 
-    def _finish(self, member: Member, outcome: Tensors | Exception) -> None:
+    def _finish(self, member: Member, outcome: Trained | Exception) -> None:
         """Tests a member that is done as a run alone is tested, and writes its record."""
         tested: dict[str, Any] = {}
         error = outcome if isinstance(outcome, Exception) else None
@@ -280,11 +280,14 @@ def _pause(members: Iterable[Member], left: Collection[int]) -> None:
             member.break_off(goes_on=True)
 
 
-def _tested(member: Member, best: Tensors) -> dict[str, Any]:
-    weights = {PREFIX + name: tensor for name, tensor in best.items()}
-    chosen = (member.chosen or member.progress()) | {"state_dict": weights}
+def _tested(member: Member, trained: Trained) -> dict[str, Any]:
+    def weights(state: Tensors) -> dict[str, Any]:
+        return {"state_dict": {PREFIX + name: tensor for name, tensor in state.items()}}
+
+    last = member.progress() | weights(trained.last)
+    chosen = member.chosen | weights(trained.best) if member.chosen and trained.best else last
     device = next(member.objective.parameters()).device
-    outcome = result(member.module, member.data, chosen, member.epoch, device)
+    outcome = result(member.module, member.data, chosen, last, member.epoch, device)
     return outcome | {"steps": member.step, "threads": torch.get_num_threads()}
 
 

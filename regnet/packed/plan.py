@@ -61,7 +61,7 @@ def plan(jobs: Sequence[Job]) -> Plan:
     alone = []
     for job in jobs:
         try:
-            if (reason := obstacle(job.unresolved)) is None:
+            if (reason := obstacle(job.unresolved) or _endless(job)) is None:
                 groups.setdefault(signature(job), []).append(job)
         except (LookupError, TypeError, AttributeError):  # the run itself will tell
             reason = "a config that has not the form of a run"
@@ -127,8 +127,6 @@ def obstacle(cfg: Config) -> str | None:
     """Why a run cannot be packed, as far as its config tells; None if it can."""
     for key, value in cfg["trainer"].items():
         if key in FREE:
-            if key == "max_epochs" and (not isinstance(value, int) or value < 1):
-                return f"trainer.max_epochs={value}"
             if key == "precision" and str(value) not in PRECISIONS:
                 return f"trainer.precision={value}"
         elif key not in _default("trainer/default") or value != _default("trainer/default")[key]:
@@ -152,6 +150,11 @@ def obstacle(cfg: Config) -> str | None:
     if cfg["data"].get("num_workers"):
         return f"data.num_workers={cfg['data']['num_workers']}"
     return None
+
+
+def _endless(job: Job) -> str | None:
+    epochs = job.config.trainer.max_epochs
+    return None if isinstance(epochs, int) and epochs >= 1 else f"trainer.max_epochs={epochs}"
 
 
 @cache

@@ -13,8 +13,8 @@ from ..run.record import RecordedRun
 
 APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
-# of `data`; not yet there where a run failed early
-FILLED_IN = {"shape", "classes", "num_classes", "num_outputs", "num_samples", "schema", "inputs"}
+# of `data`; not yet there where a run failed early, or for others
+FILLED_IN = {"epochs", "shape", "classes", "num_classes", "num_outputs", "num_samples", "schema", "inputs"}
 
 Leaves = dict[str, Any]  # by dotted keys
 

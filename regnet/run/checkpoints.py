@@ -82,8 +82,15 @@ def chosen_checkpoint(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is neither, or it is damaged.
     """
-    best, last = folder / "best.ckpt", folder / "last.ckpt"
-    path = best if best.exists() else last
+    return _checkpoint(folder / "best.ckpt" if (folder / "best.ckpt").exists() else folder / "last.ckpt")
+
+
+def last_checkpoint(folder: Path) -> dict[str, Any]:
+    """The checkpoint of the last epoch: last.ckpt in `folder`. Raises UserError as `chosen_checkpoint`."""
+    return _checkpoint(folder / "last.ckpt")
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = read_checkpoint(path)
     except Exception as error:

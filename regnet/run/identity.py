@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PLACES = ("study", "folder")  # keys that say where a run lies
 WATCHING = ("logger", "report")  # keys that change no result: a run with another logger is the same run
-KEPT = "root"  # key of data: where downloaded data are kept
+OF_DATA = ("root", "epochs")  # keys of data that change none: where they are kept; a default of the trainer's
 OF_PLACES = ("${hydra:", "${now:")  # references whose value depends on the place or the time
 
 
@@ -43,7 +43,8 @@ def essence(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(data := found.get("data"), dict):
         for node in (data, data.get("source")):
             if isinstance(node, dict):
-                node.pop(KEPT, None)
+                for key in OF_DATA:
+                    node.pop(key, None)
     if isinstance(nodes := own.get("regularizer"), Mapping):
         found["regularizer"] = {name: found["regularizer"][str(name)] for name in chosen(nodes)}
     if isinstance(start := own.get("warm_start"), str):

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from .. import __version__
 from ..core.errors import Diverged, Unwritable
 from ..core.files import CannotWrite, remove_parts, stops_if_unwritable, unwritable
+from ..core.metrics import judged_by
 from .identity import identity
 from .lock import FolderLock, Taken
 from .record import MEASURED, SCHEMA_VERSION, Record, flat, write_record
@@ -164,15 +165,17 @@ def summary(record: Mapping[str, Any]) -> str:
     if record["status"] not in MEASURED:
         return told
     metrics = record["metrics"]
-    name = next(key for key in ("accuracy", "rmse", "loss") if key in metrics["val"])
+    name = judged_by(metrics["val"])
     numbers = "  ".join(f"{split} {metrics[split][name]:.4g}" for split in ("train", "val", "test"))
     epoch = f"epoch {record['best_epoch'] + 1} of {record['epochs']}"
     return "  ".join(filter(None, (f"{name} {numbers}  ({epoch}, {record['seconds']:.1f} s)", told)))
 
 
 def score(record: Mapping[str, Any]) -> float:
-    """The monitored metric of the chosen epoch."""
-    value = flat(record["metrics"] or {}).get(record["config"]["monitor"])
+    """The monitored metric of the chosen epoch; without a monitor that by which the task is judged."""
+    metrics = record["metrics"] or {}
+    monitor = record["config"]["monitor"] or f"val/{judged_by(metrics.get('val', ()))}"
+    value = flat(metrics).get(monitor)
     return float("nan") if value is None else value
 
 

@@ -23,7 +23,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from ..core.errors import UserError, described
 from ..core.files import unwritable
-from .identity import KEPT, chosen
+from .identity import OF_DATA, chosen
 from .ledger import Ledger
 from .study import resolved_config
 
@@ -45,7 +45,8 @@ def hyperparameters(cfg: DictConfig) -> dict[str, float | str]:
     values = {group: option for group, option in choices.items() if group in PARTS} | {"regularizer": techniques}
     settings = resolved_config(cfg)
     parts = {name: part for name, part in settings.items() if name in (*PARTS, "regularizer", "seed", "monitor")}
-    left_out = ("data.classes", "data.schema", f"data.{KEPT}", f"data.source.{KEPT}")  # long lists, and this machine's
+    places = [f"{node}.{key}" for node in ("data", "data.source") for key in OF_DATA]
+    left_out = ("data.classes", "data.schema", *places)  # long lists, and this machine's
     return values | {key: value for key, value in _leaves(parts) if not key.startswith(left_out)}
 
 

@@ -38,7 +38,7 @@ class RegularizedModule(lightning.LightningModule):
         transforms: of the training batch, run by their stage.
         schedules: of strengths and rates, which move with every step.
         seed: of the noise stream, which starts anew every epoch, so that a resumed run needs no state.
-        monitor: the metric by which epochs are judged.
+        monitor: the metric by which epochs are judged, which `ReduceLROnPlateau` watches.
         interval: ``epoch``, or ``step`` of the optimizer.
     """
 
@@ -54,7 +54,7 @@ class RegularizedModule(lightning.LightningModule):
         transforms: Sequence[BatchTransform] = (),
         schedules: Schedules | None = None,
         seed: int = 0,
-        monitor: str = "val/loss",
+        monitor: str | None = "val/loss",
         interval: str = "epoch",
     ) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class RegularizedModule(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         scheduler = self.lr_schedulers()
-        if not isinstance(scheduler, ReduceLROnPlateau):
+        if not isinstance(scheduler, ReduceLROnPlateau) or self.monitor is None:
             return
         found = self.measured.get(self.monitor, self.trainer.callback_metrics.get(self.monitor))
         if found is not None:

@@ -13,21 +13,27 @@ from ...core import values
 from ...core.errors import UserError
 from ...core.exact import in_precision, settings, wide
 from .learning_rate import set_learning_rate
-from .others import callbacks_of
+from .others import FromStart, callbacks_of
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
-class Average(WeightAveraging):
+class Average(FromStart, WeightAveraging):
     """Lightning's `WeightAveraging` in its hooks and checkpoints, with an average in float32 at least.
 
     Half precision would round it: in bfloat16 a thousandth of the way to w is none at all. regnet's own settings,
     such as strengths that follow a schedule, are no weights: with the average go those of the present.
 
+    Attributes:
+        start: the share of the epochs, in [0, 1), before the first that counts. Before it validation and checkpoints
+            are those of the weights as they are, and no epoch is chosen.
+
     Raises:
-        UserError: when training starts with another average, as validation can only see one of them.
+        UserError: when training starts with another average, as validation can only see one of them, or without an
+            end of which `start` is a share.
     """
 
+    start = 0.0
     _average_model: Any  # an AveragedModel from `setup` on
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -35,9 +41,20 @@ class Average(WeightAveraging):
         if others:
             names = " and ".join(type(one).__name__ for one in (self, *others))
             raise UserError(f"{names} are both averages of the weights: choose one")
+        if stage == "fit" and self.start and (trainer.max_epochs is None or trainer.max_epochs < 1):
+            name = type(self).__name__.lower()
+            raise UserError(f"{name}.start={self.start} is a share of the epochs: set trainer.max_epochs")
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
             self.align(pl_module)
+
+    def epochs(self, trainer: Trainer) -> float:
+        """How many are averaged after the present one; below 1 before `start`."""
+        before = self.start * trainer.max_epochs if self.start and trainer.max_epochs else 0  # see `setup`
+        return trainer.current_epoch + 1 - before
+
+    def begun(self, trainer: Trainer) -> bool:
+        return self.epochs(trainer) >= 1
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.align(pl_module)
@@ -73,6 +90,8 @@ class Average(WeightAveraging):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step > self._latest_update_step:  # otherwise gradients were only accumulated
+            if not self.begun(trainer):
+                self._average_model.n_averaged.zero_()  # takes the weights as they are
             self.update()
             self._latest_update_step = trainer.global_step
 
@@ -109,12 +128,15 @@ def _is_averaged(tensor: Tensor) -> bool:
 class Ema(Average):
     """ē ← ē + (1 - d)(w - ē) after every step, d = `decay` in [0, 1); validation and checkpoints use ē.
 
+    Args:
+        start: the share of the epochs, in [0, 1), before the first that counts.
+
     Raises:
-        ValueError: `decay` outside [0, 1).
+        ValueError: `decay` or `start` outside [0, 1).
     """
 
-    def __init__(self, decay: float = 0.99) -> None:
-        self.decay = values.rate(decay, "decay")
+    def __init__(self, decay: float = 0.99, start: float = 0.0) -> None:
+        self.decay, self.start = values.rate(decay, "decay"), values.rate(start, "start")
         super().__init__()
 
     def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
@@ -142,14 +164,8 @@ class Swa(Average):
         self.lr = None if lr is None else values.positive(lr, "lr")
         super().__init__(use_buffers=False)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and (trainer.max_epochs is None or trainer.max_epochs < 1):
-            raise UserError(f"swa.start={self.start} is a share of the epochs: set trainer.max_epochs")
-        super().setup(trainer, pl_module, stage)
-
-    def epochs(self, trainer: Trainer) -> float:
-        """How many are averaged after the present one; below 1 before `start`."""
-        return trainer.current_epoch + 1 - self.start * trainer.max_epochs  # type: ignore[operator]  # see `setup`
+    def begun(self, trainer: Trainer) -> bool:
+        return self.epochs(trainer) >= (1 if trainer.is_last_batch else 2)  # before an epoch's end it does not count
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self.lr is not None and self.epochs(trainer) >= 1:  # at each step, as schedules may be by step as well

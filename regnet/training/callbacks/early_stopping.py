@@ -1,5 +1,6 @@
 """The end of training when it no longer helps."""
 
+import math
 from typing import Any
 
 import torch
@@ -9,16 +10,18 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from ...core import values
 from ...core.metrics import direction
-from .others import watched
+from .others import choosable, loss_of, watched
 
 
 class EarlyStopping(callbacks.EarlyStopping):
     """Stops at the end of an epoch when the monitor has not improved by more than `min_delta` for `patience` epochs.
 
-    Epochs are counted, however often is validated: an epoch improves if any of its validations does, and epochs
-    without one count as lost at the next. Lightning's own counts validations; nor does this one check for NaN, which
-    regnet's module does. Epochs before `start_epoch` count neither as the best nor as lost ones (`start_from_epoch`
-    of Keras). The best weights are those of ModelCheckpoint; a run of regnet is tested with them in any case.
+    With a `min_delta` of 0 an equal monitor at a lower ``val/loss`` is an improvement too, as for `BestCheckpoint`.
+    Epochs are counted, however often is validated: an epoch improves if any of its validations does, and epochs without
+    one count as lost at the next. Lightning's own counts validations; nor does this one check for NaN, which regnet's
+    module does. Epochs before `start_epoch` count neither as the best nor as lost ones (`start_from_epoch` of Keras),
+    nor do those before a callback such as `Swa` has begun. The best weights are those of `BestCheckpoint`; a run of
+    regnet is tested with them in any case.
 
     Args:
         monitor: such as ``val/loss``.
@@ -39,20 +42,22 @@ class EarlyStopping(callbacks.EarlyStopping):
         )
         self.start_epoch = values.whole(start_epoch, "start_epoch", 0)
         self.best_epoch = start_epoch
+        self.best_loss = math.inf
         self.validated = False  # in this epoch
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         # Lightning forgets that training had been stopped early
         trainer.should_stop = trainer.should_stop or self.stopped
 
-    def watch(self, epoch: int, value: float) -> None:
-        """Takes note of a validation's value of the monitor."""
+    def watch(self, epoch: int, value: float, loss: float = math.inf) -> None:
+        """Takes note of a validation's value of the monitor, and of its loss."""
         if epoch < self.start_epoch:
             return
         self.validated = True
         current = torch.tensor(value)
-        if self.monitor_op(current - self.min_delta, self.best_score):
-            self.best_score, self.best_epoch = current, epoch
+        tied = self.min_delta == 0 and current == self.best_score and loss < self.best_loss
+        if tied or self.monitor_op(current - self.min_delta, self.best_score):
+            self.best_score, self.best_epoch, self.best_loss = current, epoch, loss
 
     def exhausted(self, epoch: int) -> bool:
         """Whether training is to end with this epoch."""
@@ -70,8 +75,9 @@ class EarlyStopping(callbacks.EarlyStopping):
         return self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not trainer.fast_dev_run:
-            self.watch(trainer.current_epoch, watched(trainer, self.monitor))
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not trainer.fast_dev_run
+        if fitting and choosable(trainer):
+            self.watch(trainer.current_epoch, watched(trainer, self.monitor), loss_of(trainer))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         # every process stops if one of them does
@@ -79,8 +85,8 @@ class EarlyStopping(callbacks.EarlyStopping):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"best_epoch": self.best_epoch}
+        return super().state_dict() | {"best_epoch": self.best_epoch, "best_loss": self.best_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.best_epoch = state_dict["best_epoch"]
+        self.best_epoch, self.best_loss = state_dict["best_epoch"], state_dict.get("best_loss", math.inf)

@@ -14,10 +14,10 @@ from ...core import values
 from ...core.errors import UserError
 from ...core.exact import settings, wide
 from .learning_rate import set_learning_rate
-from .others import callbacks_of
+from .others import FromStart, callbacks_of
 
 
-class NetworkCallback(Callback):
+class NetworkCallback(FromStart, Callback):
     """A callback of a regularizer that may put the network into another one, before it is trained."""
 
     def wrap(self, network: nn.Sequential) -> nn.Sequential:
@@ -88,8 +88,8 @@ class Ensemble(nn.Sequential):
 class Snapshots(NetworkCallback):
     """α(t) = α₀/2 (cos(π (t mod c)/c) + 1), c = ⌈T/M⌉; at each cycle's end a snapshot (Huang et al. 2017, eq. 2).
 
-    α₀ is the optimizer's own learning rate, t counts its steps and T is their number. Validation, checkpoints
-    and the test are those of the ensemble of all snapshots so far, once there is one.
+    α₀ is the optimizer's own learning rate, t counts its steps and T is their number. Validation and checkpoints are
+    those of the ensemble of all snapshots so far, once there is one. Only the whole ensemble can be chosen.
 
     In other code: ``network = snapshots.wrap(network)`` of a Sequential, before the module is made.
 
@@ -108,6 +108,9 @@ class Snapshots(NetworkCallback):
     def wrap(self, network: nn.Sequential) -> Ensemble:
         self.ensemble = Ensemble(network, self.num_classes is not None)
         return self.ensemble
+
+    def begun(self, trainer: Trainer) -> bool:
+        return self.ensemble.size == self.cycles
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.lr_scheduler_configs:
