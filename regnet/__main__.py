@@ -14,6 +14,7 @@ COMMANDS = {  # the module of each, whose `main` it is, and what it does
     "train": ("regnet.commands.train", "trains one run, or with -m a study"),
     "evaluate": ("regnet.commands.evaluate", "measures the chosen checkpoint of a run again"),
     "inspect": ("regnet.commands.inspect", "shows what acts on what, before training"),
+    "plan": ("regnet.planning.command", "tells what a study would take, before training"),
     "report": ("regnet.report.command", "makes the report of studies again"),
 }
 
@@ -51,6 +52,7 @@ def _run(name: str) -> None:
 train = partial(_run, "train")
 evaluate = partial(_run, "evaluate")
 inspect = partial(_run, "inspect")
+plan = partial(_run, "plan")
 report = partial(_run, "report")
 
 

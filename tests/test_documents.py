@@ -98,6 +98,7 @@ MAINS = {
     "regnet-evaluate": commands.evaluate,
     "regnet-report": commands.report,
     "regnet-inspect": commands.inspect,
+    "regnet-plan": commands.plan,
 }
 
 

@@ -1,5 +1,6 @@
 """Hydra takes sweepers only from here; see regnet.sweepers."""
 
+from regnet.planning import command
 from regnet.sweepers import path, refine, search, tune
 
 
@@ -17,3 +18,7 @@ class TuneSweeper(tune.TuneSweeper):
 
 class RefineSweeper(refine.RefineSweeper):
     __doc__ = refine.RefineSweeper.__doc__
+
+
+class PlanSweeper(command.PlanSweeper):
+    __doc__ = command.PlanSweeper.__doc__

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from .compare import ALPHA, Comparison, compare
-from .statistics import seeds_needed
+from .compare import POWER, Comparison, compare
+from .estimate import LEAST
+from .family import ALPHA
+from .protocol import too_short
 from .study import Arm, Study, cost, short_keys
 
 MOST = 200  # seeds: nobody would train more, so no greater number is suggested
@@ -20,13 +22,15 @@ class Edge:
 
 @dataclass(frozen=True)
 class Answer:
-    """`best` by validation; its `gain` over the baseline on test; the arms `alike`, the best of them first.
+    """`best` by validation, its `gain` over the baseline on test, and how the others compare with it.
 
-    `alike` are those that the test split does not tell from the best, `better` those that it says are better, the
-    baseline apart, both among the techniques at their chosen settings if `tuned`; `known` says whether all of these
-    could be tested. `passed_over` are those with a better mean on validation that are not the best because runs of
-    theirs are missing (`Study.best`). `seeds` is how many it would take to tell the best from `rival`, None where
-    that is not known.
+    The others are the techniques at their chosen settings if `tuned`, else all arms. Of their comparisons with the
+    best, `equivalent` are those within the margin, `unclear` those that are neither decided nor within it, the best of
+    them first; `better` are the arms that test says are better, the baseline apart; `known` says whether all could be
+    tested. `too_short` are those of the best and the baseline whose training was: then nothing is advised. `left_out`
+    are others of which that is so: nothing is said of them.
+    `passed_over` are arms with a better mean on validation that are not the best because runs of theirs are missing
+    (`Study.best`). `seeds` is how many it would take to tell the best from `rival`, None where that is not known.
     """
 
     study: Study
@@ -35,8 +39,11 @@ class Answer:
     gain: Comparison | None
     tuned: bool
     known: bool
-    alike: tuple[Arm, ...]
+    equivalent: tuple[Comparison, ...]
+    unclear: tuple[Comparison, ...]
     better: tuple[Arm, ...]
+    too_short: tuple[Arm, ...]
+    left_out: tuple[Arm, ...]
     passed_over: tuple[Arm, ...]
     edges: tuple[Edge, ...]
     rival: Comparison | None
@@ -54,15 +61,22 @@ class Answer:
 
     @property
     def advisable(self) -> tuple[Arm, ...]:
-        """The best and what is alike, without arms that lost more runs than it."""
-        return (self.best, *(arm for arm in self.alike if arm.lost <= self.best.lost))
+        """The best and what is as good, without arms that lost more runs than it."""
+        alike = (other(pair, self.best) for pair in self.equivalent)
+        return (self.best, *(arm for arm in alike if arm.lost <= self.best.lost))
+
+
+def other(pair: Comparison, best: Arm) -> Arm:
+    """The arm of the pair that is not the best."""
+    return pair.baseline if pair.arm is best else pair.arm
 
 
 def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     """The answer of a study; None where no run has a result.
 
     The gain is that of a comparison between techniques, each at the settings that validation chose
-    (`Study.tuned`). So is what is alike where there are three techniques or more; else it is looked for among all arms.
+    (`Study.tuned`). So is what is as good where there are three techniques or more; else it is looked for among all
+    arms.
     """
     best = study.best()
     if best is None:
@@ -74,22 +88,23 @@ def answer(study: Study, baseline: Arm | None = None) -> Answer | None:
     among = study.tuned(*[baseline] if baseline else []) if techniques > 2 else study
     found = compare(among, best)
     # The gain has named the baseline already.
-    pairs = {pair.arm.label: pair for pair in found} | ({baseline.label: gain} if baseline and gain else {})
-    others = [arm for arm in among.arms if arm is not best]
-    unclear = [arm for arm in others if _unclear(pairs[arm.label])]
-    better = [arm for arm in others if arm is not baseline and _better(pairs[arm.label])]
-    passed_over = [arm for arm in study.arms if cost(arm, study.metric) < cost(best, study.metric)]
-    rival = gain if gain and _unclear(gain) else pairs[unclear[0].label] if unclear else None
+    pairs = [gain if gain and pair.arm is baseline else pair for pair in found]
+    fair = [pair for pair in pairs if not pair.too_short]
+    unclear = [pair for pair in fair if _unclear(pair)]
+    rival = next((pair for pair in unclear if pair is gain), unclear[0] if unclear else None)
     return Answer(
         study=study,
         best=best,
         baseline=baseline,
         gain=gain,
         tuned=len(among.arms) < len(study.arms),
-        known=all(pair.p is not None for pair in found),
-        alike=tuple(unclear),
-        better=tuple(better),
-        passed_over=tuple(passed_over),
+        known=all(pair.interval is not None for pair in found),
+        equivalent=tuple(pair for pair in fair if pair.equivalent),
+        unclear=tuple(unclear),
+        better=tuple(pair.arm for pair in fair if pair.arm is not best and _better(pair)),
+        too_short=tuple(arm for arm in study.arms if (arm is best or arm is baseline) and too_short(arm)),
+        left_out=tuple(arm for arm in among.arms if arm is not best and arm is not baseline and too_short(arm)),
+        passed_over=tuple(arm for arm in study.arms if cost(arm, study.metric) < cost(best, study.metric)),
         edges=edges(study, best),
         rival=rival,
         seeds=_seeds_needed(rival),
@@ -124,18 +139,18 @@ def _without(arm: Arm, key: str) -> dict[str, str]:
 
 
 def _unclear(pair: Comparison) -> bool:
-    return pair.p is not None and not pair.distinguishable
+    tested = pair.gain is not None and pair.gain.n >= LEAST
+    return tested and not pair.distinguishable and not pair.equivalent
 
 
 def _better(pair: Comparison) -> bool:
-    return pair.interval is not None and pair.distinguishable and pair.interval[0] > 0
+    return pair.gain is not None and pair.decided and pair.gain.mean > 0 and not pair.equivalent
 
 
 def _seeds_needed(rival: Comparison | None) -> int | None:
-    # Bonferroni's α: what Holm asks of the first of the family. The bias of Hedges' g is taken out already.
-    if rival is None or not rival.effect:
+    if rival is None or rival.gain is None:
         return None
-    return seeds_needed(rival.effect, ALPHA / rival.family, most=MOST)
+    return rival.gain.needed(ALPHA / rival.family, POWER, MOST)
 
 
 def _operations(arm: Arm) -> float:

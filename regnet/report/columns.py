@@ -1,12 +1,16 @@
 """The columns of a study's table, which the terminal, the page and the paper's table share."""
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .compare import Comparison, compare
-from .statistics import mean_interval
-from .study import Arm, Study, independent, span
+from .compare import Comparison, Interval, compare
+from .compare import score as score_of
+from .estimate import Estimate, estimate
+from .meanings import MEANINGS, METRIC
+from .study import Arm, Study, span
+from .wording import percent
 
 
 @dataclass(frozen=True)
@@ -19,22 +23,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One cell for each arm, in the study's order, below a header of two lines."""
+    """One cell for each arm, in the study's order, below a header of two lines; `meaning` says what they are."""
 
     header: str
     cells: tuple[Cell, ...]
+    meaning: str
 
 
 NOTHING = Cell("–")
 BEST, BASELINE = "★", "○"
+OPTIONAL = ("last", "cost", "seconds")  # columns of which records may know nothing
 
 
 def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
-    """All that is told of each arm, each column under its key.
+    """All that is told of each arm, each column under its key; `meanings` says what each is.
 
-    Gains are over `baseline`, without one over the best arm; they, the effect size (Hedges' g) and the probability of
-    improvement are empty in the row of that arm itself. Its operations are the unit of the cost. ± as in
-    `mean_interval`, over `independent` runs.
+    Gains are over `baseline`, without one over the best arm; they, the effect size and the wins are empty in the row of
+    that arm itself. Its operations are the unit of the cost. A column of which records know nothing is left out.
     """
     metric, (factor, decimals) = study.metric, scale(study.metric)
     unit = f"{metric} %" if metric == "accuracy" else metric
@@ -43,11 +48,7 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
     pairs = {pair.arm.label: pair for pair in compare(study, reference)} if reference else {}
 
     def split(name: str) -> Callable[[Arm], Cell]:
-        widest = factor * span(metric)
-        return lambda arm: _interval([factor * v for v in independent(arm.measured(name, metric))], decimals, widest)
-
-    def other(name: str) -> Callable[[Arm], Cell]:
-        return lambda arm: _any(independent(arm.logged(name)))
+        return lambda arm: _estimated(score_of(arm, name, metric), factor, decimals, span(metric))
 
     def mean(form: str, times: float, *name: str) -> Callable[[Arm], Cell]:
         return lambda arm: _plain([times * value for value in arm.values(*name)], form)
@@ -57,12 +58,13 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
 
     told: dict[str, tuple[str, Callable[[Arm], Cell]]] = {
         "technique": ("\ntechnique", lambda arm: Cell(arm.label)),
-        "runs": ("\nruns", lambda arm: Cell(f"{len(arm.completed)}/{len(arm.runs)}", len(arm.completed))),
+        "runs": ("\nruns", lambda arm: _runs(arm, metric)),
         "validation": (f"validation\n{unit}", split("val")),
         "test": (f"test\n{unit}", split("test")),
         "gain": (f"gain on test\nover {over}", pair(lambda pair: _gain(pair, factor, decimals))),
-        "effect": ("effect\nsize", pair(lambda pair: _number(pair.effect, "+.1f"))),
-        "better": ("prob.\nof gain", pair(lambda pair: _number(pair.improvement, ".2f"))),
+        "last": ("gain at the\nlast epoch", pair(lambda pair: _last(pair, factor, decimals))),
+        "effect": ("effect\nsize", pair(_effect)),
+        "wins": ("pairs\nwon", pair(_wins)),
         "gap": (f"{metric}\ngap", mean(".1f" if factor == 100 else ".3f", factor, "gap", metric)),
         "gap loss": ("loss\ngap", mean(".3f", 1, "gap", "loss")),
         "sparse": ("near\nzero %", mean(".1f", 100, "sparsity")),
@@ -70,13 +72,20 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         "cost": (f"cost\nvs {over}", lambda arm: _cost(arm, reference)),
         "seconds": ("time\n(s)", lambda arm: _number(arm.seconds, ".1f")),
     }
-    told |= {f"metric {name}": (_header(name), other(name)) for name in study.others}
-    for key in ("cost", "seconds"):  # of which records may know nothing
-        if all(told[key][1](arm) is NOTHING for arm in study.arms):
-            del told[key]
+    found = {key: Column(header, tuple(map(cell, study.arms)), MEANINGS[key]) for key, (header, cell) in told.items()}
+    for key in OPTIONAL:
+        if all(cell.value is None for cell in found[key].cells):
+            del found[key]
     if metric == "loss":
-        del told["gap"]
-    return {key: Column(header, tuple(map(cell, study.arms))) for key, (header, cell) in told.items()}
+        del found["gap"]
+    return found | {f"metric {name}": _logged(study, name) for name in study.others}
+
+
+def _logged(study: Study, name: str) -> Column:
+    """Of a metric of which nothing is known."""
+    values = [arm.logged(name) for arm in study.arms]
+    cells = (estimate(known, max(map(abs, known.values()))) if known else None for known in values)
+    return Column(_header(name), tuple(map(_any, cells)), METRIC)
 
 
 def marks(study: Study, baseline: Arm | None = None) -> list[str]:
@@ -104,34 +113,59 @@ def signed(mean: float, half_width: float | None, most: int = 4) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
+def _runs(arm: Arm, metric: str) -> Cell:
+    count = len(arm.results(metric))
+    return Cell(f"{count}/{len(arm.runs)}", count)
+
+
 def _header(name: str) -> str:
     first, _, last = name.rpartition("/")
     return f"{first}\n{last}"
 
 
-def _interval(values: Sequence[float], decimals: int, widest: float = math.inf) -> Cell:
-    if not values:
+def _estimated(found: Estimate | None, factor: float, decimals: int, widest: float = math.inf) -> Cell:
+    if found is None:
         return NOTHING
-    mean, half = mean_interval(values, span=widest)
-    return Cell(number(mean, half, decimals), mean)
+    return _cell(found.mean, found.interval(span=widest), factor, decimals, number)
 
 
-def _any(values: Sequence[float]) -> Cell:
-    """Of a metric of which nothing is known: 4 decimals, and of small numbers 4 digits as far as 8 decimals."""
-    mean = abs(math.fsum(values))
-    return _interval(values, min(8, max(4, 3 - math.floor(math.log10(mean)))) if mean else 4)
+def _any(found: Estimate | None) -> Cell:
+    """4 decimals, and of small numbers 4 digits as far as 8 decimals."""
+    mean = abs(found.mean) if found else 0.0
+    return _estimated(found, 1, min(8, max(4, 3 - math.floor(math.log10(mean)))) if mean else 4)
 
 
 def _plain(values: Sequence[float], form: str) -> Cell:
-    return _number(mean_interval(values)[0], form) if values else NOTHING
+    return _number(statistics.fmean(values), form) if values else NOTHING
 
 
 def _gain(pair: Comparison, factor: float, decimals: int) -> Cell:
-    if pair.interval is None:
+    if pair.gain is None:
         return NOTHING
-    mean, half = pair.interval
-    text = signed(factor * mean, None if half is None else factor * half, decimals)
-    return Cell(text + "*" * pair.distinguishable, factor * mean)
+    cell = _cell(pair.gain.mean, pair.interval, factor, decimals, signed)
+    return Cell(cell.text + "*" * pair.decided, cell.value)
+
+
+def _last(pair: Comparison, factor: float, decimals: int) -> Cell:
+    if pair.last is None:
+        return NOTHING
+    return _cell(pair.last.mean, pair.last_interval, factor, decimals, signed)
+
+
+def _cell(mean: float, interval: Interval | None, factor: float, decimals: int, written: Callable[..., str]) -> Cell:
+    half = None if interval is None else factor * (interval[1] - interval[0]) / 2
+    return Cell(written(factor * mean, half, decimals), factor * mean)
+
+
+def _effect(pair: Comparison) -> Cell:
+    return Cell("{:+.1f} ({:+.1f} to {:+.1f})".format(*pair.effect), pair.effect[0]) if pair.effect else NOTHING
+
+
+def _wins(pair: Comparison) -> Cell:
+    won = pair.wins
+    if won is None:
+        return NOTHING
+    return Cell(f"{won.won:g}/{won.pairs} ({percent(won.low)} to {percent(won.high)} %)", won.won / won.pairs)
 
 
 def _cost(arm: Arm, reference: Arm | None) -> Cell:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from math import inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +17,9 @@ from ..run.record import runs_in
 
 if TYPE_CHECKING:
     from .content import Content
+
+
+STDOUT = Path("-")
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,12 +38,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help="study or run; several are merged")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="also write one row for each run")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the answers as data; - prints only them")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="also save what is printed as a picture")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where report.html and figures/ go (first FOLDER)")
     parser.add_argument("--no-page", action="store_true", help="print only: write no report.html, no figures")
     parser.add_argument("--latex", metavar="FILE", type=Path, help="also write the tables for a paper (booktabs)")
     parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="also link the runs under short names there")
     parser.add_argument("--baseline", metavar="NAME", help="the row to compare with; without it, `none`")
+    parser.add_argument("--margin", metavar="X", help="the difference that does not matter, such as 0.005 of accuracy")
     parser.add_argument(
         "--metric", metavar="NAME", action="append", default=[], help="also show this one, such as val/nll or your own"
     )
@@ -48,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         from .content import content
 
-        told = content(runs_in(arguments.folders), arguments.baseline, arguments.metric)
+        told = content(runs_in(arguments.folders), arguments.baseline, arguments.metric, _margin(arguments.margin))
         if arguments.csv:  # before the report is printed: `| head -3` ends the program there
             from .export import write_csv
 
@@ -61,16 +67,36 @@ def main(argv: Sequence[str] | None = None) -> None:
             from .tensorboard import link
 
             link(told.runs, arguments.tensorboard)
-        show(told, arguments.svg)
+        if arguments.json:
+            from .document import write_json
+
+            write_json(told, arguments.json)
+        if arguments.json != STDOUT:
+            show(told, arguments.svg)
         sys.stdout.flush()
         if not told.sections:  # nothing that could be read
             sys.exit(1)
         if not arguments.no_page:
             from .publish import publish
 
-            print(f"\nThe page: {publish(told, arguments.out or arguments.folders[0])}")
+            page = publish(told, arguments.out or arguments.folders[0])
+            if arguments.json != STDOUT:
+                print(f"\nThe page: {page}")
     except UserError as error:
         _stop(str(error))
+
+
+def _margin(text: str | None) -> float | None:
+    """Raises UserError where it is no number above 0."""
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 < value < inf:
+        raise UserError(f"--margin {text} must be a number above 0, in the unit of the metric: 0.005 of accuracy.")
+    return value
 
 
 def _stop(sentence: str) -> NoReturn:

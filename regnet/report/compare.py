@@ -1,76 +1,149 @@
 """Arms of a study against one of them, on the test split, by paired differences."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..core.errors import UserError, near
 from ..core.overrides import Override
-from .statistics import LEAST, hedges_g, holm, mean_interval, paired_p, probability_of_improvement
-from .study import METRICS, Arm, Pairing, Study, independent, span, technique, unit
+from .effect_size import Wins, hedges_g, wins
+from .estimate import Estimate, estimate
+from .family import ALPHA, corrected, simultaneous
+from .protocol import too_short
+from .study import ANY, METRICS, RANGES, Arm, Pairing, Study, span, technique
 
-ALPHA = 0.05
+POWER = 0.8  # of the difference that a study could have shown
+BOUNDED_MARGIN = 0.005  # of accuracy and other metrics that end at 1
+MARGIN = 0.02  # of the mean of any other
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Comparison:
     """How much better `arm` is than `baseline` by the study's metric on test. Better is positive, for every metric.
 
-    `gains` holds one difference for each independent pair of runs that share seed and split (see
-    `study.independent`), of as many `unit`: "seeds" or "splits". `p` is that of the paired t test, corrected (Holm)
-    for the `family` comparisons made together; None where fewer than three pairs are there.
+    `gain` is the mean of the differences between runs that share seed and split, `last` the same at the last epoch of
+    runs that chose another; both None without such a pair. `family` comparisons are made together, and what is said of
+    each holds for all of them at once in 95 % of studies (Bonferroni). Gains within ± `margin` do not matter.
     """
 
     arm: Arm
     baseline: Arm
     metric: str
-    gains: tuple[float, ...]
-    unit: str
-    p: float | None
-    family: int
+    gain: Estimate | None
+    last: Estimate | None
+    margin: float
+    family: int = 1
 
     @property
-    def n(self) -> int:
-        return len(self.gains)
+    def mean(self) -> float | None:
+        """The mean gain."""
+        return self.gain.mean if self.gain else None
 
     @cached_property
-    def interval(self) -> tuple[float, float | None] | None:
-        """The mean gain and the half width of its 95 % interval (`mean_interval`); None without a pair."""
-        return mean_interval(self.gains, span=span(self.metric, 2)) if self.gains else None
+    def interval(self) -> Interval | None:
+        """Of the mean gain, of level 1 - 0.05 / family; None where nothing can be said of the spread."""
+        return self._simultaneous(self.gain)
+
+    @cached_property
+    def last_interval(self) -> Interval | None:
+        """The same of the gain at the last epoch."""
+        return self._simultaneous(self.last)
+
+    @property
+    def p(self) -> float | None:
+        """min(1, family times p) of the test that the gain is 0; None without an interval."""
+        found = self.gain.p() if self.gain and self.interval else None
+        return None if found is None else corrected(found, self.family)
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the corrected p is below 0.05."""
-        return self.p is not None and self.p < ALPHA
+        """Whether the interval excludes 0, and so p < 0.05."""
+        return excludes_zero(self.interval)
 
     @property
-    def effect(self) -> float | None:
-        """Hedges' g of the paired gains: how many of their standard deviations."""
-        return hedges_g(self.gains)
+    def decided(self) -> bool:
+        """The same of arms that were both trained long enough: longer training may turn what is found of others."""
+        return self.distinguishable and not self.too_short
 
     @property
-    def improvement(self) -> float | None:
-        """The probability that a run of `arm` is better than any one of `baseline`, ties ½; None without runs."""
-        sign = METRICS[self.metric]
+    def too_short(self) -> bool:
+        """Whether either arm was."""
+        return too_short(self.arm) or too_short(self.baseline)
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether two one-sided tests, each at 0.05 / family, find the gain within the margin."""
+        level = simultaneous(self.family)
+        return bool(self.gain and self.interval and self.gain.equivalent(self.margin, level))
+
+    @property
+    def detectable(self) -> float | None:
+        """The least true difference that the test would have found in 80 % of such studies."""
+        return self.gain.detectable(ALPHA / self.family, POWER) if self.gain and self.interval else None
+
+    @property
+    def effect(self) -> tuple[float, float, float] | None:
+        """Hedges' g of the paired gains with its 95 % interval."""
+        return hedges_g(self.gain) if self.gain else None
+
+    @property
+    def wins(self) -> Wins | None:
+        """How many pairs of one run of each arm it wins; None with fewer than three runs of either."""
+        better = -METRICS[self.metric]
         ours, theirs = (
-            [-sign * value for value in arm.values("test", self.metric)] for arm in (self.arm, self.baseline)
+            [better * value for value in arm.values("test", self.metric)] for arm in (self.arm, self.baseline)
         )
-        return probability_of_improvement(ours, theirs) if ours and theirs else None
+        return wins(ours, theirs)
+
+    @property
+    def depends_on_choice(self) -> bool:
+        """Whether the last epoch says another thing: decided in one of both only, or the opposite."""
+        if self.last is None or self.gain is None or not (self.interval and self.last_interval):
+            return False
+        ours, theirs = excludes_zero(self.interval), excludes_zero(self.last_interval)
+        return ours != theirs or (ours and self.gain.mean * self.last.mean < 0)
+
+    def _simultaneous(self, found: Estimate | None) -> Interval | None:
+        return found.interval(simultaneous(self.family), span(self.metric, 2)) if found else None
+
+
+def excludes_zero(interval: Interval | None) -> bool:
+    """Whether all of it is on one side of 0."""
+    return interval is not None and (interval[0] > 0 or interval[1] < 0)
+
+
+def score(arm: Arm, split: str, metric: str) -> Estimate | None:
+    """The mean of a metric over the runs of an arm; None without one."""
+    values = arm.measured(split, metric)
+    return estimate(values, _size(values)) if values else None
+
+
+def score_interval(found: Estimate, metric: str) -> Interval | None:
+    """The 95 % interval of an arm's mean, as far as the metric reaches; None where it would be as wide as that."""
+    interval = found.interval(1 - ALPHA, span(metric))
+    low, high = RANGES.get(metric, ANY)
+    return interval and (max(interval[0], low), min(interval[1], high))
 
 
 def compare(study: Study, baseline: Arm) -> list[Comparison]:
     """Every other arm of the study against `baseline`, in the study's order."""
-    others = [arm for arm in study.arms if arm is not baseline]
-    differences = [_differences(arm, baseline, study.metric) for arm in others]
-    gains = list(map(independent, differences))
-    tested = {index: paired_p(pairs) for index, pairs in enumerate(gains) if len(pairs) >= LEAST}
-    known = {index: p for index, p in tested.items() if p is not None}
-    corrected = dict(zip(known, holm(list(known.values())), strict=True))
-    return [
-        Comparison(arm, baseline, study.metric, tuple(gains[index]), unit(found), corrected.get(index), len(known))
-        for index, (arm, found) in enumerate(zip(others, differences, strict=True))
-    ]
+    near_enough = margin(study, baseline)
+    pairs = [_pair(arm, baseline, study.metric, near_enough) for arm in study.arms if arm is not baseline]
+    family = sum(pair.interval is not None for pair in pairs)
+    return [replace(pair, family=max(1, family)) for pair in pairs]
+
+
+def margin(study: Study, baseline: Arm) -> float:
+    """The study's margin; by default 0.005 of a metric that ends at 1, else 2 % of the baseline's mean on test."""
+    if study.margin is not None:
+        return study.margin
+    if METRICS[study.metric] < 0 or span(study.metric) == 1:
+        return BOUNDED_MARGIN
+    found = score(baseline, "test", study.metric)
+    return MARGIN * abs(found.mean) if found else 0.0
 
 
 def find_baseline(study: Study, name: str | None = None) -> Arm | None:
@@ -111,6 +184,17 @@ def check_baseline(compared: Sequence[Study], name: str) -> None:
     raise UserError(f"--baseline {name} is not among the runs{near(name, labels) or '.'} There are: {listed}.")
 
 
-def _differences(arm: Arm, baseline: Arm, metric: str) -> dict[Pairing, float]:
-    ours, theirs = arm.measured("test", metric), baseline.measured("test", metric)
-    return {key: METRICS[metric] * (theirs[key] - ours[key]) for key in ours if key in theirs}
+def _pair(arm: Arm, baseline: Arm, metric: str, near_enough: float) -> Comparison:
+    gain = _gain(arm.measured("test", metric), baseline.measured("test", metric), metric)
+    last = _gain(arm.at_last("test", metric), baseline.at_last("test", metric), metric)
+    return Comparison(arm, baseline, metric, gain, last, near_enough)
+
+
+def _gain(ours: Mapping[Pairing, float], theirs: Mapping[Pairing, float], metric: str) -> Estimate | None:
+    gains = {key: METRICS[metric] * (theirs[key] - ours[key]) for key in ours if key in theirs}
+    return estimate(gains, max(_size(ours), _size(theirs))) if gains else None
+
+
+def _size(values: Mapping[Pairing, float]) -> float:
+    """The scale of rounding: the largest of the values."""
+    return max(map(abs, values.values()), default=0.0)

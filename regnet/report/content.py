@@ -7,8 +7,9 @@ from ..core.errors import UserError, shown
 from ..run.record import RecordedRun, flat
 from .answer import Answer, answer
 from .compare import check_baseline, find_baseline
+from .mixed import notes
 from .ranking import Ranking, rank
-from .sentences import sentences
+from .sentences import headline, sentences
 from .study import Arm, Study, studies
 
 
@@ -23,8 +24,13 @@ class Section:
 
     @property
     def sentences(self) -> list[str]:
-        """The answer in words, the most important first; none where no run has a result."""
-        return sentences(self.answer) if self.answer else []
+        """The answer in words, the most important first, and what the study mixes; none where no run has a result."""
+        return [*sentences(self.answer), *notes(self.study)] if self.answer else []
+
+    @property
+    def headline(self) -> str:
+        """What is best and what it gains, in a line; empty where no run has a result."""
+        return " ".join(headline(self.answer)) if self.answer else ""
 
     @property
     def tuned(self) -> Study | None:
@@ -49,30 +55,37 @@ class Content:
     @property
     def headlines(self) -> list[str]:
         """Of each study what is best and what it gains, in a line."""
-        told = [(section.title, " ".join(section.sentences[:2])) for section in self.sections if section.answer]
+        told = [(section.title, section.headline) for section in self.sections if section.answer]
         return [f"{title}: {text}" if title else text for title, text in told]
 
 
-def content(runs: Sequence[RecordedRun], baseline: str | None = None, others: Sequence[str] = ()) -> Content:
+def content(
+    runs: Sequence[RecordedRun],
+    baseline: str | None = None,
+    others: Sequence[str] = (),
+    margin: float | None = None,
+) -> Content:
     """Group, compare and answer.
 
     Args:
         runs: all that were found, those without a result too.
         baseline: the arm to compare with, see `find_baseline`.
         others: metrics that are told besides, by the names of `record.flat`; nothing is ranked by them.
+        margin: instead of that of the runs, see `Study`.
 
     Raises:
         UserError: the baseline is not among the runs, or no run has such a metric.
     """
     _check_logged(runs, others)
-    compared = [replace(study, others=tuple(dict.fromkeys(others))) for study in studies(runs)]
+    named = tuple(dict.fromkeys(others))
+    compared = [replace(study, others=named, margin=margin or study.margin) for study in studies(runs)]
     if baseline is not None:
         check_baseline(compared, baseline)
     sections = []
     for title, study in zip(titles(compared), compared, strict=True):
         reference = find_baseline(study, baseline)
         sections.append(Section(title, study, reference, answer(study, reference)))
-    return Content(tuple(runs), tuple(sections), rank(compared), baseline)
+    return Content(tuple(runs), tuple(sections), rank(compared, baseline), baseline)
 
 
 def _check_logged(runs: Sequence[RecordedRun], names: Sequence[str]) -> None:

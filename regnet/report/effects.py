@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import inf
 
-from .statistics import mean_interval
-from .study import METRICS, Pairing, Study, independent, short_keys, span
+from .estimate import estimate
+from .study import METRICS, Pairing, Study, short_keys, span
 from .sweep import number
 
 
@@ -15,14 +15,14 @@ from .sweep import number
 class Effect:
     """How much better the validation metric gets, in its unit: more is better, for losses too.
 
-    `half_width` is that of the 95 % interval over `seeds` independent runs (see `study.independent`); None with fewer
-    than three.
+    `half_width` is that of the 95 % interval over the seeds and splits of `n` (see `estimate`), None where they say
+    nothing.
     """
 
     name: str
     mean: float
     half_width: float | None
-    seeds: int
+    n: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def main_effects(study: Study) -> list[Effect]:
         return []
     found = {factor: _squares_of(cells, [factor]) for factor in factors}
     return [
-        _effect(factor, _differences(squares, shared, study.metric), span(study.metric, 2))
+        _effect(factor, _differences(squares, shared, study.metric), _size(cells), span(study.metric, 2))
         for factor, squares in found.items()
         if 2 * len(squares) >= sum(factor in cell.on for cell in cells) and (shared := _shared(squares))
     ]
@@ -72,7 +72,7 @@ def interactions(study: Study) -> list[Interaction]:
         parts = [_differences(contrasts, shared, study.metric) for contrasts in (off, on, squares)]
         names = (first, first, f"{first} × {second}")
         spans = [span(study.metric, corners) for corners in (2, 2, 4)]
-        found.append(Interaction(first, second, *map(_effect, names, parts, spans)))
+        found.append(Interaction(first, second, *map(_effect, names, parts, [_size(cells)] * 3, spans)))
     return found
 
 
@@ -147,9 +147,15 @@ def _differences(contrasts: Sequence[Contrast], shared: Iterable[Pairing], metri
     }
 
 
-def _effect(name: str, differences: Mapping[Pairing, float], widest: float) -> Effect:
-    values = independent(differences)
-    return Effect(name, *mean_interval(values, span=widest), len(values))
+def _size(cells: Sequence[_Cell]) -> float:
+    """The greatest value of the metric without its sign, of whose size differences are rounded."""
+    return max(abs(value) for cell in cells for value in cell.values.values())
+
+
+def _effect(name: str, differences: Mapping[Pairing, float], scale: float, widest: float) -> Effect:
+    found = estimate(differences, scale)
+    half = None if found.interval(span=widest) is None else found.half_width()
+    return Effect(name, found.mean, half, found.n)
 
 
 def _off_first(value: str) -> tuple[bool, float, str]:

@@ -50,25 +50,27 @@ def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
         return rf"\boldmath{text}" if cell.value == best else text
 
     tops = {key: best(key) for key in ("validation", "test")}
+    shown = [key for key in ("validation", "test", "gain", "last") if key in every]
     rows = []
     for index, arm in enumerate(study.arms):
-        cells = [escape(arm.label), str(len(arm.completed))]
-        cells += [math(every[key].cells[index], tops.get(key)) for key in ("validation", "test", "gain")]
+        cells = [escape(arm.label), str(len(arm.results(study.metric)))]
+        cells += [math(every[key].cells[index], tops.get(key)) for key in shown]
         rows.append(" & ".join(cells) + r" \\")
     unit = r" (\%)" if study.metric == "accuracy" else ""
     reference = baseline or study.best()
     against = f"gain over {escape(reference.label)}" if reference else "gain"
+    last = " & at the last epoch" * ("last" in every)
     return "\n".join(
         [
             *([f"% {title}"] if title else []),
-            r"\begin{tabular}{lrrrr}",
+            rf"\begin{{tabular}}{{lr{'r' * len(shown)}}}",
             r"\toprule",
-            f"technique & runs & validation {study.metric}{unit} & test {study.metric}{unit} & {against} \\\\",
+            f"technique & runs & validation {study.metric}{unit} & test {study.metric}{unit} & {against}{last} \\\\",
             r"\midrule",
             *rows,
             r"\bottomrule",
             r"\end{tabular}",
-            r"% $\pm$: 95 \% confidence interval (Student t) over seeds; *: p < 0.05, paired t test, Holm-corrected.",
+            r"% $\pm$: 95 \% interval (Student t), of gains for all rows at once (Bonferroni); *: it excludes 0.",
             "",
         ]
     )

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..run.record import RecordedRun
 from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
 from .content import Content, Section
 from .effects import interactions, main_effects
+from .meanings import GLOSSARY, RUNS
 from .study import Arm, Study
 from .sweep import as_error
 from .table import left_out
@@ -21,26 +22,6 @@ from .values import described
 
 HERE = Path(__file__).parent
 MISSING = ("", NOTHING.text)
-GLOSSARY = (
-    (
-        "★",
-        "The best mean on validation. Settings whose runs all completed come first. Those with one or two runs, where "
-        "others have twice as many or more, come last. Test takes no part in the choice.",
-    ),
-    ("○", "The baseline. Where no row has this sign, gains are over ★."),
-    (
-        "±",
-        "95 % confidence interval of the mean (Student t) over seeds, or over splits where there are as many. Fewer "
-        "than three runs have none.",
-    ),
-    ("gain", "The mean difference on test between runs of the same seed and split; positive is better."),
-    ("*", "The gain differs from zero: paired t test, p < 0.05 after Holm's correction for all rows of the table."),
-    ("effect size", "Hedges' g of the paired differences."),
-    ("prob. of gain", "How often a run is better than a run of the baseline."),
-    ("gap", "How much worse validation is than training, both measured in evaluation mode."),
-    ("cost", "Arithmetic operations of the whole training, relative to the baseline."),
-    ("time", "Mean seconds of a run by the clock. It depends on what else the machine did."),
-)
 
 
 @dataclass(frozen=True)
@@ -65,13 +46,7 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
     if lost := left_out(told.runs, told.studies):
         parts += ["<h2>Without a result</h2>", *(f"<p>{escape(line)}</p>" for line in lost)]
     parts += _folded(f"All {len(told.runs)} runs", [_table(*_runs(told.runs))])
-    if told.sections:
-        parts += [
-            "<h2>How to read the tables</h2>",
-            "<dl>",
-            *(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in GLOSSARY),
-            "</dl>",
-        ]
+    parts += _meanings(told.sections)
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -81,6 +56,19 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
         + "\n".join(parts)
         + f"\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
     )
+
+
+def _meanings(sections: Sequence[Section]) -> list[str]:
+    """What the page's numbers mean, its columns' first: pointing at a header tells the same."""
+    if not sections:
+        return []
+    headed = {
+        " ".join(column.header.split()): column.meaning
+        for section in sections
+        for column in columns(section.study, section.baseline).values()
+    }
+    terms = (f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in (headed | GLOSSARY).items())
+    return ["<h2>What the numbers mean</h2>", "<dl>", *terms, "</dl>"]
 
 
 def _title(runs: Sequence[RecordedRun]) -> str:
@@ -120,9 +108,9 @@ def _folded(summary: str, parts: Sequence[str]) -> list[str]:
     return [f"<details><summary>{escape(summary)}</summary>", *parts, "</details>"]
 
 
-def _arms(study: Study, baseline: Arm | None) -> tuple[list[str], list[list[Cell]]]:
+def _arms(study: Study, baseline: Arm | None) -> tuple[dict[str, str], list[list[Cell]]]:
     every = columns(study, baseline)
-    headers = [column.header.strip() for column in every.values()]
+    headers = {column.header.strip(): column.meaning for column in every.values()}
     rows = [list(row) for row in zip(*(column.cells for column in every.values()), strict=True)]
     for row, mark in zip(rows, marks(study, baseline), strict=True):
         row[0] = Cell(f"{mark} {row[0].text}".strip())
@@ -147,11 +135,11 @@ def _effects(study: Study) -> list[str]:
         f"Gains in {unit}, positive is better, with 95 % intervals over seeds. An interaction (×) is the gain of the "
         "first factor with the second on, minus its gain with the second off; negative: they help less together."
     )
-    headers = ["factor", "gain", "second off", "second on"]
+    headers = dict.fromkeys(["factor", "gain", "second off", "second on"], note)
     return ["<h3>Effects and interactions</h3>", _table(headers, rows), f'<p class="dim">{escape(note)}</p>']
 
 
-def _runs(runs: Sequence[RecordedRun]) -> tuple[list[str], list[list[Cell]]]:
+def _runs(runs: Sequence[RecordedRun]) -> tuple[Mapping[str, str], list[list[Cell]]]:
     def cell(value: float | None, form: str = ".4f") -> Cell:
         return NOTHING if value is None else Cell(format(value, form), value)
 
@@ -174,16 +162,17 @@ def _runs(runs: Sequence[RecordedRun]) -> tuple[list[str], list[list[Cell]]]:
                 cell(run.seconds, ".1f"),
             ]
         )
-    headers = ["settings", "seed", "status", "validation error", "test error", "loss gap", "best epoch", "time (s)"]
-    return headers, rows
+    return RUNS, rows
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+def _table(headers: Mapping[str, str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table; pointing at one of its `headers` tells what it means."""
     # The first column names the row; another one holds words where a cell has text and no number.
     words = {0, *(i for row in rows for i, cell in enumerate(row) if cell.value is None and cell.text not in MISSING)}
     kinds = ["words" if index in words else "number" for index in range(len(headers))]
     head = "".join(
-        f'<th scope="col" class="{kind}">{escape(name)}</th>' for name, kind in zip(headers, kinds, strict=True)
+        f'<th scope="col" class="{kind}" title="{escape(meaning)}">{escape(name)}</th>'
+        for (name, meaning), kind in zip(headers.items(), kinds, strict=True)
     )
     body = "\n".join(f"<tr{_marked(row)}>{''.join(map(_cell, row, kinds))}</tr>" for row in rows)
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"

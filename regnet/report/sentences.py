@@ -1,46 +1,71 @@
 """The answer of a study in words."""
 
-from collections.abc import Sequence
-from itertools import accumulate
+from .answer import MOST, Answer, other
+from .compare import Comparison, score, score_interval
+from .estimate import LEAST, Estimate
+from .mixed import unpaired
+from .notes import chosen_by, last_epoch, train_longer, tuned_unevenly
+from .study import Arm, Study, short_keys
+from .wording import (
+    LISTED,
+    count,
+    difference,
+    differences,
+    listed,
+    p_value,
+    percent,
+    runs_of,
+    scores,
+    signed,
+    spanned,
+)
+from .wording import score as score_text
 
-from .answer import MOST, Answer
-from .compare import Comparison
-from .statistics import LEAST
-from .study import METRICS, Arm, Study, cost, independent, short_keys, unit
-
-LISTED = 200  # letters of the names of arms in one sentence
 CHEAPER = 0.9  # of the best arm's operations
 
 
 def sentences(found: Answer) -> list[str]:
     """The answer as short sentences, the most important first."""
-    lines = [*_best(found), *_gain(found), *_others(found)]
-    for edge in found.edges:
-        more = "smaller" if edge.side == "smallest" else "larger"
-        lines.append(f"Try {more} values of {edge.key}: the best, {edge.value}, is the {edge.side} tried.")
+    lines = [*headline(found), *_size(found), *last_epoch(found), *chosen_by(found), *tuned_unevenly(found)]
+    if found.passed_over:
+        named = listed([f"{arm.label} ({runs_of(arm)})" for arm in found.passed_over])
+        lines.append(f"Better on validation, but with too few or with failed runs: {named}.")
+    if not found.too_short:
+        lines += [*_others(found), *_edges(found)]
     return [*lines, *_seeds(found)]
 
 
-def _best(found: Answer) -> list[str]:
+def headline(found: Answer) -> list[str]:
+    """What is best and what it gains; before that, why nothing is advised where training was too short."""
+    return [*train_longer(found), _best(found), *_gain(found)]
+
+
+def _best(found: Answer) -> str:
     study, best = found.study, found.best
-    score = _value(METRICS[study.metric] * cost(best, study.metric), study.metric)
-    first = f"Best by validation: {best.label} ({study.metric} {score})."
-    if best.lost:
-        first += f" Only {_runs(best)} completed."
-    if len(study.arms) == 1:
-        return [f"{first} Nothing else was tried."]
-    if len(study.ties) == 1:
-        return [first]
     ties, arms = len(study.ties), len(study.arms)
-    shared = f"{ties} of {arms} settings share the best" if ties < arms else f"all {arms} settings have the same"
-    lines = [
-        f"Best by validation: {shared} {study.metric}, {score} ({_in_common(study)}). "
-        f"Of these {best.label} has the lowest validation loss."
-    ]
-    simplest = min(study.ties, key=lambda arm: len(arm.active))
-    if len(simplest.active) < len(best.active):
-        lines.append(f"The simplest of these is {simplest.label}.")
-    return lines
+    if ties > 1:
+        shared = f"{ties} of {arms} settings share the best" if ties < arms else f"all {arms} settings have the same"
+        first = (
+            f"Best by validation: {shared} {study.metric} ({_in_common(study)}). "
+            f"Of these {best.label} has the lowest validation loss."
+        )
+    else:
+        first = f"Best by validation: {best.label}."
+    parts = [first, _score(study, best), f"Only {runs_of(best)} completed." if best.lost else ""]
+    parts.append("Nothing else was tried." if arms == 1 else "")
+    return " ".join(part for part in parts if part)
+
+
+def _score(study: Study, best: Arm) -> str:
+    """The test score of an arm with its interval."""
+    found = score(best, "test", study.metric)
+    if found is None:
+        return ""
+    interval = score_interval(found, study.metric)
+    told = [f"95 % interval {scores(interval, study.metric)}" if interval else "", count(found)]
+    told += ["on this split"] * (found.splits == 1)
+    value = score_text(found.mean, study.metric)
+    return f"On test its {study.metric} is {value} ({', '.join(part for part in told if part)})."
 
 
 def _in_common(study: Study) -> str:
@@ -52,79 +77,105 @@ def _in_common(study: Study) -> str:
     keys = dict.fromkeys(key for settings in own for key in settings if key != "regularizer")
     varying = short_keys(key for key in keys if len({settings.get(key) for settings in own}) > 1)
     parts = [
-        f"{name} {_range([v for arm in study.ties if (v := arm.settings.get(key))])}" for key, name in varying.items()
+        f"{name} {spanned([v for arm in study.ties if (v := arm.settings.get(key))])}" for key, name in varying.items()
     ]
     techniques = dict.fromkeys(arm.technique for arm in study.ties)
-    return ", ".join([_listed(list(techniques))] * (len(techniques) > 1) + [part for part in parts if part[-1] != " "])
-
-
-def _range(values: Sequence[str]) -> str:
-    """`0 to 0.4` of numbers, else the values."""
-    different = list(dict.fromkeys(values))
-    try:
-        order = sorted(different, key=float)
-    except ValueError:
-        return " or ".join(different)
-    return order[0] if len(order) == 1 else f"{order[0]} to {order[-1]}" if order else ""
+    return ", ".join([listed(list(techniques))] * (len(techniques) > 1) + [part for part in parts if part[-1] != " "])
 
 
 def _gain(found: Answer) -> list[str]:
     study, baseline = found.study, found.baseline
-    if baseline is not None and len(study.arms) > 1 and baseline in study.ties:
-        if baseline is not found.best:
-            return [f"The baseline {baseline.label} is one of them.", *_on_test(found)]
+    if found.gain is not None:
+        tied = [f"The baseline {found.gain.baseline.label} is one of them."] if baseline in study.ties else []
+        return [*tied, _gained(found.gain)]
+    if baseline is not None and len(study.arms) > 1:
         return ["It is the baseline: nothing that was tried is better on validation."]
-    return _on_test(found)
+    return []
 
 
-def _on_test(found: Answer) -> list[str]:
-    gain = found.gain
-    if gain is None:
+def _gained(pair: Comparison) -> str:
+    if pair.gain is None:
+        return f"No gain is known: {unpaired(pair.arm, pair.baseline, pair.metric)}."
+    if pair.gain.n >= LEAST and pair.gain.mean == pair.gain.error == 0:
+        return f"It scores as {pair.baseline.label} does in all {pair.gain.n} pairs."
+    gains = pair.gain.mean >= 0
+    amount = f"It {'gains' if gains else 'loses'} {difference(abs(pair.gain.mean), pair.metric)}"
+    over = f"{'over' if gains else 'against'} {pair.baseline.label}"
+    return f"{amount} {over} ({'; '.join([_interval(pair, pair.gain), *_at_last(pair)])}){_verdict(pair)}."
+
+
+def _interval(pair: Comparison, gain: Estimate) -> str:
+    if pair.interval is None:
+        equal = gain.n >= LEAST and gain.error == 0
+        return f"the same in all {gain.n} pairs: no interval" if equal else f"{count(gain)}: no interval"
+    family = f" for {pair.family} comparisons at once" if pair.family > 1 else ""
+    p = "" if pair.p is None else f", {'corrected ' * (pair.family > 1)}{p_value(pair.p)}"
+    return f"95 % interval{family} {differences(pair.interval, pair.metric)}, {count(gain)}{p}"
+
+
+def _at_last(pair: Comparison) -> list[str]:
+    return [f"at the last epoch {signed(pair.last.mean, pair.metric)}"] if pair.last else []
+
+
+def _verdict(pair: Comparison) -> str:
+    if pair.interval is None:
+        return ""
+    if pair.too_short:
+        return ": not decided, as training was too short"
+    within = ", and within the margin" if pair.equivalent else ""
+    return f": decided{within}" if pair.decided else f": not decided{within}"
+
+
+def _size(found: Answer) -> list[str]:
+    """How often the best is better than the baseline, and by how many standard deviations."""
+    pair = found.gain
+    if pair is None or pair.gain is None or pair.gain.mean == 0 or not pair.wins:
         return []
-    lines = [_gained(gain)]
-    if gain.effect is not None:
-        chance = f"a run of it is better than one of {gain.baseline.label} with probability {gain.improvement:.2f}"
-        lines.append(f"Effect size {round(gain.effect, 1) + 0.0:+.1f} (Hedges' g); {chance}.")
-    return lines
-
-
-def _gained(gain: Comparison) -> str:
-    if gain.interval is None:
-        return f"It shares no seed and split with {gain.baseline.label}: no gain is known."
-    mean, half = gain.interval
-    word = "gains" if mean >= 0 else "loses"
-    amount = f"On test it {word} {_value(abs(mean), gain.metric, of='difference')}"
-    over = f"{'over' if mean >= 0 else 'against'} {gain.baseline.label}"
-    if half is None:
-        return f"{amount} {over} (n = {gain.n}: no interval)."
-    low, high = (_value(end, gain.metric, signed=True) for end in (mean - half, mean + half))
-    spread = f"95 % interval {low} to {high}, n = {gain.n}"
-    if half <= 1e-9 * abs(mean):  # the interval would be a point, and a few pairs cannot know the gain that exactly
-        spread = f"the same in all {gain.n} pairs"
-    verdict = "" if gain.distinguishable else ": not distinguishable"
-    return f"{amount} {over} ({spread}, corrected p {_p(gain.p)}){verdict}."
+    won = pair.wins
+    told = (
+        f"A run of it is better than one of {pair.baseline.label} in {won.won:g} of {won.pairs} pairs "
+        f"(95 % interval {percent(won.low)} to {percent(won.high)} %)"
+    )
+    if pair.effect:
+        told += "; Hedges' g = {:.1f} ({:.1f} to {:.1f})".format(*pair.effect)
+    return [f"{told}."]
 
 
 def _others(found: Answer) -> list[str]:
     study, lines = found.study, []
-    if found.passed_over:
-        named = _listed([f"{arm.label} ({_runs(arm)})" for arm in found.passed_over])
-        lines.append(f"Better on validation, but with too few or with failed runs: {named}.")
     where = "on test, each technique at its chosen settings" if found.tuned else "on test"
     if found.better:
-        lines.append(f"Distinguishably better than it {where}: {_listed([arm.label for arm in found.better])}.")
-    if found.alike:
-        lines.append(f"Not distinguishable from it {where}: {_listed([arm.label for arm in found.alike])}.")
+        lines.append(f"Decidedly better than it {where}: {listed([arm.label for arm in found.better])}.")
+    if found.equivalent:
+        margin = difference(found.equivalent[0].margin, study.metric)
+        lines.append(f"As good {where}, within the margin of {margin}: {_named(found.equivalent, found.best)}.")
         lines += _choice(found)
-    elif not found.better and len(study.arms) > 1 and found.known:
-        lines.append(f"All others are distinguishably worse {where}.")
+    if found.unclear:
+        lines.append(f"These runs cannot tell from it {where}: {_named(found.unclear, found.best)}.{_seen(found)}")
+    if found.left_out:
+        lines.append(f"Trained too short to be compared: {listed([arm.label for arm in found.left_out])}.")
+    told = found.better or found.equivalent or found.unclear or found.left_out
+    if not told and len(study.arms) > 1 and found.known:
+        lines.append(f"All others are decidedly worse {where}.")
     return lines
+
+
+def _named(pairs: tuple[Comparison, ...], best: Arm) -> str:
+    return listed([other(pair, best).label for pair in pairs])
+
+
+def _seen(found: Answer) -> str:
+    """The smallest difference that could have been seen of each of those that are not told apart."""
+    least = [pair.detectable for pair in found.unclear if pair.detectable is not None]
+    if not least:
+        return ""
+    return f" They could have shown a difference of {difference(max(least), found.study.metric)} (power 80 %)."
 
 
 def _choice(found: Answer) -> list[str]:
     lines = []
     simplest, cheapest, best = found.simplest, found.cheapest, found.best
-    if len(simplest.active) < len(best.active) and simplest not in found.study.ties:  # of those it was told before
+    if len(simplest.active) < len(best.active):
         lines.append(f"The simplest of these is {simplest.label}.")
     if cheapest.operations and best.operations and cheapest.operations < CHEAPER * best.operations:
         share = f"{cheapest.operations / best.operations:.2f}x the operations of {best.label}"
@@ -132,48 +183,30 @@ def _choice(found: Answer) -> list[str]:
     return lines
 
 
+def _edges(found: Answer) -> list[str]:
+    lines = []
+    for edge in found.edges:
+        more = "smaller" if edge.side == "smallest" else "larger"
+        lines.append(f"Try {more} values of {edge.key}: the best, {edge.value}, is the {edge.side} tried.")
+    return lines
+
+
 def _seeds(found: Answer) -> list[str]:
-    study = found.study
-    most = max((arm.measured("val", study.metric) for arm in study.arms), key=lambda found: len(independent(found)))
-    if (count := len(independent(most))) < LEAST:
-        few = "One seed" if count == 1 else f"Two {unit(most)}"
+    most = max(filter(None, (score(arm, "val", found.study.metric) for arm in found.study.arms)), key=lambda e: e.n)
+    if most.n < LEAST:
+        few = "One seed" if most.n == 1 else f"Two {most.unit}"
         return [f"{few} only: no interval and no test. Repeat with 'seed=range(5)' to tell an effect from luck."]
-    return [_more_seeds(found, found.rival)] if found.rival is not None else []
+    return [_more_seeds(found, found.rival)] if found.rival is not None and not found.too_short else []
 
 
 def _more_seeds(found: Answer, rival: Comparison) -> str:
-    other = rival.baseline if rival.arm is found.best else rival.arm
-    if rival.effect is None:
-        return f"Add {rival.unit} to tell the best from {other.label}: {rival.n} say too little of the spread."
+    name, gain = other(rival, found.best).label, rival.gain
+    if gain is None or not gain.known:
+        return f"Add seeds to tell the best from {name}: these say too little of the spread."
     if found.seeds is None:
-        return (
-            f"More than {MOST} {rival.unit} are needed to tell the best from {other.label}, if they differ as measured."
-        )
-    more = max(1, found.seeds - rival.n)
-    return (
-        f"About {more} more {rival.unit} are needed to tell the best from {other.label}, if they differ as measured "
-        "(power 80 %)."
-    )
-
-
-def _runs(arm: Arm) -> str:
-    return f"{len(arm.completed)} of {len(arm.runs)} run{'s' * (len(arm.runs) > 1)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first, and as many more as a sentence can hold."""
-    lengths = accumulate(len(name) + 2 for name in names)
-    shown = max(1, sum(length <= LISTED for length in lengths))
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if names[shown:] else "")
-
-
-def _value(number: float, metric: str, signed: bool = False, of: str = "score") -> str:
-    plus = "+" if signed else ""
-    if metric != "accuracy":
-        return f"{number:{plus}.4g}"
-    unit = "" if signed else " percentage points" if of == "difference" else " %"
-    return f"{100 * number:{plus}.2f}{unit}"
-
-
-def _p(p: float | None) -> str:
-    return "unknown" if p is None else "< 0.001" if p < 0.001 else f"= {p:.2g}"
+        return f"More than {MOST} {gain.unit} are needed to tell the best from {name}, if they differ as measured."
+    more = max(1, found.seeds - gain.n)
+    told = f"About {more} more {gain.unit} would tell the best from {name}, if they differ as measured (power 80 %)."
+    if found.study.anytime:
+        return told
+    return f"{told} To add them after a look makes errors likelier; hydra/sweeper=decide adds them validly."

@@ -9,30 +9,42 @@ from dataclasses import dataclass, field, replace
 from math import inf, isclose
 from typing import Any
 
-from ..core.metrics import BETTER, SIGNS
+from ..core.metrics import BETTER, OF_TASKS, SIGNS, judged_by
 from ..core.overrides import Override, written
 from ..run.record import RecordedRun, flat
+from . import settings as told
 from .values import Described, chosen, described
 
-METRICS = {name: SIGNS[BETTER[name]] for name in ("accuracy", "rmse", "loss")}  # in order of preference
-SPANS = {"accuracy": 1.0}  # the distance between the least and the greatest possible value
+METRICS = {name: SIGNS[better] for name, better in BETTER.items()}  # times these, less is better
+ANY = (-inf, inf)
+RANGES = {"accuracy": (0.0, 1.0), "ece": (0.0, 1.0), "nll": (0.0, inf), "rmse": (0.0, inf), "r2": (-inf, 1.0)}
 MIN_RESULTS = 3  # of an arm; the mean of fewer may be the luck of single runs
 
-Pairing = tuple[object, object]  # the seed and the split of a run
+Pairing = tuple[object, ...]  # the seed and the split of a run, and the version of regnet
 UNITS = ("seeds", "splits")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ by nothing but seed and split (and the name of their study); one run for each of both."""
+    """Runs that differ by nothing but seed and split (and the name of their study); one run for each of both.
+
+    Args:
+        settings: the values of the keys that were given to any run.
+        start: the settings of the runs whose weights its own began at (`warm_start`), or the name of one not known.
+    """
 
     label: str
     runs: tuple[RecordedRun, ...]
-    settings: Mapping[str, str] = field(default_factory=dict, compare=False)  # the values of the keys that were given
+    settings: Mapping[str, str] = field(default_factory=dict, compare=False)
+    start: Mapping[str, str] | str | None = field(default=None, compare=False)
 
     @property
     def completed(self) -> list[RecordedRun]:
         return [run for run in self.runs if run.status == "completed"]
+
+    def results(self, metric: str) -> list[RecordedRun]:
+        """Those that have the metric on validation: without it a run is no result, however it ended."""
+        return [run for run in self.completed if run.metric("val", metric) is not None]
 
     @property
     def lost(self) -> int:
@@ -46,6 +58,12 @@ class Arm:
     def measured(self, split: str, name: str | None = None) -> dict[Pairing, float]:
         """The same numbers under the seed and the split of each run, by which they pair with another arm's."""
         numbers = ((pairing(run), run.metric(split, name)) for run in self.completed)
+        return {key: number for key, number in numbers if number is not None}
+
+    def at_last(self, split: str, name: str) -> dict[Pairing, float]:
+        """The same of the last epoch, of the runs that chose another by a monitor."""
+        chose = filter(told.chooses, self.completed)
+        numbers = ((pairing(run), (run.last.get(split) or {}).get(name)) for run in chose)
         return {key: number for key, number in numbers if number is not None}
 
     def logged(self, name: str) -> dict[Pairing, float]:
@@ -89,12 +107,16 @@ class Study:
     """Arms on the same data, the best first; `common` are the settings that all of them share.
 
     `metric` is what they are ranked by, `others` what is told of them besides, under the names of `record.flat`.
+    `margin` is the difference below which two are as good, in the metric's unit, None for the default; `anytime` asks
+    for intervals that hold however often the study was looked at.
     """
 
     common: tuple[str, ...]
     metric: str
     arms: tuple[Arm, ...]
     others: tuple[str, ...] = ()
+    margin: float | None = None
+    anytime: bool = False
 
     def best(self) -> Arm | None:
         """The arm with the best mean validation metric; None where no arm has one.
@@ -188,16 +210,19 @@ def varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def pairing(run: RecordedRun) -> Pairing:
-    """The seed and `data.split_seed` of a run: two runs that share both differ by their arms alone."""
+    """The seed and `data.split_seed` of a run, and regnet's version: two that share all three differ by their arms alone.
+
+    Of another version the numbers may differ for its own sake; what knows no version is taken for one of its own.
+    """
     config = run.config.get("data") or {}
     given = {one.key: one.value for one in map(Override.guess, run.overrides)}
     split = config.get("split_seed", given.get("data.split_seed", 0))
-    return run.folder if run.seed is None else run.seed, written(split)
+    return run.folder if run.seed is None else run.seed, written(split), run.version
 
 
 def unit(pairings: Collection[Pairing]) -> str:
     """What `independent` counts: "splits" where there are as many as seeds or more, else "seeds"."""
-    seeds, splits = (len(set(part)) for part in zip(*pairings, strict=True)) if pairings else (0, 0)
+    seeds, splits = (len({pairing[part] for pairing in pairings}) for part in (0, 1))
     return UNITS[splits >= seeds]
 
 
@@ -222,23 +247,37 @@ def cost(arm: Arm, metric: str) -> float:
 
 def span(metric: str, terms: int = 1) -> float:
     """Between the least and the greatest value of a sum of so many values of the metric, each added or subtracted."""
-    return terms * SPANS.get(metric, inf)
+    low, high = RANGES.get(metric, ANY)
+    return terms * (high - low)
 
 
 def _study(groups: list[list[Described]]) -> Study:
     runs = [one.run for group in groups for one in group]
-    metric = next((name for name in METRICS if any(run.metric("val", name) is not None for run in runs)), "loss")
+    metric = _metric(runs)
     given = frozenset().union(*(one.given for group in groups for one in group))
     settings = [_merged(group, given) for group in groups]
     common = frozenset.intersection(*(frozenset(own.items()) for own in settings))
     arms = [
-        Arm(label, _one_per_pairing([one.run for one in group]), own)
+        Arm(label, _one_per_pairing([one.run for one in group]), own, group[0].start)
         for label, group, own in zip(_labels(groups, settings), groups, settings, strict=True)
     ]
     most = max(len(arm.values("val", metric)) for arm in arms)
     arms.sort(key=_by_validation(metric, most))
     shared = [f"{key}={value}" for key, value in settings[0].items() if (key, value) in common]
-    return Study(tuple(shared), metric, tuple(arms))
+    margins = {told.margin(run) for run in runs if run.config}
+    margin = margins.pop() if len(margins) == 1 else None
+    return Study(tuple(shared), metric, tuple(arms), margin=margin, anytime=any(map(told.anytime, runs)))
+
+
+def _metric(runs: Sequence[RecordedRun]) -> str:
+    """The task's own, or another of regnet's by which all runs chose their epochs.
+
+    Not the loss, by which earlier versions chose unasked.
+    """
+    shared = {told.monitor(run) for run in runs if run.config}
+    wanted = [name for name in METRICS if name not in OF_TASKS and shared == {f"val/{name}"}]
+    known = {name for run in runs for name in METRICS if run.metric("val", name) is not None}
+    return next((name for name in wanted if name in known), judged_by(known))
 
 
 def _merged(group: Sequence[Described], given: Collection[str]) -> dict[str, str]:
@@ -261,14 +300,32 @@ def _labels(groups: Sequence[Sequence[Described]], settings: Sequence[Mapping[st
         config = next((one.run.config for one in group if one.run.config), None)
         words = [f"{name}={own[key]}" for key, name in names.items() if key in own]
         labels.append(" ".join([technique(own.get("regularizer"), config), *words]))
+    labels = _apart(labels, lambda place: _beginning(groups[place][0], names))
     for label in [label for label, count in Counter(labels).items() if count > 1]:
         alike = [place for place, other in enumerate(labels) if other == label]
         values = [json.loads(groups[place][0].values) for place in alike]
-        keys = varying(values)
+        keys = [key for key in varying(values) if key != "warm_start"]
         for number, (place, own) in enumerate(zip(alike, values, strict=True)):
             words = [f"{key}={written(own[key])}" for key in keys if key in own]
             labels[place] = " ".join([label, *words] if len(words) in (1, 2, 3) else [label, f"({number + 1})"])
     return labels
+
+
+def _apart(labels: Sequence[str], words: Callable[[int], str]) -> list[str]:
+    """The labels, with more words where two are the same."""
+    counts = Counter(labels)
+    return [f"{label} {words(place)}".strip() if counts[label] > 1 else label for place, label in enumerate(labels)]
+
+
+def _beginning(one: Described, names: Mapping[str, str]) -> str:
+    """At which run it began, by what sets the two apart: `from strength=0.1`."""
+    if one.start is None or isinstance(one.start, str):
+        return f"from {one.start}" if one.start else ""
+    start, own = one.start, one.settings
+    words = [f"{name}={start[key]}" for key, name in names.items() if key in start and start[key] != own.get(key)]
+    if start.get("regularizer") != own.get("regularizer"):
+        words.insert(0, technique(start.get("regularizer"), None))
+    return f"from {' '.join(words) or 'the same'}"
 
 
 def _by_validation(metric: str, most: int) -> Callable[[Arm], tuple[bool, bool, float, float]]:

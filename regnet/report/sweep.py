@@ -51,6 +51,10 @@ class Grid:
         least = min(costs.values())
         return [at for at, cost in costs.items() if math.isclose(cost, least, rel_tol=1e-9, abs_tol=1e-12)]
 
+    def least(self, sign: int) -> float:
+        """The best cell, as something to minimize."""
+        return min(sign * value for row in self.cells for value in row if value is not None)
+
 
 def error(metric: str) -> str:
     """What to call the metric as an error."""
@@ -71,11 +75,19 @@ def swept(study: Study) -> dict[str, str]:
 
 
 def lines(study: Study, key: str) -> list[Line]:
-    """The validation metric along `key`, a line for each choice of all other settings, the best line first."""
+    """The validation metric along `key`, a line for each choice of all other settings, the best line first.
+
+    None where most arms are on no line of three values, or of half of all values if those are few: then they were
+    drawn, as in a search, and those that agree in all else do so by accident.
+    """
     groups: dict[str, list[Arm]] = {}
     for label, arm in _by_others(study, key):
         groups.setdefault(label, []).append(arm)
     found = [Line(label, _along(arms, key, study.metric), tuple(arms)) for label, arms in groups.items()]
+    count = len({x for line in found for x in line.along})
+    planned = [line for line in found if len(line.along) > 1 and (len(line.along) > 2 or 2 * len(line.along) >= count)]
+    if not _are_most([arm for line in planned for arm in line.arms], [arm for line in found for arm in line.arms]):
+        return []
     return sorted((line for line in found if len(line.along) > 1), key=lambda line: line.best(METRICS[study.metric]))
 
 
@@ -98,6 +110,8 @@ def scattered(study: Study) -> dict[str, list[tuple[float, float]]]:
 def grids(study: Study) -> Iterator[tuple[str, str, Grid]]:
     """For each pair of swept keys (x, y) the grid of the validation metric, where most of its cells were run.
 
+    None where most arms are in no such grid, as among the draws of a search.
+
     Of several grids, each for one choice of all other settings, it is the one with the best cell: a mean over the
     other settings would mix good ones with bad ones.
     """
@@ -107,9 +121,9 @@ def grids(study: Study) -> Iterator[tuple[str, str, Grid]]:
         for label, arm in _by_others(study, x, y):
             at = (float(arm.settings[x]), float(arm.settings[y]))
             groups.setdefault(label, {}).setdefault(at, []).extend(arm.values("val", study.metric))
-        found = [grid for label, cells in groups.items() if (grid := _grid(label, cells))]
-        if found:
-            yield x, y, min(found, key=lambda grid: min(sign * c for row in grid.cells for c in row if c is not None))
+        found = {label: grid for label, cells in groups.items() if (grid := _grid(label, cells))}
+        if _are_most([cell for label in found for cell in groups[label]], [at for own in groups.values() for at in own]):
+            yield x, y, min(found.values(), key=lambda grid: grid.least(sign))
 
 
 def along_data(studies: Sequence[Study]) -> Iterator[tuple[str, str, list[Line]]]:
@@ -170,6 +184,10 @@ def _by_others(study: Study, *keys: str) -> Iterator[tuple[str, Arm]]:
         if all(key in own for key in keys) and arm.values("val", study.metric):
             rest = [k for k in own if k not in {*keys, "regularizer"} and f"{k}={own[k]}" not in study.common]
             yield " ".join([arm.technique, *(f"{names[key]}={own[key]}" for key in rest)]), arm
+
+
+def _are_most(some: Sequence[Any], every: Sequence[Any]) -> bool:
+    return 2 * len(some) > len(every)
 
 
 def _along(arms: Sequence[Arm], key: str, metric: str) -> Along:

@@ -13,12 +13,12 @@ from rich.text import Text
 from ..core.console import printable
 from ..run.record import RecordedRun
 from .columns import BEST, columns, marks
+from .compare import score
 from .content import Content
-from .statistics import LEAST
-from .study import Arm, Study, independent
+from .study import Arm, Study
 
-SHOWN = ("runs", "validation", "test", "gain", "gap", "gap loss", "sparse", "cost", "seconds")
-FIRST_TO_GO = ("seconds", "sparse", "gap loss", "runs", "cost", "gap")  # where the terminal is narrow
+SHOWN = ("runs", "validation", "test", "gain", "last", "gap", "gap loss", "sparse", "cost", "seconds")
+FIRST_TO_GO = ("seconds", "sparse", "gap loss", "runs", "cost", "gap", "last")  # where the terminal is narrow
 MOST = 100  # rows, and the baseline: a search may have hundreds, and the answer above them must stay in reach
 NAMED = 10  # runs that are named one by one, so that a broken sweep of hundreds does not bury its table
 
@@ -97,8 +97,8 @@ def legend(compared: Sequence[Study]) -> str:
     metrics = " or ".join(dict.fromkeys(study.metric for study in compared))
     signs = [f"★ best on validation ({metrics})", "○ baseline"]
     arms = [(study, arm) for study in compared for arm in study.arms]
-    if any(len(independent(arm.measured("val", study.metric))) >= LEAST for study, arm in arms):
-        signs += ["± 95 % confidence interval over seeds", "* gain differs from 0 (paired t test, Holm, p < 0.05)"]
+    if any(found.known for study, arm in arms if (found := score(arm, "val", study.metric))):
+        signs += ["± 95 % interval, of gains for the whole table at once", "* decided: the interval excludes 0"]
     signs.append("gap: how much worse validation is than training")
     if any(arm.operations for _, arm in arms):
         signs.append("cost: operations of training")

@@ -50,6 +50,6 @@ def named(runs: Sequence[RecordedRun]) -> dict[str, RecordedRun]:
 
 
 def _repetition(arm: Arm, run: RecordedRun) -> list[str]:
-    """The seed and the split, each where the arm has several."""
-    keys = zip(("seed", "split"), *map(pairing, (run, *arm.runs)), strict=True)
+    """The seed, the split and the version of regnet, each where the arm has several."""
+    keys = zip(("seed", "split", "regnet"), *map(pairing, (run, *arm.runs)), strict=True)
     return [f"{key}={own}" for key, own, *all_ in keys if len(set(all_)) > 1]

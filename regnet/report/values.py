@@ -10,6 +10,8 @@ from ..core.overrides import Override, canonical, written
 from ..run import identity
 from ..run.identity import WATCHING, essence
 from ..run.record import RecordedRun
+from .order import Turns, in_turn, known_nodes
+from .starts import chains, starts
 
 APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  # in which the runs of one arm may differ
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
@@ -17,6 +19,7 @@ FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "s
 FILLED_IN = {"epochs", "shape", "classes", "num_classes", "num_outputs", "num_samples", "schema", "inputs"}
 
 Leaves = dict[str, Any]  # by dotted keys
+Defaults = Mapping[tuple[str, str], str]  # (choices of groups, key) ─► the value as JSON
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Described:
         values: all that makes its arm, the same for all runs of the arm.
         given: the keys that it was given itself.
         settings: the values of the keys that were given to any of the runs, as they are spelled.
+        start: the settings of the run whose weights it began at; of one that is not among the runs its name.
     """
 
     run: RecordedRun
@@ -35,6 +39,7 @@ class Described:
     values: str
     given: frozenset[str]
     settings: dict[str, str]
+    start: Mapping[str, str] | str | None = None
 
 
 def described(runs: Iterable[RecordedRun]) -> dict[Path, Described]:
@@ -44,30 +49,45 @@ def described(runs: Iterable[RecordedRun]) -> dict[Path, Described]:
     run that ended before its values were known is like those with the same overrides.
     """
     runs = list(runs)
-    given = {run.folder: _given(run) for run in runs}
+    nodes, begun = known_nodes(runs), starts(runs)
+    made = _made(runs)
+    names = {run.folder: _names(run, made) for run in runs}
+    given = {run.folder: _given(run, names[run.folder]) for run in runs}
     keys = list(dict.fromkeys(key for own in given.values() for key in own))
     configs = {run.folder: _config(run) for run in runs if run.config}
-    leaves = {at: _leaves(config) for at, config in configs.items()}
+    turns = {at: in_turn(own or [], nodes) for at, own in names.items()}
+    leaves = {at: _leaves(config, turns[at]) for at, config in configs.items()}
     for key in _following(runs, leaves, keys):
         for own in leaves.values():
             own.pop(key, None)
+    defaults = _defaults(given, leaves)
+    texts = {at: _overrides(own, defaults, turns[at]) for at, own in given.items()}
+    of_data = {at: _overrides(own, defaults, turns[at], of_data=True) for at, own in given.items()}
     data: dict[str, str] = {}
     values: dict[str, str] = {}
     for run in sorted(runs, key=_is_whole):  # of two with the same overrides the whole one is known by its values
         if run.config:
-            values[_overrides(given[run.folder])] = json.dumps(leaves[run.folder], sort_keys=True)
-            data[_overrides(given[run.folder], of_data=True)] = _data(configs[run.folder])
+            values[texts[run.folder]] = json.dumps(leaves[run.folder], sort_keys=True)
+            data[of_data[run.folder]] = _data(configs[run.folder])
+    alike = {
+        at: json.dumps(leaves[at], sort_keys=True) if _is_whole(run) else values.get(texts[at], texts[at])
+        for run in runs
+        for at in [run.folder]
+    }
+    before = chains(begun, alike)
     options = _options(keys, given, leaves)
+    settings = {at: _settings(keys, leaves.get(at, {}), own, names[at], options) for at, own in given.items()}
+    _in_one_order(settings, turns)
     found = {}
     for run in runs:
-        own, typed = leaves.get(run.folder, {}), given[run.folder]
-        text, of_data = _overrides(typed), _overrides(typed, of_data=True)
-        found[run.folder] = Described(
+        at, start = run.folder, begun.get(run.folder)
+        found[at] = Described(
             run,
-            _data(configs[run.folder]) if run.config.get("data") else data.get(of_data, of_data),
-            json.dumps(own, sort_keys=True) if _is_whole(run) else values.get(text, text),
-            frozenset(typed),
-            _settings(keys, run, own, typed, options),
+            _data(configs[at]) if run.config.get("data") else data.get(of_data[at], of_data[at]),
+            _beginning(alike[at], before.get(at)),
+            frozenset(given[at]),
+            settings[at],
+            settings[start.folder] if isinstance(start, RecordedRun) else start,
         )
     return found
 
@@ -86,14 +106,28 @@ def _data(config: Mapping[str, Any]) -> str:
     return json.dumps(own_data(config), sort_keys=True)
 
 
-def _given(run: RecordedRun) -> dict[str, Override]:
+def _made(runs: Iterable[RecordedRun]) -> dict[str, list[str]]:
+    """The regularizers that an override chose, from the configs of runs that were given it."""
+    typed = ((run, one) for run in runs if run.config for one in map(Override.guess, run.overrides))
+    return {_regularizer(one): chosen(run.config) for run, one in typed if one.key == "regularizer"}
+
+
+def _names(run: RecordedRun, made: Mapping[str, list[str]]) -> list[str] | None:
+    """The regularizers of a run, by its config, else by its overrides; None where neither tells."""
+    if run.config:
+        return chosen(run.config)
+    typed = [one for one in map(Override.guess, run.overrides) if one.key == "regularizer"]
+    return made.get(_regularizer(typed[-1]), _listed(_regularizer(typed[-1]))) if typed else None
+
+
+def _given(run: RecordedRun, names: Collection[str] | None) -> dict[str, Override]:
     leaves = (leaf for text in run.overrides for leaf in Override.guess(text).leaves)
-    return {one.key: one for one in leaves if one.sign != "~" and not _is_apart(one.key, run.config)}
+    return {one.key: one for one in leaves if one.sign != "~" and not _is_apart(one.key, names)}
 
 
-def _is_apart(key: str, config: Mapping[str, Any]) -> bool:
+def _is_apart(key: str, names: Collection[str] | None) -> bool:
     group, *path = key.split(".")
-    idle = bool(config) and group == "regularizer" and len(path) > 1 and path[0] not in chosen(config)
+    idle = names is not None and group == "regularizer" and len(path) > 1 and path[0] not in names
     return key in APART or group in WATCHING or idle
 
 
@@ -102,10 +136,16 @@ def _config(run: RecordedRun) -> dict[str, Any]:
     return essence({key: value for key, value in run.config.items() if key not in ("seed", "warm_start")})
 
 
-def _leaves(config: Mapping[str, Any]) -> Leaves:
-    """The same without what its data filled in."""
+def _leaves(config: Mapping[str, Any], turns: Turns) -> Leaves:
+    """The same without what its data filled in. Of regularizers only the order of those that act in turn counts."""
     apart = {*APART, *(f"data.{name}" for name in FILLED_IN)}
-    return {key: value for key, value in _flat(config) if key not in apart} | {"regularizer": chosen(config)}
+    names = {"regularizer": sorted(chosen(config))} | ({"order": turns} if turns else {})
+    return {key: value for key, value in _flat(config) if key not in apart} | names
+
+
+def _beginning(values: str, before: str | None) -> str:
+    """The values of a run, with what it began at if that is not its own initialization."""
+    return values if before is None else json.dumps(json.loads(values) | {"warm_start": before}, sort_keys=True)
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -137,12 +177,41 @@ def _is_whole(run: RecordedRun) -> bool:
     return bool(data and data.get("shape") is not None)
 
 
-def _overrides(given: Mapping[str, Override], of_data: bool = False) -> str:
+def _defaults(given: Mapping[Path, Mapping[str, Override]], leaves: Mapping[Path, Leaves]) -> Defaults:
+    """The value of each key in runs that were not given it, where all with the same choices of groups have that one."""
+    found: dict[tuple[str, str], set[str]] = {}
+    keys = {key for own in given.values() for key in own}
+    for at, own in leaves.items():
+        for key in own.keys() & keys - given[at].keys():
+            found.setdefault((_groups(given[at]), key), set()).add(_plain(own[key]))
+    return {at: values.pop() for at, values in found.items() if len(values) == 1}
+
+
+def _groups(given: Mapping[str, Override]) -> str:
+    return json.dumps({key: one.spelled for key, one in given.items() if "." not in key and key != "regularizer"})
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _overrides(given: Mapping[str, Override], defaults: Defaults, turns: Turns, of_data: bool = False) -> str:
+    """What is the same for runs with the same overrides, of which those that say a default are none."""
+
     def matters(key: str) -> bool:
         group, _, path = key.partition(".")
         return group == "experiment" or (group == "data" and path.partition(".")[0] not in FEEDING)
 
-    found = {key: _regularizer(one) if key == "regularizer" else one.spelled for key, one in given.items()}
+    def is_default(key: str, one: Override) -> bool:
+        value = sorted(_listed(_regularizer(one))) if key == "regularizer" else canonical(one.value, one.parts[-1])
+        return defaults.get((groups, key)) == _plain(value)
+
+    groups = _groups(given)
+    found = {
+        key: [sorted(_listed(_regularizer(one))), turns] if key == "regularizer" else one.spelled
+        for key, one in given.items()
+        if not is_default(key, one)
+    }
     return json.dumps({key: value for key, value in found.items() if not of_data or matters(key)}, sort_keys=True)
 
 
@@ -165,19 +234,33 @@ def _below(key: str, own: Leaves, given: Collection[str]) -> str:
 
 
 def _settings(
-    keys: Sequence[str], run: RecordedRun, own: Leaves, typed: Mapping[str, Override], options: Mapping[str, str]
+    keys: Sequence[str],
+    own: Leaves,
+    typed: Mapping[str, Override],
+    names: Sequence[str] | None,
+    options: Mapping[str, str],
 ) -> dict[str, str]:
     found: dict[str, str | None] = {}
     for key in keys:
-        if _is_apart(key, run.config):
+        if _is_apart(key, names):
             continue
-        if key == "regularizer" and (key in typed or run.config):
-            found[key] = _regularizer(typed[key]) if key in typed else _one_or_list(own[key])
+        if key == "regularizer" and key in typed:
+            found[key] = _regularizer(typed[key])
+        elif key == "regularizer" and own:
+            found[key] = _one_or_list(names or [])
         elif key in own:
             found[key] = written(own[key], key=key.rpartition(".")[2])
         else:
             found[key] = typed[key].spelled if key in typed else options.get(_below(key, own, keys))
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _in_one_order(settings: Mapping[Path, dict[str, str]], turns: Mapping[Path, Turns]) -> None:
+    """Let choices of regularizers that act alike be spelled as the first of them."""
+    first: dict[str, str] = {}
+    for at, own in settings.items():
+        if (text := own.get("regularizer")) is not None:
+            own["regularizer"] = first.setdefault(json.dumps([sorted(_listed(text)), turns[at]]), text)
 
 
 def _regularizer(override: Override) -> str:
@@ -186,3 +269,7 @@ def _regularizer(override: Override) -> str:
 
 def _one_or_list(names: Sequence[str]) -> str:
     return f"[{','.join(names)}]" if names[1:] else "".join(names) or "none"
+
+
+def _listed(regularizer: str) -> list[str]:
+    return [name for name in regularizer.strip("[]").split(",") if name not in ("", "none")]

@@ -45,6 +45,13 @@ class StudySweeper(Sweeper):
         )
         self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        """The batches of jobs that `sweep` would launch, at most.
+
+        Jobs that follow from results are not known yet: others that take as long stand in for them.
+        """
+        raise UserError(f"{type(self).__name__} does not tell how many runs it may launch")
+
     def sorted_out(
         self, arguments: Sequence[str], apart: Collection[str] = ()
     ) -> tuple[list[str], list[Override], list[int]]:

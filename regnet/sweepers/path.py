@@ -41,17 +41,15 @@ class PathSweeper(StudySweeper):
         if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
             raise UserError(f"hydra.sweeper.ratio={ratio} must be a number between 0 and 1")
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        fixed, start, seeds = self._begin(arguments)
+        probes = 1 + (1 + DECADES) + 2  # see `_loss` of the ignorant, and `_edge`
+        points = [self._job(fixed, start, seed, None) for seed in seeds]
+        return [*([self._probe(fixed, start, seeds[0])] for _ in range(probes)), *(points for _ in range(self.points))]
+
     def sweep(self, arguments: list[str]) -> None:
-        _, swept, seeds = self.sorted_out(arguments)
-        if swept:
-            raise UserError(f"{swept[0].input_line}: a path sweeps {self.key} by itself, and else only seeds")
-        fixed, _, _ = self.sorted_out(arguments, apart={self.key})
-        start = OmegaConf.select(self.config, self.key)
-        if not isinstance(start, int | float) or start <= 0:
-            raise UserError(
-                f"hydra.sweeper.key={self.key} must name the strength of a chosen regularizer, and is {start}"
-            )
-        largest = self._largest(fixed, float(start), seeds[0])
+        fixed, start, seeds = self._begin(arguments)
+        largest = self._largest(fixed, start, seeds[0])
         strengths = [_short(largest * self.ratio ** (i / (self.points - 1))) for i in range(self.points)]
         strengths = strengths[::-1] if self.up else strengths
         way = f"from {strengths[0]:g} {'up' if self.up else 'down'} to {strengths[-1]:g}"
@@ -62,6 +60,19 @@ class PathSweeper(StudySweeper):
             runs = zip(self.launch(jobs), before, strict=True)
             before = [run if run.status == "completed" else warm for run, warm in runs]
 
+    def _begin(self, arguments: Sequence[str]) -> tuple[list[str], float, list[int]]:
+        """What all runs share, the strength to look from, and the seeds."""
+        _, swept, seeds = self.sorted_out(arguments)
+        if swept:
+            raise UserError(f"{swept[0].input_line}: a path sweeps {self.key} by itself, and else only seeds")
+        fixed, _, _ = self.sorted_out(arguments, apart={self.key})
+        start = OmegaConf.select(self.config, self.key)
+        if not isinstance(start, int | float) or start <= 0:
+            raise UserError(
+                f"hydra.sweeper.key={self.key} must name the strength of a chosen regularizer, and is {start}"
+            )
+        return fixed, float(start), seeds
+
     def _largest(self, fixed: Sequence[str], start: float, seed: int) -> float:
         """The largest useful strength, to a factor of 10^(1/4)."""
         ignorant = self._loss(fixed, start * 10**DECADES, seed)
@@ -69,8 +80,7 @@ class PathSweeper(StudySweeper):
 
     def _loss(self, fixed: Sequence[str], strength: float, seed: int) -> float:
         """On validation, and at most that of equal probabilities, which also stands for a run that diverged."""
-        job = [*self._job(fixed, _short(strength), seed, None), f"study={self.config.study}{SUFFIX}"]
-        (run,) = self.launch([job])
+        (run,) = self.launch([self._probe(fixed, _short(strength), seed)])
         if run.status == "failed":
             raise UserError(f"{self.key}={_short(strength):g} failed, so that no path can begin: {run.reason}")
         classes = run.config["data"]["num_classes"]
@@ -95,6 +105,9 @@ class PathSweeper(StudySweeper):
         for step in (0.5, 0.25):
             low += step if useful(10 ** (low + step)) else 0
         return _short(10**low)
+
+    def _probe(self, fixed: Sequence[str], strength: float, seed: int) -> list[str]:
+        return [*self._job(fixed, strength, seed, None), f"study={self.config.study}{SUFFIX}"]
 
     def _job(self, fixed: Sequence[str], strength: float, seed: int, warm: RecordedRun | None) -> list[str]:
         start = [] if warm is None else [f"warm_start={written(str(warm.folder))}"]

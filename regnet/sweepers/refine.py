@@ -1,6 +1,7 @@
 """`hydra/sweeper=refine`: a grid, then points between the best and its neighbours."""
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from statistics import fmean
 from typing import Any
@@ -30,15 +31,17 @@ class RefineSweeper(StudySweeper):
         super().__init__(params)
         self.key, self.rounds = key_of(key), whole("rounds", rounds, 0)
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        fixed, name, grid, arms, seeds = self._grid(arguments)
+
+        def batch(values: Sequence[float]) -> list[list[str]]:
+            return [[*fixed, *arm, f"{name}={v:g}", f"seed={s}"] for arm in arms for v in values for s in seeds]
+
+        return [batch(grid), *(batch(grid[:2]) for _ in range(self.rounds))]  # a best value has two neighbours
+
     def sweep(self, arguments: list[str]) -> None:
-        fixed, swept, seeds = self.sorted_out(arguments)
-        refined = next((override for override in swept if override.key_or_group == self.key), None)
-        grid = _numbers(refined) if refined else []
-        if refined is None or len(grid) < 3:
-            raise UserError(f"hydra.sweeper.key={self.key} must be swept over three numbers or more")
-        name = refined.get_key_element()
-        others = [[f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()] for o in swept if o is not refined]
-        scores: dict[tuple[str, ...], dict[float, float]] = {arm: {} for arm in product(*others)}
+        fixed, name, grid, arms, seeds = self._grid(arguments)
+        scores: dict[tuple[str, ...], dict[float, float]] = {arm: {} for arm in arms}
         wanted = dict.fromkeys(scores, grid)
         for number in range(self.rounds + 1):
             points = [(arm, value) for arm, values in wanted.items() for value in values]
@@ -56,6 +59,17 @@ class RefineSweeper(StudySweeper):
                 say(f"refine: round {number + 1}, best {self.config.monitor} {own[best]:.4g} at {told}")
             if not wanted:
                 return
+
+    def _grid(self, arguments: Sequence[str]) -> tuple[list[str], str, list[float], list[tuple[str, ...]], list[int]]:
+        """What all runs share, the refined key and its values, the arms that each have their best, and the seeds."""
+        fixed, swept, seeds = self.sorted_out(arguments)
+        refined = next((override for override in swept if override.key_or_group == self.key), None)
+        grid = _numbers(refined) if refined else []
+        if refined is None or len(grid) < 3:
+            raise UserError(f"hydra.sweeper.key={self.key} must be swept over three numbers or more")
+        name = refined.get_key_element()
+        others = [[f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()] for o in swept if o is not refined]
+        return fixed, name, grid, list(product(*others)), seeds
 
 
 def _around(best: float, values: list[float]) -> list[float]:

@@ -78,15 +78,17 @@ class SearchSweeper(StudySweeper):
             raise UserError(f"hydra.sweeper.storage={storage} must be a file or the URL of a database")
         self.techniques = [knobs_of("techniques", group) for group in techniques or ()]
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        fixed, searched, groups, seeds = self._space(arguments)
+        self._check(fixed, searched, groups)
+        study = _random_study()
+        trials = [self._candidate(study.ask(), fixed, searched, groups).overrides for _ in range(self.trials)]
+        batches = [trials[i : i + self.together] for i in range(0, len(trials), self.together)]
+        steps = list(filter(None, (seeds[:1], seeds[1:])))  # see `_train`
+        return [[[*own, f"seed={seed}"] for own in some for seed in step] for some in batches for step in steps]
+
     def sweep(self, arguments: list[str]) -> None:
-        knobs = {key for group in self.techniques for own in group.values() for key in own}
-        fixed, searched, seeds = self.sorted_out(arguments, {"regularizer", *knobs} if self.techniques else ())
-        groups = self._groups()
-        if not searched and not groups:
-            raise UserError(
-                "hydra/sweeper=search has nothing to search: give hydra.sweeper.techniques, or a key with "
-                "interval(a,b) or choice(a,b), such as 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
-            )
+        fixed, searched, groups, seeds = self._space(arguments)
         study = self._study()
         self._check(fixed, searched, groups)
         found: list[Candidate] = []
@@ -95,6 +97,20 @@ class SearchSweeper(StudySweeper):
             self._train(study, batch, seeds)
             found += batch
         self._tell(found, fixed, len(seeds))
+
+    def _space(
+        self, arguments: Sequence[str]
+    ) -> tuple[list[str], list[Override], list[dict[str, list[Override]]], list[int]]:
+        """What all runs share, the searched keys, the groups of techniques, and the seeds."""
+        knobs = {key for group in self.techniques for own in group.values() for key in own}
+        fixed, searched, seeds = self.sorted_out(arguments, {"regularizer", *knobs} if self.techniques else ())
+        groups = self._groups()
+        if not searched and not groups:
+            raise UserError(
+                "hydra/sweeper=search has nothing to search: give hydra.sweeper.techniques, or a key with "
+                "interval(a,b) or choice(a,b), such as 'optimizer.lr=tag(log,interval(1e-4,1e-2))'"
+            )
+        return fixed, searched, groups, seeds
 
     def _groups(self) -> list[dict[str, list[Override]]]:
         """The groups that the command line leaves, their knobs as overrides."""
@@ -139,9 +155,7 @@ class SearchSweeper(StudySweeper):
         self, fixed: Sequence[str], searched: Sequence[Override], groups: Sequence[dict[str, list[Override]]]
     ) -> None:
         """Composes every technique once, as its first trial may come late in the search."""
-        import optuna
-
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        study = _random_study()
         options = [([f"regularizer={name}"], knobs) for group in groups for name, knobs in group.items()]
         jobs = []
         for technique, knobs in options or [([], [])]:
@@ -194,3 +208,11 @@ class SearchSweeper(StudySweeper):
         if (place := self.best([candidate.mean for candidate in complete])) is not None:
             best = complete[place]
             say(f"search: best {self.config.monitor} {best.mean:.4g}: {' '.join(best.overrides[len(fixed) :])}")
+
+
+def _random_study() -> "Study":
+    """Draws that no score has moved."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

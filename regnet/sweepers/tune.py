@@ -1,7 +1,7 @@
 """`hydra/sweeper=tune`: techniques compared fairly, each with the same small budget to tune its own settings."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.types import Override
 
@@ -33,15 +33,14 @@ class TuneSweeper(StudySweeper):
         super().__init__(params)
         self.arms, self.trials = knobs_of("arms", arms), whole("trials", trials)
 
+    def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        fixed, drawn, first, rest = self._begin(arguments)
+        arms = [trials[0] for trials in drawn.values()]
+        return [self._tuning(fixed, drawn, first), [[*fixed, *own, f"seed={seed}"] for own in arms for seed in rest]]
+
     def sweep(self, arguments: list[str]) -> None:
-        knobs = {key for own in self.arms.values() for key in own}
-        fixed, nuisance, (first, *rest) = self.sorted_out(arguments, apart={"regularizer", *knobs})
-        if not rest:
-            raise UserError(f"seed={first} is one only: the first tunes and the others compare; give seed=range(6)")
-        drawn = {arm: self._drawn(arm, nuisance) for arm in self.options(list(self.arms))}
-        study = f"study={self.config.study}{SUFFIX}"
-        jobs = [[*fixed, *own, f"seed={first}", study] for trials in drawn.values() for own in trials]
-        runs = iter(self.launch(jobs))
+        fixed, drawn, first, rest = self._begin(arguments)
+        runs = iter(self.launch(self._tuning(fixed, drawn, first)))
         chosen = []
         for arm, trials in drawn.items():
             scores = [self.score(next(runs)) for _ in trials]
@@ -52,6 +51,19 @@ class TuneSweeper(StudySweeper):
                 say(f"tune: {arm} {self.config.monitor} {scores[best]:.4g}  {' '.join(trials[best][1:])}")
             chosen.append(trials[best or 0])
         self.launch([[*fixed, *own, f"seed={seed}"] for own in chosen for seed in rest])
+
+    def _begin(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, list[list[str]]], int, list[int]]:
+        """What all runs share, the trials of each arm, the seed that tunes and those that compare."""
+        knobs = {key for own in self.arms.values() for key in own}
+        fixed, nuisance, (first, *rest) = self.sorted_out(arguments, apart={"regularizer", *knobs})
+        if not rest:
+            raise UserError(f"seed={first} is one only: the first tunes and the others compare; give seed=range(6)")
+        drawn = {arm: self._drawn(arm, nuisance) for arm in self.options(list(self.arms))}
+        return fixed, drawn, first, rest
+
+    def _tuning(self, fixed: list[str], drawn: Mapping[str, list[list[str]]], seed: int) -> list[list[str]]:
+        study = f"study={self.config.study}{SUFFIX}"
+        return [[*fixed, *own, f"seed={seed}", study] for trials in drawn.values() for own in trials]
 
     def _drawn(self, arm: str, nuisance: list[Override]) -> list[list[str]]:
         """The trials of an arm, as overrides; the arms' nuisance parameters are drawn alike."""

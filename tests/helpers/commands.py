@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 import regnet.commands.evaluate
 import regnet.commands.inspect
 import regnet.commands.train
+import regnet.planning.command
 import regnet.report.command
 from tests.helpers.quick_hydra import quick_hydra
 
@@ -50,6 +51,10 @@ def evaluate(*arguments: str, cwd: Path) -> Done:
 
 def inspect(*arguments: str, cwd: Path) -> Done:
     return call(regnet.commands.inspect.main, "regnet-inspect", arguments, cwd)
+
+
+def plan(*arguments: str, cwd: Path) -> Done:
+    return call(regnet.planning.command.main, "regnet-plan", arguments, cwd)
 
 
 def report(*arguments: str, cwd: Path) -> Done:

@@ -102,7 +102,7 @@ def test_a_study_ends_with_its_table_and_the_way_to_see_more(program):
     assert done.code == 0, done.err
     assert "dropout + l2" in done.out
     assert "2/2" in done.out
-    best = "Best by validation: all 2 settings have the same accuracy, 90.00 % (none, dropout + l2)."
+    best = "Best by validation: all 2 settings have the same accuracy (none, dropout + l2)."
     assert best in done.out.splitlines()[-5]
     assert done.out.endswith(
         "The page: study/report.html\nThe study is in study\n  regnet-report study\n"

@@ -16,8 +16,9 @@ def test_one_study_has_no_title_and_one_headline():
     (section,) = told(KNOWN / "techniques").sections
     assert section.title == ""
     assert told(KNOWN / "techniques").headlines == [
-        "Best by validation: l2 (accuracy 93.00 %). On test it gains 3.00 percentage points over none "
-        "(95 % interval +2.80 to +3.20, n = 5, corrected p < 0.001)."
+        "Best by validation: l2. On test its accuracy is 93.00 % (95 % interval 90.88 to 95.12, n = 5, on this split). "
+        "It gains 3.00 percentage points over none (95 % interval for 4 comparisons at once +2.69 to +3.31, n = 5, "
+        "corrected p < 0.001): decided."
     ]
 
 

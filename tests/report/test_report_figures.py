@@ -307,7 +307,7 @@ def test_the_captions_of_factors_say_whether_there_are_intervals_and_a_share_of_
     for seeds in (1, 3):
         for (name, norm), seed in itertools.product(itertools.product(("none", "l2"), ("none", "batch")), range(seeds)):
             overrides = [f"regularizer={name}", f"model.norm={norm}", f"seed={seed}"]
-            add_run(tmp_path / str(seeds), overrides, classification(0.9 + 0.01 * (name == "l2") + 0.001 * seed))
+            add_run(tmp_path / str(seeds), overrides, classification(0.9 + (0.01 + 0.001 * seed) * (name == "l2")))
     one, two = drawn(tmp_path / "1"), drawn(tmp_path / "3")
     assert "intervals" not in one["effects"].caption
     assert "95 % intervals" in two["effects"].caption

@@ -59,13 +59,33 @@ def test_the_answer_comes_first_and_each_arm_has_its_comparison():
     told = content(list(find_runs(KNOWN / "techniques")))
     page = html(told, [])
     assert "<h1>Study techniques</h1>" in page
-    assert page.index("On test it gains 3.00 percentage points over none") < page.index("<table>")
+    assert page.index("It gains 3.00 percentage points over none") < page.index("<table>")
     row = re.search(r"<tr[^>]*><td[^>]*>★ l2</td>.*", page)[0]
     assert re.findall(r">([^<>]+)</td>", row)[:7] == [
-        "★ l2", "5/5", "93.0 ± 2.0", "93.0 ± 2.1", "+3.00 ± 0.20*", "+15.1", "0.88"
+        "★ l2", "5/5", "93.0 ± 2.0", "93.0 ± 2.1", "+3.00 ± 0.31*", "+15.1 (+6.6 to +31.7)", "22/25 (50 to 98 %)"
     ]  # fmt: skip
     assert 'data-value="3"' in row  # by which scripts sort
     assert page.index("mixup_4: RuntimeError: out of memory") > page.index("Without a result")
+
+
+def test_each_header_tells_its_meaning_where_it_is_pointed_at_and_at_the_foot_too():
+    page = html(content(list(find_runs(KNOWN / "techniques"))), [])
+    headers = re.findall(r'<th scope="col" class="\w+" title="([^"]+)">([^<]+)</th>', page)
+    assert len(headers) == page.count("<th ") > 15
+    foot = page.partition("<h2>What the numbers mean</h2>")[2].partition("</dl>")[0]
+    arms = headers[: [name for _, name in headers].index("settings")]
+    for meaning, name in arms:
+        assert f"<dt>{' '.join(name.split())}</dt><dd>{meaning}</dd>" in foot
+    for word in (
+        "95 % interval",
+        "corrected p",
+        "decided",
+        "margin",
+        "could have shown",
+        "more seeds",
+        "on this split",
+    ):
+        assert f"<dt>{word}</dt>" in foot
 
 
 def test_several_studies_have_their_headlines_above_all(tmp_path):

@@ -78,12 +78,62 @@ def test_the_strength_of_a_regularizer_that_is_not_chosen_makes_no_arm(tmp_path)
     assert labels(tmp_path) == {"none": 1, "l2 strength=1e-4": 1, "l2 strength=1e-3": 1}
 
 
-def test_what_an_unfinished_run_has_chosen_is_not_known(tmp_path):
-    overrides = ["regularizer=none", "++regularizer.l2.strength=1", "seed=0"]
-    add_unfinished(tmp_path, overrides)
-    add_run(tmp_path, overrides, classification(0.9))
-    unfinished, done = (described([run])[run.folder].settings for run in find_runs(tmp_path))
-    assert sorted([tuple(unfinished), tuple(done)]) == [("regularizer",), ("regularizer", "regularizer.l2.strength")]
+def test_what_an_unfinished_run_has_chosen_is_known_by_its_overrides(tmp_path):
+    add_unfinished(tmp_path, ["regularizer=none", "++regularizer.l2.strength=1", "seed=0"])
+    add_unfinished(tmp_path, ["experiment=mine", "++regularizer.l2.strength=1", "seed=0"])
+    told, unknown = (described([run])[run.folder].settings for run in find_runs(tmp_path))
+    assert told == {"regularizer": "none"}
+    assert unknown == {"experiment": "mine", "regularizer.l2.strength": "1"}
+
+
+def test_a_run_that_was_killed_is_of_the_arm_that_it_would_have_been_of(tmp_path):
+    for seed in (0, 1):
+        add_run(tmp_path, ["regularizer=none", f"seed={seed}"], classification(0.9))
+        add_run(tmp_path, ["regularizer=l2", "++regularizer.l2.strength=0.1", f"seed={seed}"], classification(0.9))
+    add_unfinished(tmp_path, ["regularizer=none", "++regularizer.l2.strength=0.1", "seed=2"])
+    add_unfinished(tmp_path, ["regularizer=none", "data.batch_size=128", "seed=3"])
+    add_run(tmp_path, ["seed=4"], classification(0.9))
+    add_unfinished(tmp_path, ["regularizer=none", "data.batch_size=64", "seed=2"])
+    assert labels(tmp_path) == {
+        "none batch_size=128": 5,
+        "l2 batch_size=128 strength=0.1": 2,
+        "none batch_size=64": 1,
+    }
+
+
+def acting(folder, names, kinds, seed=0, **settings):
+    """A run of these regularizers, each of the class that `kinds` says."""
+    nodes = {name: {"_target_": kinds[name]} | settings for name in names}
+    overrides = [f"regularizer=[{','.join(names)}]", f"seed={seed}"]
+    add_run(folder, overrides, classification(0.9), config=config([]) | {"regularizer": nodes})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "settings", "arms"),
+    [
+        ("regnet.regularizers.Dropout", "regnet.regularizers.L2", {}, 1),
+        ("regnet.regularizers.ShiftFlip", "regnet.regularizers.Mixup", {}, 1),  # each has its stage
+        ("regnet.regularizers.ShiftFlip", "regnet.regularizers.Cutout", {}, 2),
+        ("regnet.regularizers.MaxNorm", "regnet.regularizers.ProximalL1", {}, 2),
+        ("regnet.regularizers.Dropout", "regnet.regularizers.AlphaDropout", {"after": "ReLU"}, 2),
+        ("my.Anything", "regnet.regularizers.MaxNorm", {}, 2),
+        ("my.Anything", "regnet.regularizers.L2", {}, 1),
+        ("my.Anything", "my.Other", {}, 2),
+    ],
+)
+def test_the_order_of_regularizers_parts_arms_only_where_they_act_in_turn(tmp_path, one, other, settings, arms):
+    kinds = {"b": one, "a": other}
+    acting(tmp_path, ["b", "a"], kinds, seed=0, **settings)
+    acting(tmp_path, ["a", "b"], kinds, seed=1, **settings)
+    add_unfinished(tmp_path, ["regularizer=[a,b]", "seed=2"])
+    assert labels(tmp_path) == ({"b + a": 3} if arms == 1 else {"b + a": 1, "a + b": 2})
+
+
+def test_techniques_in_another_order_are_one_technique_at_any_settings(tmp_path):
+    for names, strength in ((["dropout", "l2"], 1), (["l2", "dropout"], 2)):
+        keys = [f"regularizer=[{','.join(names)}]", f"regularizer.l2.strength={strength}"]
+        add_run(tmp_path, keys, classification(0.9))
+    assert labels(tmp_path) == {"dropout + l2 strength=1": 1, "dropout + l2 strength=2": 1}
 
 
 def test_overrides_that_differ_are_named_and_the_common_ones_are_not(tmp_path):

@@ -1,11 +1,12 @@
 import itertools
+import random
 
 import pytest
 
 from regnet.report.points import gap, pareto, sparsity
 from regnet.report.selection import first, namer, part
 from regnet.report.study import studies
-from regnet.report.sweep import along_data, geometric, grids, lines, swept
+from regnet.report.sweep import along_data, geometric, grids, lines, scattered, swept
 from regnet.run.record import find_runs
 from tests.helpers.records import add_run, classification, regression
 
@@ -63,6 +64,67 @@ def test_a_grid_with_half_of_its_cells_is_none(tmp_path):
         keys = [f"regularizer.dropout.rate={at}", f"regularizer.l2.strength={at}"]
         add_run(tmp_path, ["regularizer=[dropout,l2]", *keys], classification(0.9))
     assert list(grids(study_of(tmp_path))) == []
+
+
+def search(folder, trials, coincidences):
+    """Draws of a rate, a strength, a depth and a norm; some are another at one other value of the rate."""
+    draw = random.Random(trials)
+    points = []
+    for _ in range(trials):
+        points.append([draw.random(), 10 ** draw.uniform(-5, -1), draw.randint(1, 4), draw.choice(("none", "batch"))])
+    for pair in range(coincidences):
+        points[2 * pair + 1][1:] = points[2 * pair][1:]
+    for rate, strength, depth, norm in points:
+        keys = [f"regularizer.dropout.rate={rate:.4g}", f"regularizer.l2.strength={strength:.4g}"]
+        keys += [f"model.depth={depth}", f"model.norm={norm}"]
+        add_run(folder, ["regularizer=[dropout,l2]", *keys], classification(draw.random()))
+
+
+@pytest.mark.parametrize("trials", [20, 60])
+@pytest.mark.parametrize("coincidences", [0, 1, 3])
+def test_the_draws_of_a_search_are_points_and_no_lines_though_some_coincide(tmp_path, trials, coincidences):
+    search(tmp_path, trials, coincidences)
+    study = study_of(tmp_path)
+    found = scattered(study)
+    assert sorted(found) == ["depth", "rate", "strength"]
+    assert {len(points) for points in found.values()} == {trials}
+    assert not any(lines(study, key) for key in swept(study))
+    assert list(grids(study)) == []
+
+
+def test_the_draws_of_knobs_with_few_values_are_points_though_many_coincide(tmp_path):
+    draw = random.Random(0)
+    cells = draw.sample(list(itertools.product(range(20), range(13), range(3))), 40)
+    for rate, strength, depth in cells:
+        keys = [f"regularizer.dropout.rate={rate / 20}", f"regularizer.l2.strength={strength}", f"model.depth={depth}"]
+        add_run(tmp_path, ["regularizer=[dropout,l2]", *keys], classification(draw.random()))
+    study = study_of(tmp_path)
+    assert any(len({a[0] for a in cells if a[1:] == rest}) > 1 for rest in {cell[1:] for cell in cells})
+    assert {name: len(points) for name, points in scattered(study).items()} == {"rate": 40, "strength": 40, "depth": 40}
+    assert list(grids(study)) == []
+
+
+def test_refined_grids_and_grids_of_their_own_are_lines(tmp_path):
+    for regularizer, strengths in (("l2", (1, 2, 4, 8, 3, 5)), ("l1", (10, 20, 40, 30)), ("[l1,l2]", (100, 200, 400))):
+        for strength in strengths:
+            keys = ["l1", "l2"] if regularizer[0] == "[" else [regularizer]
+            own = [f"regularizer.{key}.strength={strength if key == keys[-1] else 7}" for key in keys]
+            add_run(tmp_path, [f"regularizer={regularizer}", *own], classification(0.9))
+    study = study_of(tmp_path)
+    assert {line.label: len(line.along) for line in lines(study, "regularizer.l2.strength")} == {
+        "l2": 6,
+        "l1 + l2 l1.strength=7": 3,
+    }
+    assert [len(line.along) for line in lines(study, "regularizer.l1.strength")] == [4]
+    assert scattered(study) == {}
+
+
+def test_a_grid_that_is_not_yet_whole_is_lines(tmp_path):
+    for rate, norm in itertools.product((0.1, 0.2, 0.3), "abcd"):
+        if rate < 0.3 or norm == "a":
+            keys = [f"regularizer.dropout.rate={rate}", f"model.norm={norm}"]
+            add_run(tmp_path, ["regularizer=dropout", *keys], classification(0.9))
+    assert len(lines(study_of(tmp_path), "regularizer.dropout.rate")) == 4
 
 
 def test_studies_that_differ_in_the_amount_of_data_are_one_figure(tmp_path):

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from .. import effects, history, points, sweep
 from ..compare import find_baseline
+from ..estimate import LEAST
 from ..importance import SEEDS, importance
 from ..selection import SHOWN, first, namer, part
-from ..statistics import LEAST
 from ..study import METRICS, Arm, Study, independent
 from . import curves, factors, heatmaps, runs, sweeps
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..statistics import mean_interval
+from ..estimate import over
 from ..study import METRICS, span
 from ..sweep import Line, as_error, decades, error, geometric
 from . import style
@@ -39,7 +39,7 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     ]
     if baseline is not None:
         label, values = baseline
-        mean, half = mean_interval([scale * value for value in values], span=scale * span(metric))
+        mean, half = _interval([scale * value for value in values], scale * span(metric))
         text = f"baseline {style.shortened(label, 28)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
         axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=text)
         if half is not None:
@@ -99,7 +99,7 @@ def _line(axes: Axes, line: Line, index: int, scale: float) -> None:
 def _means(axes: Axes, line: Line, index: int, metric: str, beside: Callable[[float], float]) -> None:
     widest = style.unit(metric)[0] * span(metric)
     errors = ([as_error(value, metric) for value in values] for values in line.along.values())
-    found = [mean_interval(values, span=widest) for values in errors]
+    found = [_interval(values, widest) for values in errors]
     axes.errorbar(
         [beside(x) for x in line.along],
         [mean for mean, _ in found],
@@ -111,6 +111,12 @@ def _means(axes: Axes, line: Line, index: int, metric: str, beside: Callable[[fl
         capsize=2,
         label=style.named(line.label),
     )
+
+
+def _interval(values: Sequence[float], widest: float) -> tuple[float, float | None]:
+    """The mean of independent values and the half width of its 95 % interval, if they say so much."""
+    found = over(values, max(map(abs, values)), "seeds")
+    return found.mean, None if found.interval(span=widest) is None else found.half_width()
 
 
 def _beside(positions: Sequence[float], shift: float, logarithmic: bool) -> Callable[[float], float]:

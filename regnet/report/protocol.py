@@ -1,0 +1,66 @@
+"""How the runs of a study were trained, as far as it bears on the answer: by what their epochs were chosen, whether
+training was long enough, and how evenly techniques were tuned."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..run.record import RecordedRun
+from .settings import budget, chooses, ends_by_schedule, learning
+from .study import Arm, Study
+
+TAIL = 0.1  # of the epochs of a run, which are its last ones
+LEAST_TAIL = 2  # epochs
+
+
+@dataclass(frozen=True)
+class Uneven:
+    """How many settings of the best technique were tried, and how many of others, fewer and at one learning rate."""
+
+    technique: str
+    tried: int
+    rivals: Mapping[str, int]
+
+
+def chosen_late(arm: Arm) -> list[RecordedRun]:
+    """Its runs whose chosen epoch is among the last tenth (at least two) of a whole budget: they still improved.
+
+    Not a run that stopped early, that chose no epoch (`monitor=null`), or of which the last epochs are the best by
+    design, as with a learning rate that ends on a cosine.
+    """
+    return [run for run in arm.completed if _is_late(run)]
+
+
+def too_short(arm: Arm) -> bool:
+    """Whether at least half of its runs were `chosen_late`: longer training may turn what is found of it."""
+    late = len(chosen_late(arm))
+    return late > 0 and 2 * late >= len(arm.completed)
+
+
+def uneven(study: Study, best: Arm) -> Uneven | None:
+    """What speaks for the best beside its technique: it is the best of more settings than its rivals had.
+
+    Rivals are the techniques with fewer settings, all at one learning rate and weight decay. None without any, as where
+    each technique was tuned with as many trials.
+    """
+    groups: dict[frozenset[str], list[Arm]] = {}
+    for arm in study.arms:
+        groups.setdefault(arm.active, []).append(arm)
+    tried = groups.pop(best.active)
+    rivals = [arms for arms in groups.values() if len(arms) < len(tried) and len(_learning(arms)) == 1]
+    return Uneven(_name(tried), len(tried), {_name(arms): len(arms) for arms in rivals}) if rivals else None
+
+
+def _is_late(run: RecordedRun) -> bool:
+    if run.epochs is None or run.best_epoch is None or not chooses(run) or run.epochs != budget(run):
+        return False
+    tail = max(LEAST_TAIL, int(TAIL * run.epochs))
+    return run.best_epoch >= run.epochs - tail and not ends_by_schedule(run)
+
+
+def _learning(arms: Sequence[Arm]) -> set[tuple[str, str]]:
+    return {learning(run) for arm in arms for run in arm.completed}
+
+
+def _name(arms: Sequence[Arm]) -> str:
+    """Of arms with the same active regularizers."""
+    return arms[0].label if len(arms) == 1 else " + ".join(sorted(arms[0].active)) or "none"
