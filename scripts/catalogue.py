@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -35,7 +36,7 @@ KINDS = {  # the sections, and what each is a function of
 }
 INTRO = """# The catalogue
 
-<!-- made by scripts/catalogue.py from the docstrings, conf/regularizer, docs/costs.json, docs/gains.json: change it there -->
+<!-- made by scripts/catalogue.py from the docstrings, conf/regularizer and docs/*.json: change it there -->
 
 Every regularizer, by what it acts on. `regularizer=<name>` chooses it, `regularizer=[a,b]` several;
 `regularizer.<key>.<knob>=...` sets a knob. Conventions: a rate is the fraction dropped; a strength is λ; L2 is λ Σ w²
@@ -186,6 +187,11 @@ def data_row(name: str, one: dict) -> str:
     return f"| `{name}` | {one['samples']:,} | {one['epochs']} | {none} |"
 
 
+def each(values: Iterable[object]) -> str:
+    """The different ones, as 3 and 5."""
+    return " and ".join(map(str, sorted(set(values), key=str)))
+
+
 def _points(one: dict) -> str:
     """+0.93 ± 0.41, in percentage points."""
     half = "" if one["half"] is None else f" ± {100 * one['half']:.2f}"
@@ -213,8 +219,8 @@ def page() -> str:
             where=costs["where"],
             rounds=costs["rounds"],
             schedules="\n".join(schedules()),
-            seeds=" to ".join(str(n) for n in sorted({one["n"] for of in gains["defaults"].values() for one in of.values()})),
-            version=" and ".join(sorted({one["version"] for one in gains["data"].values()})),
+            seeds=each(one["n"] for of in gains["defaults"].values() for one in of.values()),
+            version=each(one["version"] for one in gains["data"].values()),
             data="\n".join(data_row(name, one) for name, one in gains["data"].items()),
             kinds=" | ".join(kinds),
             lines="|".join("---" for _ in kinds),

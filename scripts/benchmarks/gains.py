@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regnet.core.metrics import BETTER, SIGNS
-from regnet.report.compare import find_baseline
-from regnet.report.statistics import mean_interval
+from regnet.report.compare import compare, find_baseline, score
+from regnet.report.estimate import Estimate
 from regnet.report.study import Arm, Study, studies
 from regnet.run.record import RecordedRun, find_runs
 
@@ -34,19 +33,14 @@ def read(folder: Path) -> Iterator[tuple[str, Told, dict[str, Told]]]:
         sys.exit(f"gains: there is no completed run of regularizer=none in {folder}")
     for study, baseline in found:
         run = baseline.completed[0]
-        entries = {}
-        for arm in study.arms:
-            if arm is not baseline and arm.completed:
-                entries[arm.technique.rpartition(" + ")[2]] = told(arm, baseline, study)
+        pairs = [pair for pair in compare(study, baseline) if pair.gain]
+        entries = {pair.arm.technique.rpartition(" + ")[2]: told(pair.arm, pair.gain) for pair in pairs}
         yield chosen(run, "data"), about(run, baseline, study), entries
 
 
-def told(arm: Arm, baseline: Arm, study: Study) -> Told:
+def told(arm: Arm, gain: Estimate) -> Told:
     """The gain of an arm, in the metric's own unit; the value of its knob where it was given."""
-    sign = SIGNS[BETTER[study.metric]]
-    ours, theirs = (one.measured("test", study.metric) for one in (arm, baseline))
-    mean, half = mean_interval([sign * (theirs[key] - ours[key]) for key in ours if key in theirs])
-    found: Told = {"gain": round(mean, 5), "half": None if half is None else round(half, 5), "n": len(ours)}
+    found: Told = {"gain": round(gain.mean, 5), "half": half_width(gain), "n": gain.n}
     knobs = {key.rpartition(".")[2]: value for key, value in arm.settings.items() if key.startswith("regularizer.")}
     if knobs:
         found["knobs"] = {name: float(f"{float(value):.2g}") for name, value in knobs.items()}
@@ -57,15 +51,22 @@ def told(arm: Arm, baseline: Arm, study: Study) -> Told:
 
 def about(run: RecordedRun, baseline: Arm, study: Study) -> Told:
     """On what it was measured."""
-    mean, half = mean_interval(baseline.values("test", study.metric))
+    none = score(baseline, "test", study.metric)
+    assert none is not None  # a completed run has been measured
     return {
         "samples": run.config["data"]["num_samples"],
         "epochs": run.config["trainer"]["max_epochs"],
         "metric": study.metric,
-        "none": round(mean, 5),
-        "half": half and round(half, 5),
+        "none": round(none.mean, 5),
+        "half": half_width(none),
         "version": run.version,
     }
+
+
+def half_width(found: Estimate) -> float | None:
+    """That of the 95 % interval; None where there is none, as of runs that are all alike."""
+    half = found.half_width(0.95)
+    return None if half is None else round(half, 5)
 
 
 def chosen(run: RecordedRun, group: str) -> str:
