@@ -17,7 +17,7 @@ def test_the_gap_and_the_report_have_the_same():
     train, val = dict.fromkeys(BETTER, 0.75), dict.fromkeys(BETTER, 0.5)
     gap = generalization_gap(train, val)
     assert gap == {"loss": -0.25, "accuracy": 0.25, "nll": -0.25, "ece": -0.25, "rmse": -0.25, "r2": 0.25}
-    assert METRICS == {"accuracy": -1, "rmse": 1, "loss": 1}
+    assert METRICS == {"loss": 1, "accuracy": -1, "nll": 1, "ece": 1, "rmse": 1, "r2": -1}
 
 
 @pytest.mark.parametrize("monitor", ["val/auc", "loss", "gap/accuracy", "train_eval/loss", "val_loss", None])

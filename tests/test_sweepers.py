@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from statistics import fmean
 
 import optuna
 import pytest
@@ -20,6 +21,15 @@ LR = "optimizer.lr=tag(log,interval(1e-3,1e-1))"
 
 def val_loss(kept):
     return kept["metrics"]["val"]["loss"]
+
+
+def rank(kept):
+    """Less is better: the accuracy decides, and the loss between equals."""
+    return -kept["metrics"]["val"]["accuracy"], val_loss(kept)
+
+
+def mean_rank(tried):
+    return tuple(round(fmean(part), 6) for part in zip(*map(rank, tried), strict=True))
 
 
 # path
@@ -158,9 +168,9 @@ def test_a_search_averages_over_seeds_and_never_chooses_one(search):
         assert {o.split(".")[1] for o in overrides if o.startswith("regularizer.")} == on
     counted, best = conclusions(done, "search")
     assert counted == f"search: {seeds.count((0, 1))} trials complete, {seeds.count((0,))} pruned"
-    means = {trial: sum(map(val_loss, tried)) / 2 for trial, tried in found.items() if len(tried) == 2}
+    means = {trial: mean_rank(tried) for trial, tried in found.items() if len(tried) == 2}
     chosen = min(means, key=means.get)
-    assert best.startswith(f"search: best val/loss {means[chosen]:.4g}: regularizer=")
+    assert best.startswith(f"search: best val/accuracy {-means[chosen][0]:.4g}: regularizer=")
     assert set(best.split(": ")[2].split()) < set(chosen)
 
 
@@ -174,7 +184,7 @@ def test_a_search_is_kept_for_the_dashboard_and_reads_nothing_there(search):
         (kept,) = optuna.get_all_study_summaries(storage)
         study = optuna.load_study(study_name=kept.study_name, storage=storage)
         assert len(study.trials) == 5
-        assert f"best val/loss {study.best_value:.4g}:" in conclusions(first, "search")[1]
+        assert f"best val/accuracy {-study.best_value:.4g}:" in conclusions(first, "search")[1]
     done = train(*command, "hydra.sweeper.storage=nowhere/search.log", cwd=folder)
     assert done.code == 1
     assert "hydra.sweeper.storage=nowhere/search.log cannot be used (FileNotFoundError" in done.err
@@ -229,7 +239,7 @@ def test_every_arm_has_the_same_budget_and_is_compared_on_other_seeds(tmp_path):
     for arm in ("none", "l2", "dropout"):
         tried = [kept for kept in tuning if value(kept, "regularizer") == arm]
         rates.append([value(kept, "optimizer.lr") for kept in tried])
-        best = min(tried, key=val_loss)
+        best = min(tried, key=rank)
         compared = [kept for kept in final if value(kept, "regularizer") == arm]
         assert sorted(kept["seed"] for kept in compared) == [1, 2]
         for key in ("optimizer.lr", L2, "regularizer.dropout.rate"):
@@ -269,7 +279,7 @@ def test_a_grid_is_refined_around_the_best_of_each_arm(tmp_path):
     done = train(*command, f"{L2}=0,0.1,1", "optimizer.lr=1e-3,1e-2", cwd=tmp_path)
     assert done.code == 0, done.out + done.err
     for lr in ("0.001", "0.01"):
-        arm = {float(value(k, L2)): val_loss(k) for k in runs(tmp_path) if float(value(k, "optimizer.lr")) == float(lr)}
+        arm = {float(value(k, L2)): rank(k) for k in runs(tmp_path) if float(value(k, "optimizer.lr")) == float(lr)}
         best = min((0, 0.1, 1), key=arm.get)
         between = {0: {0.05}, 0.1: {0.05, 0.3162}, 1: {0.3162}}[best]  # the last is a decade: its geometric mean
         assert set(arm) == {0, 0.1, 1} | between

@@ -122,7 +122,7 @@ def test_an_arm_of_which_no_trial_completes_is_told_and_the_others_are_compared(
     done = train(*asked, cwd=tmp_path)
     assert done.code == 1
     told = conclusions(done, "tune")
-    assert re.fullmatch(r"tune: none val/loss \S+  optimizer\.lr=\S+", told[0])
+    assert re.fullmatch(r"tune: none val/accuracy \S+  optimizer\.lr=\S+", told[0])
     assert told[1] == "tune: dropout: no trial completed, so it is trained as in the first"
     assert [(value(kept, "regularizer"), kept["status"]) for kept in runs(tmp_path)] == [
         ("none", "completed"),

@@ -1,7 +1,7 @@
 """Hydra takes sweepers only from here; see regnet.sweepers."""
 
 from regnet.planning import command
-from regnet.sweepers import path, refine, search, tune
+from regnet.sweepers import decide, path, refine, search, tune
 
 
 class SearchSweeper(search.SearchSweeper):
@@ -18,6 +18,10 @@ class TuneSweeper(tune.TuneSweeper):
 
 class RefineSweeper(refine.RefineSweeper):
     __doc__ = refine.RefineSweeper.__doc__
+
+
+class DecideSweeper(decide.DecideSweeper):
+    __doc__ = decide.DecideSweeper.__doc__
 
 
 class PlanSweeper(command.PlanSweeper):

@@ -7,13 +7,14 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 
 from ..compose.hydra_private import BasicLauncher
 from ..core.console import printable
 from ..core.files import unwritable
 from ..run.lock import Taken, wait_for
 from ..run.study import position
+from .apart import FoldersApart, names_by_values
 from .train import task
 
 
@@ -27,9 +28,16 @@ class StudyLauncher(BasicLauncher):
     config: DictConfig
     task_function: TaskFunction
 
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.apart = FoldersApart()
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         if not is_ours(self.task_function):
             return super().launch(job_overrides, initial_job_idx)
+        if not names_by_values(self.config):
+            for number, overrides in enumerate(job_overrides, initial_job_idx):
+                self.apart.add(self.composed(overrides, number))
         left = dict(enumerate(job_overrides, initial_job_idx))
         returns: dict[int, JobReturn] = {}
         while left:
@@ -40,6 +48,15 @@ class StudyLauncher(BasicLauncher):
                     del left[number]
             wait_for_others(taken)
         return [returns[number] for number in sorted(returns)]
+
+    def composed(self, overrides: Sequence[str], number: int) -> DictConfig:
+        """The config of a job, which knows its number and its folder."""
+        config: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with read_write(config), open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+            folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+            config.hydra.runtime.output_dir = str(folder.absolute())
+        return config
 
     def run_alone(self, overrides: Sequence[str], number: int, taken: list[Path]) -> JobReturn | None:
         """What came of the run; None where another process trains it, whose folder is then put to `taken`."""

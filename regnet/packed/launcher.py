@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
-from omegaconf import open_dict, read_write
 
+from ..commands.apart import names_by_values
 from ..commands.launcher import StudyLauncher, goes_on, is_ours, others_first, wait_for_others
 from ..commands.train import prepare_process
 from ..core.console import printable
@@ -119,7 +119,8 @@ class PackedLauncher(StudyLauncher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        jobs = [self._prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+        self.asked = dict(enumerate(job_overrides, initial_job_idx))
+        jobs = [self._prepare(overrides, number) for number, overrides in self.asked.items()]
         returns: dict[int, JobReturn] = {}
         while left := [job for job in jobs if job.number not in returns]:
             chosen = plan(left)
@@ -135,12 +136,11 @@ class PackedLauncher(StudyLauncher):
 
     def _prepare(self, overrides: Sequence[str], number: int) -> Job:
         """The composed job; its folder is made when it is trained."""
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
-        with read_write(config), open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
-            config.hydra.runtime.output_dir = str(folder.absolute())
-        return Job(number, tuple(as_typed(config.hydra.overrides.task)), folder.absolute(), config)
+        config = self.composed(overrides, number)
+        if not names_by_values(config):
+            self.apart.add(config)
+        folder = Path(config.hydra.runtime.output_dir)
+        return Job(number, tuple(as_typed(config.hydra.overrides.task)), folder, config)
 
     def _train(self, jobs: Sequence[Job], taken: list[Path]) -> dict[int, JobReturn]:
         told = PackAnnouncer(self, jobs)
@@ -164,5 +164,5 @@ class PackedLauncher(StudyLauncher):
         return told.returns
 
     def _alone(self, job: Job, taken: list[Path]) -> dict[int, JobReturn]:
-        result = self.run_alone(job.overrides, job.number, taken)
+        result = self.run_alone(self.asked[job.number], job.number, taken)
         return {} if result is None else {job.number: result}

@@ -10,11 +10,11 @@ from ..core.errors import UserError
 from ..report.compare import POWER, compare, find_baseline
 from ..report.estimate import LEAST, Estimate
 from ..report.family import ALPHA
-from ..report.study import Pairing, Study, studies
+from ..report.study import Study, studies
 from ..run.record import runs_in
 
 
-def detectable(pairs: Collection[Pairing], family: int) -> float | None:
+def detectable(pairs: Collection[tuple[object, object]], family: int) -> float | None:
     """The least true difference, in standard deviations of the paired differences, that is told with power 0.8.
 
     By the two-sided paired t test at 0.05 / m for m comparisons made together (Bonferroni), see `Estimate.detectable`.

@@ -61,7 +61,7 @@ def _runs(study: PlannedStudy) -> str:
 
 
 def _crossed(study: Study) -> str:
-    pairs = {pairing(run) for arm in study.arms for run in arm.runs}
+    pairs = {pairing(run)[:2] for arm in study.arms for run in arm.runs}
     seeds, splits = (len(set(part)) for part in zip(*pairs, strict=True))
     return f"{_count(len(study.arms), 'arm')} x {_count(seeds, 'seed')} x {_count(splits, 'split')}"
 
@@ -113,7 +113,7 @@ def _disk(found: Sequence[Estimate]) -> str:
 
 
 def _seeds(study: Study, spreads: Sequence[Spread]) -> str:
-    pairs = {pairing(run) for arm in study.arms for run in arm.runs}
+    pairs = {pairing(run)[:2] for arm in study.arms for run in arm.runs}
     family = len(study.arms) - 1
     if family < 1:
         return "one arm only, so that there is nothing to compare"

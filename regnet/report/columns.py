@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .compare import Comparison, Interval, compare
 from .compare import score as score_of
+from .digits import brief, number, signed
 from .estimate import Estimate, estimate
 from .meanings import MEANINGS, METRIC
 from .study import Arm, Study, span
@@ -50,8 +51,8 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
     def split(name: str) -> Callable[[Arm], Cell]:
         return lambda arm: _estimated(score_of(arm, name, metric), factor, decimals, span(metric))
 
-    def mean(form: str, times: float, *name: str) -> Callable[[Arm], Cell]:
-        return lambda arm: _plain([times * value for value in arm.values(*name)], form)
+    def mean(decimals: int, times: float, *name: str) -> Callable[[Arm], Cell]:
+        return lambda arm: _plain([times * value for value in arm.values(*name)], decimals)
 
     def pair(cell: Callable[[Comparison], Cell]) -> Callable[[Arm], Cell]:
         return lambda arm: cell(pairs[arm.label]) if arm.label in pairs else Cell("")
@@ -65,10 +66,10 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         "last": ("gain at the\nlast epoch", pair(lambda pair: _last(pair, factor, decimals))),
         "effect": ("effect\nsize", pair(_effect)),
         "wins": ("pairs\nwon", pair(_wins)),
-        "gap": (f"{metric}\ngap", mean(".1f" if factor == 100 else ".3f", factor, "gap", metric)),
-        "gap loss": ("loss\ngap", mean(".3f", 1, "gap", "loss")),
-        "sparse": ("near\nzero %", mean(".1f", 100, "sparsity")),
-        "zeros": ("exactly\nzero %", mean(".1f", 100, "zeros")),
+        "gap": (f"{metric}\ngap", mean(1 if factor == 100 else 3, factor, "gap", metric)),
+        "gap loss": ("loss\ngap", mean(3, 1, "gap", "loss")),
+        "sparse": ("near\nzero %", mean(1, 100, "sparsity")),
+        "zeros": ("exactly\nzero %", mean(1, 100, "zeros")),
         "cost": (f"cost\nvs {over}", lambda arm: _cost(arm, reference)),
         "seconds": ("time\n(s)", lambda arm: _number(arm.seconds, ".1f")),
     }
@@ -85,7 +86,7 @@ def _logged(study: Study, name: str) -> Column:
     """Of a metric of which nothing is known."""
     values = [arm.logged(name) for arm in study.arms]
     cells = (estimate(known, max(map(abs, known.values()))) if known else None for known in values)
-    return Column(_header(name), tuple(map(_any, cells)), METRIC)
+    return Column(_header(name), tuple(_estimated(cell) for cell in cells), METRIC)
 
 
 def marks(study: Study, baseline: Arm | None = None) -> list[str]:
@@ -94,23 +95,9 @@ def marks(study: Study, baseline: Arm | None = None) -> list[str]:
     return [BEST if arm is best else BASELINE if arm is baseline else "" for arm in study.arms]
 
 
-def scale(metric: str) -> tuple[int, int]:
-    """The factor by which the metric is shown, and the most decimals: accuracy is shown in percent."""
-    return (100, 2) if metric == "accuracy" else (1, 4)
-
-
-def number(mean: float, half_width: float | None, most: int = 4) -> str:
-    """`97.22 ± 0.35`: the half width to two significant digits, at most `most` decimals, the mean alike."""
-    if half_width is None:
-        return f"{mean:.{most}f}"
-    decimals = most if half_width == 0 else min(most, max(0, 1 - math.floor(math.log10(half_width))))
-    return f"{mean:.{decimals}f} ± {half_width:.{decimals}f}"
-
-
-def signed(mean: float, half_width: float | None, most: int = 4) -> str:
-    """The same with a plus."""
-    text = number(mean, half_width, most)
-    return text if text.startswith("-") else f"+{text}"
+def scale(metric: str) -> tuple[int, int | None]:
+    """The factor by which the metric is shown, and the most decimals (see `number`): accuracy is shown in percent."""
+    return (100, 2) if metric == "accuracy" else (1, None)
 
 
 def _runs(arm: Arm, metric: str) -> Cell:
@@ -123,36 +110,34 @@ def _header(name: str) -> str:
     return f"{first}\n{last}"
 
 
-def _estimated(found: Estimate | None, factor: float, decimals: int, widest: float = math.inf) -> Cell:
+def _estimated(
+    found: Estimate | None, factor: float = 1, decimals: int | None = None, widest: float = math.inf
+) -> Cell:
     if found is None:
         return NOTHING
     return _cell(found.mean, found.interval(span=widest), factor, decimals, number)
 
 
-def _any(found: Estimate | None) -> Cell:
-    """4 decimals, and of small numbers 4 digits as far as 8 decimals."""
-    mean = abs(found.mean) if found else 0.0
-    return _estimated(found, 1, min(8, max(4, 3 - math.floor(math.log10(mean)))) if mean else 4)
+def _plain(values: Sequence[float], decimals: int) -> Cell:
+    return Cell(brief(mean := statistics.fmean(values), decimals), mean) if values else NOTHING
 
 
-def _plain(values: Sequence[float], form: str) -> Cell:
-    return _number(statistics.fmean(values), form) if values else NOTHING
-
-
-def _gain(pair: Comparison, factor: float, decimals: int) -> Cell:
+def _gain(pair: Comparison, factor: float, decimals: int | None) -> Cell:
     if pair.gain is None:
         return NOTHING
     cell = _cell(pair.gain.mean, pair.interval, factor, decimals, signed)
     return Cell(cell.text + "*" * pair.decided, cell.value)
 
 
-def _last(pair: Comparison, factor: float, decimals: int) -> Cell:
+def _last(pair: Comparison, factor: float, decimals: int | None) -> Cell:
     if pair.last is None:
         return NOTHING
     return _cell(pair.last.mean, pair.last_interval, factor, decimals, signed)
 
 
-def _cell(mean: float, interval: Interval | None, factor: float, decimals: int, written: Callable[..., str]) -> Cell:
+def _cell(
+    mean: float, interval: Interval | None, factor: float, decimals: int | None, written: Callable[..., str]
+) -> Cell:
     half = None if interval is None else factor * (interval[1] - interval[0]) / 2
     return Cell(written(factor * mean, half, decimals), factor * mean)
 
@@ -172,7 +157,7 @@ def _cost(arm: Arm, reference: Arm | None) -> Cell:
     if reference is None or not arm.operations or not reference.operations:
         return NOTHING
     share = arm.operations / reference.operations
-    return Cell(f"{share:.2f}x", share)
+    return Cell(f"{brief(share, 2)}x", share)
 
 
 def _number(value: float | None, form: str) -> Cell:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import comb
 
 from ..core.errors import UserError, near
 from ..core.overrides import Override
@@ -11,6 +12,7 @@ from .effect_size import Wins, hedges_g, wins
 from .estimate import Estimate, estimate
 from .family import ALPHA, corrected, simultaneous
 from .protocol import too_short
+from .sequential import anytime
 from .study import ANY, METRICS, RANGES, Arm, Pairing, Study, span, technique
 
 POWER = 0.8  # of the difference that a study could have shown
@@ -27,6 +29,9 @@ class Comparison:
     `gain` is the mean of the differences between runs that share seed and split, `last` the same at the last epoch of
     runs that chose another; both None without such a pair. `family` comparisons are made together, and what is said of
     each holds for all of them at once in 95 % of studies (Bonferroni). Gains within ± `margin` do not matter.
+
+    Where a study was looked at more than once (`Study.anytime`), the estimates hold at any number of looks, and the
+    family is that of all pairs of arms: which of them is the best may change from look to look.
     """
 
     arm: Arm
@@ -131,8 +136,8 @@ def score_interval(found: Estimate, metric: str) -> Interval | None:
 def compare(study: Study, baseline: Arm) -> list[Comparison]:
     """Every other arm of the study against `baseline`, in the study's order."""
     near_enough = margin(study, baseline)
-    pairs = [_pair(arm, baseline, study.metric, near_enough) for arm in study.arms if arm is not baseline]
-    family = sum(pair.interval is not None for pair in pairs)
+    pairs = [_pair(arm, baseline, study, near_enough) for arm in study.arms if arm is not baseline]
+    family = comb(study.tried, 2) if study.anytime else sum(pair.interval is not None for pair in pairs)
     return [replace(pair, family=max(1, family)) for pair in pairs]
 
 
@@ -184,15 +189,19 @@ def check_baseline(compared: Sequence[Study], name: str) -> None:
     raise UserError(f"--baseline {name} is not among the runs{near(name, labels) or '.'} There are: {listed}.")
 
 
-def _pair(arm: Arm, baseline: Arm, metric: str, near_enough: float) -> Comparison:
-    gain = _gain(arm.measured("test", metric), baseline.measured("test", metric), metric)
-    last = _gain(arm.at_last("test", metric), baseline.at_last("test", metric), metric)
+def _pair(arm: Arm, baseline: Arm, study: Study, near_enough: float) -> Comparison:
+    metric = study.metric
+    gain = _gain(arm.measured("test", metric), baseline.measured("test", metric), study)
+    last = _gain(arm.at_last("test", metric), baseline.at_last("test", metric), study)
     return Comparison(arm, baseline, metric, gain, last, near_enough)
 
 
-def _gain(ours: Mapping[Pairing, float], theirs: Mapping[Pairing, float], metric: str) -> Estimate | None:
-    gains = {key: METRICS[metric] * (theirs[key] - ours[key]) for key in ours if key in theirs}
-    return estimate(gains, max(_size(ours), _size(theirs))) if gains else None
+def _gain(ours: Mapping[Pairing, float], theirs: Mapping[Pairing, float], study: Study) -> Estimate | None:
+    gains = {key: METRICS[study.metric] * (theirs[key] - ours[key]) for key in ours if key in theirs}
+    if not gains:
+        return None
+    found = estimate(gains, max(_size(ours), _size(theirs)))
+    return anytime(found) if study.anytime else found
 
 
 def _size(values: Mapping[Pairing, float]) -> float:

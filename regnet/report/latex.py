@@ -46,7 +46,8 @@ def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
     def math(cell: Cell, best: float | None = None) -> str:
         if cell.value is None:
             return "--"
-        text = f"${cell.text.rstrip('*')}$".replace("±", r"\pm") + "*" * cell.text.endswith("*")
+        text = re.sub(r"e(-?\d+)", r" \\cdot 10^{\1}", cell.text.rstrip("*")).replace("±", r"\pm")
+        text = f"${text}$" + "*" * cell.text.endswith("*")
         return rf"\boldmath{text}" if cell.value == best else text
 
     tops = {key: best(key) for key in ("validation", "test")}

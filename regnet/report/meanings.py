@@ -40,6 +40,9 @@ GLOSSARY = {
     "are equal: their spread then says nothing of the noise.",
     "on this split": "Validation and test are one split of the data: what holds on others is not known.",
     "for m comparisons at once": "The interval at 1 - 0.05/m instead of 0.95: all m hold at once in 95 % of studies.",
+    "at any number of looks": "Seeds were added after looking at the earlier ones, as hydra/sweeper=decide does. The "
+    "intervals of gains and p are those of a confidence sequence (Lai 1976; Wang and Ramdas 2024), which holds for all "
+    "numbers of seeds at once, and m counts all pairs of arms.",
     "corrected p": "min(1, m·p), p of the paired t test that the true gain is 0. It is below 0.05 exactly where the "
     "interval excludes 0.",
     "decided": "The interval excludes 0, and both arms were trained long enough.",

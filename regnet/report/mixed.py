@@ -21,7 +21,7 @@ def unpaired(arm: Arm, baseline: Arm, metric: str) -> str:
 
 
 def notes(study: Study) -> list[str]:
-    """Sentences on what is mixed: versions of regnet in one study, and an axis along which each run began at another."""
+    """Sentences on what is mixed: versions of regnet, and an axis along which each run began at the one before."""
     return [*_versions(study), *_path(study)]
 
 

@@ -11,8 +11,9 @@ from textwrap import shorten
 
 from ..core.console import printable
 from ..run.record import RecordedRun
-from .columns import BEST, NOTHING, Cell, columns, marks, scale, signed
+from .columns import BEST, NOTHING, Cell, columns, marks, scale
 from .content import Content, Section
+from .digits import brief, number, signed
 from .effects import interactions, main_effects
 from .meanings import GLOSSARY, RUNS
 from .study import Arm, Study
@@ -149,20 +150,30 @@ def _runs(runs: Sequence[RecordedRun]) -> tuple[Mapping[str, str], list[list[Cel
         metric = next((name for name in ("accuracy", "rmse") if run.metric("val", name) is not None), "loss")
         own = known[run.folder].settings.items()
         what = " ".join(f"{key}={value}" for key, value in own) or printable(run.folder.name)
-        form = ".2f" if metric == "accuracy" else ".4g"
         errors = [run.metric(split, metric) for split in ("val", "test")]
         rows.append(
             [
                 Cell(what),
                 cell(run.seed, "d"),
                 Cell(run.status + (f": {run.reason}" if run.reason else "")),
-                *(cell(None if value is None else as_error(value, metric), form) for value in errors),
-                cell(run.metric("gap", "loss"), ".3f"),
+                *(_error(value, metric) for value in errors),
+                _gap(run.metric("gap", "loss")),
                 cell(run.best_epoch, "d"),
                 cell(run.seconds, ".1f"),
             ]
         )
     return RUNS, rows
+
+
+def _error(value: float | None, metric: str) -> Cell:
+    if value is None:
+        return NOTHING
+    error = as_error(value, metric)
+    return Cell(number(error, most=scale(metric)[1]), error)
+
+
+def _gap(value: float | None) -> Cell:
+    return NOTHING if value is None else Cell(brief(value, 3), value)
 
 
 def _table(headers: Mapping[str, str], rows: Sequence[Sequence[Cell]]) -> str:

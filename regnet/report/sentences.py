@@ -5,6 +5,7 @@ from .compare import Comparison, score, score_interval
 from .estimate import LEAST, Estimate
 from .mixed import unpaired
 from .notes import chosen_by, last_epoch, train_longer, tuned_unevenly
+from .sequential import AnytimeEstimate, anytime
 from .study import Arm, Study, short_keys
 from .wording import (
     LISTED,
@@ -61,6 +62,7 @@ def _score(study: Study, best: Arm) -> str:
     found = score(best, "test", study.metric)
     if found is None:
         return ""
+    found = anytime(found) if study.anytime else found
     interval = score_interval(found, study.metric)
     told = [f"95 % interval {scores(interval, study.metric)}" if interval else "", count(found)]
     told += ["on this split"] * (found.splits == 1)
@@ -109,8 +111,9 @@ def _interval(pair: Comparison, gain: Estimate) -> str:
         equal = gain.n >= LEAST and gain.error == 0
         return f"the same in all {gain.n} pairs: no interval" if equal else f"{count(gain)}: no interval"
     family = f" for {pair.family} comparisons at once" if pair.family > 1 else ""
+    looks = " at any number of looks" if isinstance(gain, AnytimeEstimate) else ""
     p = "" if pair.p is None else f", {'corrected ' * (pair.family > 1)}{p_value(pair.p)}"
-    return f"95 % interval{family} {differences(pair.interval, pair.metric)}, {count(gain)}{p}"
+    return f"95 % interval{family}{looks} {differences(pair.interval, pair.metric)}, {count(gain)}{p}"
 
 
 def _at_last(pair: Comparison) -> list[str]:
@@ -123,7 +126,8 @@ def _verdict(pair: Comparison) -> str:
     if pair.too_short:
         return ": not decided, as training was too short"
     within = ", and within the margin" if pair.equivalent else ""
-    return f": decided{within}" if pair.decided else f": not decided{within}"
+    seeds = f" after {pair.gain.n} {pair.gain.unit}" if isinstance(pair.gain, AnytimeEstimate) else ""
+    return f": decided{seeds}{within}" if pair.decided else f": not decided{seeds}{within}"
 
 
 def _size(found: Answer) -> list[str]:

@@ -108,7 +108,7 @@ class Study:
 
     `metric` is what they are ranked by, `others` what is told of them besides, under the names of `record.flat`.
     `margin` is the difference below which two are as good, in the metric's unit, None for the default; `anytime` asks
-    for intervals that hold however often the study was looked at.
+    for intervals that hold however often the study was looked at. `tried` is the number of arms of which these are.
     """
 
     common: tuple[str, ...]
@@ -117,6 +117,7 @@ class Study:
     others: tuple[str, ...] = ()
     margin: float | None = None
     anytime: bool = False
+    tried: int = 0
 
     def best(self) -> Arm | None:
         """The arm with the best mean validation metric; None where no arm has one.
@@ -210,7 +211,7 @@ def varying(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def pairing(run: RecordedRun) -> Pairing:
-    """The seed and `data.split_seed` of a run, and regnet's version: two that share all three differ by their arms alone.
+    """The seed and `data.split_seed` of a run, and regnet's version: two that share these differ by their arms alone.
 
     Of another version the numbers may differ for its own sake; what knows no version is taken for one of its own.
     """
@@ -266,7 +267,8 @@ def _study(groups: list[list[Described]]) -> Study:
     shared = [f"{key}={value}" for key, value in settings[0].items() if (key, value) in common]
     margins = {told.margin(run) for run in runs if run.config}
     margin = margins.pop() if len(margins) == 1 else None
-    return Study(tuple(shared), metric, tuple(arms), margin=margin, anytime=any(map(told.anytime, runs)))
+    looked = any(map(told.anytime, runs))
+    return Study(tuple(shared), metric, tuple(arms), margin=margin, anytime=looked, tried=len(arms))
 
 
 def _metric(runs: Sequence[RecordedRun]) -> str:

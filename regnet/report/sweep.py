@@ -122,7 +122,9 @@ def grids(study: Study) -> Iterator[tuple[str, str, Grid]]:
             at = (float(arm.settings[x]), float(arm.settings[y]))
             groups.setdefault(label, {}).setdefault(at, []).extend(arm.values("val", study.metric))
         found = {label: grid for label, cells in groups.items() if (grid := _grid(label, cells))}
-        if _are_most([cell for label in found for cell in groups[label]], [at for own in groups.values() for at in own]):
+        if _are_most(
+            [cell for label in found for cell in groups[label]], [at for own in groups.values() for at in own]
+        ):
             yield x, y, min(found.values(), key=lambda grid: grid.least(sign))
 
 

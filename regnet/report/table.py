@@ -61,7 +61,8 @@ def table(study: Study, baseline: Arm | None = None, width: int = 100) -> Table:
     wanted = [key for key in every if key in SHOWN or key.startswith("metric ")]
     texts = {key: _aligned([cell.text for cell in every[key].cells]) for key in wanted}
     widths = {key: max(map(len, [*every[key].header.split("\n"), *cells])) + 1 for key, cells in texts.items()}
-    shown = fitting(widths, width - 2, [len(arm.label) for arm in study.arms])
+    names = [every["technique"].header.strip(), *(arm.label for arm in study.arms)]
+    shown = fitting(widths, width - 2, list(map(len, names)))
     grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, padding=0)
     grid.add_column("\n ")
     grid.add_column(every["technique"].header, overflow="fold")

@@ -1,13 +1,13 @@
 """What sweepers have in common that decide on the next runs by what the last ones gave."""
 
-import math
 import os
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -15,7 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..compose.protocol import settle_modes
 from ..core.errors import UserError, shown
-from ..run.record import RecordedRun, flat, load_run
+from ..core.overrides import written
+from ..run.identity import chosen
+from ..run.record import RecordedRun, load_run
+from .space import REPEATED, Knob, check_sweep, knob, repeats_of, strings
 
 
 class StudySweeper(Sweeper):
@@ -29,6 +32,7 @@ class StudySweeper(Sweeper):
     """
 
     config: DictConfig
+    hydra_context: Any  # `setup` gives it, which the base class does not know
     launcher: Launcher
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
@@ -54,28 +58,58 @@ class StudySweeper(Sweeper):
 
     def sorted_out(
         self, arguments: Sequence[str], apart: Collection[str] = ()
-    ) -> tuple[list[str], list[Override], list[int]]:
-        """The overrides that all runs share, those that sweep, both without the keys `apart`; and the seeds."""
+    ) -> tuple[list[str], list[Override], dict[str, list[int]]]:
+        """The overrides that all runs share, those that sweep, both without the keys `apart`; and seeds and splits.
+
+        Raises:
+            UserError: a sweep from which nothing can be drawn.
+        """
         mine = [f"{key}={value}" for key, value in self.params.items()]
         self.overrides = {o.key_or_group: o for o in self.parser.parse_overrides([*mine, *arguments])}
-        rest = [override for key, override in self.overrides.items() if key != "seed" and key not in apart]
-        fixed = [str(override.input_line) for override in rest if not override.is_sweep_override()]
-        seed = self.overrides.get("seed")
-        return fixed, [o for o in rest if o.is_sweep_override()], seeds_of(seed) if seed else [0]
+        repeated = {"seed": [self.config.seed]}
+        repeated |= {key: repeats_of(self.overrides[key]) for key in REPEATED if key in self.overrides}
+        apart = {bare(key) for key in apart}
+        rest = [override for key, override in self.overrides.items() if key not in apart and key not in REPEATED]
+        swept = [override for override in rest if override.is_sweep_override()]
+        for override in swept:
+            if override.key_or_group in ("monitor", "mode"):
+                raise UserError(f"{override.input_line}: the sweeper judges by the monitor, so give a single one")
+            check_sweep(override)
+        return [str(override.input_line) for override in rest if override not in swept], swept, repeated
 
     def options(self, names: Sequence[str]) -> list[str]:
         """Those of `names` that `regularizer=a,b` on the command line leaves; all of them without it."""
         asked = self.overrides.get("regularizer")
-        chosen = list(names) if asked is None else _values(asked)
-        for name in chosen:
+        left = list(names) if asked is None else strings(asked)
+        for name in left:
             if name not in names:
                 raise UserError(f"regularizer={name} is not among this study's techniques: {', '.join(names)}")
-        return chosen
+        return left
 
-    def space(self, knobs: Mapping[str, str]) -> list[Override]:
+    def space(self, fixed: Sequence[str], option: str, knobs: Mapping[str, str]) -> list[Knob]:
         """Where the knobs of a technique are searched: as the command line says, else as `knobs` does."""
         mine = self.parser.parse_overrides([f"{key}={value}" for key, value in knobs.items()])
-        return [self.overrides.get(override.key_or_group, override) for override in mine]
+        config = self.composed([*fixed, f"regularizer={option}"])
+        return [knob(self.overrides.get(override.key_or_group, override), config) for override in mine]
+
+    def composed(self, job: Sequence[str]) -> DictConfig:
+        """The config of a job."""
+        config: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
+        return config
+
+    def acts(self, fixed: Sequence[str], option: str, override: Override) -> bool:
+        """Whether a key has a meaning with this option of `regularizer`: one of another technique's has none."""
+        group, name, *below = [*override.key_or_group.split("."), ""]
+        if group != "regularizer" or not any(below):
+            return True
+        return name in chosen(self.composed([*fixed, f"regularizer={option}"]).regularizer)
+
+    def beside(self, suffix: str) -> list[str]:
+        """What puts a job into a study of its own, ``<study><suffix>``, in the folder beside that of this one."""
+        return [
+            f"study={written(f'{self.config.study}{suffix}')}",
+            f"hydra.sweep.dir={written(f'{self.config.hydra.sweep.dir}{suffix}')}",
+        ]
 
     def launch(self, jobs: Sequence[Sequence[str]]) -> list[RecordedRun]:
         """One run for each job."""
@@ -93,21 +127,20 @@ class StudySweeper(Sweeper):
         configs: list[Any] = [result.hydra_cfg for result in results]
         return [load_run(Path(config.hydra.runtime.output_dir)) for config in configs]
 
-    def score(self, run: RecordedRun) -> float:
-        """The monitored metric of the chosen epoch; NaN of a run that did not complete."""
-        value = flat(run.metrics).get(self.config.monitor) if run.status == "completed" else None
-        return math.nan if value is None else float(value)
 
-    def best(self, scores: Sequence[float]) -> int | None:
-        """The place of the best score; None if all are NaN."""
-        known = [i for i, score in enumerate(scores) if not math.isnan(score)]
-        choose = min if self.config.mode == "min" else max
-        return choose(known, key=lambda i: scores[i], default=None)
+def repeats(repeated: Mapping[str, Sequence[int]]) -> list[list[str]]:
+    """The overrides of each run that one mean is of: every seed on every split."""
+    return [[f"{k}={v}" for k, v in zip(repeated, values, strict=True)] for values in product(*repeated.values())]
+
+
+def leads() -> bool:
+    """Whether this is the first of DDP's processes, all of which run the same sweep."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def say(sentence: str) -> None:
-    """Once: DDP's further processes run the same sweep."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    """Once."""
+    if leads():
         print(sentence, flush=True)
 
 
@@ -122,7 +155,12 @@ def key_of(value: object) -> str:
     """The setting `key` of the sweeper. Raises UserError."""
     if not isinstance(value, str) or not value:
         raise UserError(f"hydra.sweeper.key={shown(value)} must be the name of a key, such as regularizer.l2.strength")
-    return value
+    return bare(value)
+
+
+def bare(key: str) -> str:
+    """A key without the signs by which Hydra adds it."""
+    return key.lstrip("+")
 
 
 def flag(name: str, value: object) -> bool:
@@ -137,37 +175,3 @@ def knobs_of(setting: str, given: object) -> dict[str, dict[str, str]]:
     if not isinstance(given, Mapping) or not all(isinstance(knobs, Mapping | None) for knobs in given.values()):
         raise UserError(f"hydra.sweeper.{setting}: {given} must be like {{none: {{}}, l2: {{KEY: interval(a,b)}}}}")
     return {name: dict(knobs or {}) for name, knobs in given.items()}
-
-
-def seeds_of(override: Override) -> list[int]:
-    values: list[Any] = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
-    if not all(isinstance(value, int) and value >= 0 for value in values):
-        raise UserError(f"{override.input_line}: seeds are averaged, not searched; give them as seed=range(3)")
-    return list(dict.fromkeys(values))
-
-
-def suggest(trial: Any, override: Override, technique: str = "") -> str:
-    """Optuna's draw for a sweep of Hydra's, as an override; numbers to four digits, so that folders can be read.
-
-    The same key of two techniques is two things to Optuna. An override that does not sweep is taken as it is.
-    """
-    key, sweep = override.get_key_element(), override.value()
-    name = f"{technique}:{key}"
-    if not override.is_sweep_override():
-        return str(override.input_line)
-    if isinstance(sweep, IntervalSweep) and sweep.start is not None and sweep.end is not None:
-        log = "log" in sweep.tags
-        if sweep.start > sweep.end or (log and sweep.start <= 0):
-            raise UserError(f"{override.input_line} must go up, and on a log scale begin above 0")
-        if isinstance(sweep.start, int) and isinstance(sweep.end, int):
-            return f"{key}={trial.suggest_int(name, sweep.start, sweep.end, log=log)}"
-        return f"{key}={trial.suggest_float(name, float(sweep.start), float(sweep.end), log=log):.4g}"
-    if isinstance(sweep, ChoiceSweep | RangeSweep):
-        return f"{key}={trial.suggest_categorical(name, _values(override))}"
-    raise UserError(f"{override.input_line} is no range: write interval(a,b), tag(log,interval(a,b)) or choice(a,b)")
-
-
-def _values(override: Override) -> list[str]:
-    if override.is_sweep_override():
-        return list(override.sweep_string_iterator())
-    return [override.get_value_element_as_str()]

@@ -2,28 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
-from regnet.report.columns import columns, marks, number
+from regnet.report.columns import columns, marks
 from regnet.report.compare import find_baseline
 from regnet.report.meanings import MEANINGS
 from tests.helpers.records import KNOWN, add_run, classification, regression, study_in
-
-
-@pytest.mark.parametrize(
-    ("mean", "half_width", "most", "expected"),
-    [
-        (97.2222, 0.3456, 2, "97.22 ± 0.35"),
-        (97.2222, 0.0123, 2, "97.22 ± 0.01"),
-        (97.2222, 3.456, 2, "97.2 ± 3.5"),
-        (57.2222, 34.56, 4, "57 ± 35"),
-        (54.1234, 0.4321, 4, "54.12 ± 0.43"),
-        (97.2222, 0.0, 2, "97.22 ± 0.00"),
-        (97.2222, None, 2, "97.22"),
-    ],
-)
-def test_digits_follow_the_interval(mean, half_width, most, expected):
-    assert number(mean, half_width, most) == expected
 
 
 def told(folder, key, name=None):

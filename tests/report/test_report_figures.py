@@ -3,8 +3,10 @@ import re
 from io import BytesIO
 
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
+from numpy import isnan
 
 from regnet.report.effects import Effect, Interaction
 from regnet.report.figures import curves, draw, factors, heatmaps, runs, saved, style, sweeps
@@ -66,7 +68,7 @@ def test_a_baseline_is_mentioned_only_where_it_is_drawn(tmp_path):
     add_sweep(tmp_path / "with")
     one = drawn(tmp_path / "with")["sweep_strength"]
     assert "baseline, none" in one.caption
-    assert "baseline none: 80.5" in legend_of(one.figure)
+    assert "baseline none: 80.50" in legend_of(one.figure)
     add_sweep(tmp_path / "without", none=False)
     one = drawn(tmp_path / "without")["sweep_strength"]
     assert "baseline" not in one.caption
@@ -86,7 +88,7 @@ def test_the_baseline_can_be_named(tmp_path):
     add_run(tmp_path, ["regularizer=l1"], classification(0.7))
     one = drawn(tmp_path, "l1")["sweep_strength"]
     assert "baseline, l1" in one.caption
-    assert "baseline l1: 70" in legend_of(one.figure)
+    assert "baseline l1: 70.00" in legend_of(one.figure)
 
 
 def test_of_many_arms_six_are_shown_and_the_caption_counts_them(tmp_path):
@@ -301,6 +303,26 @@ def test_shares_end_with_that_of_the_seeds():
     (axes,) = factors.shares(found).axes
     assert [bar.get_width() for bar in axes.patches] == [10, 20, 50]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["seeds", "norm", "rate"]
+
+
+def bars(figure):
+    """The ends of all error bars that have a length."""
+    collections = [one for axes in figure.axes for one in axes.collections if isinstance(one, LineCollection)]
+    return [
+        segment for one in collections for segment in one.get_segments() if len(segment) and not isnan(segment).any()
+    ]
+
+
+@pytest.mark.parametrize(("seeds", "some"), [(2, False), (3, True)])
+def test_no_figure_draws_an_interval_from_two_values(tmp_path, seeds, some):
+    for name, norm, size, seed in itertools.product(("none", "l2"), ("none", "batch"), (100, 200), range(seeds)):
+        keys = [f"regularizer={name}", f"model.norm={norm}", f"data.train_size={size}", f"seed={seed}"]
+        accuracy = 0.8 + 0.01 * seed + 0.02 * seed * (name == "l2") + 0.01 * seed**2 * (norm == "batch")
+        add_run(tmp_path, keys, classification(accuracy, test=accuracy))
+    found = drawn(tmp_path)
+    for name in ("data_train_size", "1_effects"):
+        assert bool(bars(found[name].figure)) is some
+        assert ("95 %" in found[name].caption) is some
 
 
 def test_the_captions_of_factors_say_whether_there_are_intervals_and_a_share_of_seeds(tmp_path):

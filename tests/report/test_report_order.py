@@ -13,7 +13,7 @@ def test_classes_of_one_kind_and_stage_act_in_turn():
     classes = {}  # name of an entry ─► those of its options
     for path in sorted((config_folder() / "regularizer").glob("*.yaml")):
         for name, node in read_config(path).items():
-            target = node["_target_"] if "_target_" in node else "regnet.regularizers.ShiftFlip"  # that of data.augment
+            target = node["_target_"] if isinstance(node, dict) else "ShiftFlip"  # that of data.augment
             classes.setdefault(name, set()).add(target.rpartition(".")[2])
     places = {}
     for name, kinds in classes.items():

@@ -47,5 +47,5 @@ def end_axis(axes: Axes, side: str, good: float, bad: float) -> float:
 
 def beyond(axes: Axes, count: int, what: str, worst: float, marker: str) -> None:
     """Say in the legend how many lie beyond the axis, `what` being one of them."""
-    words = f"{count} {what}{'s' * (count > 1)} beyond the axis, to {worst:.3g}"
+    words = f"{count} {what}{'s' * (count > 1)} beyond the axis, to {style.tick(worst)}"
     axes.scatter([], [], marker=marker, color=style.GREY, s=22, label=words)

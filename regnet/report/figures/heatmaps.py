@@ -41,7 +41,7 @@ def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
         shade: Any = image.norm  # whose stubs know arrays only
         for y, line in enumerate(cells):
             for x, value in enumerate(line):
-                text = "–" if value != value else f"{value:.1f}" if metric == "accuracy" else f"{value:.3g}"
+                text = "–" if value != value else f"{value:.1f}" if metric == "accuracy" else style.tick(value)
                 dark = shade(value) < 0.5 if sign < 0 else shade(value) > 0.5
                 colour = "white" if dark else "black"
                 axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..digits import number
 from ..estimate import over
 from ..study import METRICS, span
 from ..sweep import Line, as_error, decades, error, geometric
@@ -40,7 +41,8 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     if baseline is not None:
         label, values = baseline
         mean, half = _interval([scale * value for value in values], scale * span(metric))
-        text = f"baseline {style.shortened(label, 28)}: {mean:.4g}" + ("" if half is None else f" ± {half:.2g} (95 %)")
+        text = f"baseline {style.shortened(label, 28)}: {number(mean, half, 2 if metric == 'accuracy' else None)}"
+        text += "" if half is None else " (95 %)"
         axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=text)
         if half is not None:
             axes.axhspan(mean - half, mean + half, color=style.GREY, alpha=0.12, linewidth=0)
