@@ -1,4 +1,4 @@
-"""Gaussian noise on the inputs. Under a squared error it acts as a penalty on the slope (Bishop 1995)."""
+"""Gaussian noise on the inputs."""
 
 import torch
 from torch import Tensor
@@ -39,7 +39,9 @@ class PixelNoise(BatchTransform):
 class InputNoise(PixelNoise):
     """clip(x + λ ε, 0, 1) for images, x + λ σ_j ε for all other samples, ε ~ N(0, 1), λ = `strength` >= 0.
 
-    `PixelNoise` where samples are (C, H, W) and `FeatureNoise` elsewhere (Bishop 1995, section 2).
+    `PixelNoise` where samples are (C, H, W) and `FeatureNoise` elsewhere. Without clipping, and under a squared error,
+    small noise acts as a penalty on the slope (Bishop 1995, section 2). Clipping leaves a valid image, and gives pixels
+    at 0 or 1 half of the noise, of mean λ / √(2π).
     """
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # (B, ...)
