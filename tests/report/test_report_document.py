@@ -122,6 +122,17 @@ def test_the_margin_of_the_command_is_the_answers(study):
     assert (one["arms"][0]["gain"]["margin"], one["arms"][0]["gain"]["equivalent"]) == (0.2, True)
 
 
+def test_a_study_that_was_looked_at_before_has_wider_intervals(study):
+    def width(*more):
+        (one,) = json.loads(command(study, "--no-page", "--json", "-", *more).out)["studies"]
+        gains = [arm["gain"] for arm in one["arms"] if arm["gain"] and arm["gain"]["low"] is not None]
+        return [gain["high"] - gain["low"] for gain in gains]
+
+    once, often = width(), width("--anytime")
+    assert once
+    assert all(wider > narrow for wider, narrow in zip(often, once, strict=True))
+
+
 @pytest.mark.parametrize("margin", ["x", "0", "-0.1", "nan", "inf"])
 def test_a_margin_that_is_none_is_one_sentence(study, margin):
     done = command(study, f"--margin={margin}")
