@@ -20,13 +20,15 @@ STUDIES = {  # what makes it small, and how many runs it has
     "classic_l2": (ALONE, 2),
     "cocktail": (["hydra.sweeper.trials=6", "hydra.sweeper.prune=false", "seed=0"], 6),
     "combine": (["seed=0"], 16),
+    "defaults": (["seed=0"], 51),
     "data_size": (["seed=0", "data.train_size=50,700"], 10),
     "decide": (["seed=0"], 4),
     "label_noise": (["seed=0", "data.label_noise=0,0.4"], 10),
     "path": (["trainer.max_epochs=3", "optimizer.lr=0.01", "hydra.sweeper.points=2"], 2),
+    "strengths": (["seed=range(2)", "hydra.sweeper.trials=1", "regularizer=none,l2,ema"], 3),
     "small_digits": (["regularizer=none,[dropout,l2]"], 2),
 }
-LARGEST = ("choose_technique", "combine", "data_size", "label_noise")
+LARGEST = ("choose_technique", "combine", "data_size", "defaults", "label_noise")
 
 
 def test_every_experiment_is_tried():

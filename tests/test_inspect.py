@@ -45,7 +45,7 @@ def test_adam_and_momentum_have_no_equivalent(inspected):
     for optimizer in (["optimizer=adam"], ["optimizer=sgd"]):
         l2, decay = decays_of(inspected("regularizer=[l2,weight_decay]", *optimizer))
         assert (l2.coupled, l2.decoupled, l2.step) == (pytest.approx(6e-3), None, None)
-        assert (decay.penalty, decay.coupled, decay.decoupled) == (None, None, pytest.approx(0.01))
+        assert (decay.penalty, decay.coupled, decay.decoupled) == (None, None, pytest.approx(1.0))
     (l2,) = decays_of(inspected("regularizer=l2", "optimizer=sgd", "optimizer.momentum=0"))
     assert (l2.decoupled, l2.step) == (pytest.approx(6e-3), pytest.approx(6e-4))
     (coupled,) = decays_of(inspected("regularizer=coupled_decay", "regularizer.weight_decay.strength=0.02"))
@@ -58,8 +58,8 @@ def test_every_parameter_with_what_acts_on_it(inspected):
     chosen = "regularizer=[l1,max_norm]", "regularizer.l1.select=layer:0", "+optimizer.weight_decay=0.1"
     acting = acting_on(inspected(*chosen))
     own = ("optimizer.weight_decay", 0.1)
-    assert acting["model.hidden.0.0.weight"] == [("l1", pytest.approx(1e-4)), ("max_norm", 3.0), own]
-    assert acting["model.head.weight"] == [("max_norm", 3.0), own]
+    assert acting["model.hidden.0.0.weight"] == [("l1", pytest.approx(1e-4)), ("max_norm", 1.0), own]
+    assert acting["model.head.weight"] == [("max_norm", 1.0), own]
     assert acting["model.head.bias"] == [own]
 
 

@@ -14,7 +14,7 @@ from ..report.study import Study, studies
 from ..run.record import runs_in
 
 
-def detectable(pairs: Collection[tuple[object, object]], family: int) -> float | None:
+def detectable(pairs: Collection[tuple[object, ...]], family: int) -> float | None:
     """The least true difference, in standard deviations of the paired differences, that is told with power 0.8.
 
     By the two-sided paired t test at 0.05 / m for m comparisons made together (Bonferroni), see `Estimate.detectable`.

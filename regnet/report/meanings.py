@@ -56,5 +56,5 @@ GLOSSARY = {
     "more seeds": "The n with which the test would find the measured difference in 80 % of studies, minus that of now. "
     "The rate of errors is kept only if n was fixed before, or by hydra/sweeper=decide.",
     "among the last": "The chosen epoch is in the last tenth (at least two) of all epochs of a run that ran its whole "
-    "budget: it still improved.",
+    "budget, and better than any before: it still improved.",
 }

@@ -3,10 +3,13 @@ training was long enough, and how evenly techniques were tuned."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from ..run.record import RecordedRun
-from .settings import budget, chooses, ends_by_schedule, learning
-from .study import Arm, Study
+from .history import read
+from .settings import budget, ends_by_schedule, learning, monitor
+from .study import METRICS, Arm, Study
 
 TAIL = 0.1  # of the epochs of a run, which are its last ones
 LEAST_TAIL = 2  # epochs
@@ -24,8 +27,9 @@ class Uneven:
 def chosen_late(arm: Arm) -> list[RecordedRun]:
     """Its runs whose chosen epoch is among the last tenth (at least two) of a whole budget: they still improved.
 
-    Not a run that stopped early, that chose no epoch (`monitor=null`), or of which the last epochs are the best by
-    design, as with a learning rate that ends on a cosine.
+    Not a run that was as good before by its monitor (the loss parts equal accuracies), that stopped early, that chose
+    no epoch (`monitor=null`), or of which the last epochs are the best by design, as with a learning rate that ends on
+    a cosine.
     """
     return [run for run in arm.completed if _is_late(run)]
 
@@ -51,10 +55,27 @@ def uneven(study: Study, best: Arm) -> Uneven | None:
 
 
 def _is_late(run: RecordedRun) -> bool:
-    if run.epochs is None or run.best_epoch is None or not chooses(run) or run.epochs != budget(run):
+    watched = monitor(run)
+    if run.epochs is None or run.best_epoch is None or watched is None or run.epochs != budget(run):
         return False
-    tail = max(LEAST_TAIL, int(TAIL * run.epochs))
-    return run.best_epoch >= run.epochs - tail and not ends_by_schedule(run)
+    first = run.epochs - max(LEAST_TAIL, int(TAIL * run.epochs))
+    late = run.best_epoch >= first and not ends_by_schedule(run)
+    return late and not _as_good_before(run.folder, run.started, watched, first)
+
+
+@lru_cache(maxsize=4096)
+def _as_good_before(folder: Path, started: str, watched: str, first: int) -> bool:
+    """Whether metrics.csv has the best value of what was watched before the epoch `first` already.
+
+    The loss parts equal accuracies, and may fall long after these have levelled off. A run is never written again
+    without another `started`, so that its file is read once.
+    """
+    columns, name = read(folder), watched.rpartition("/")[2]
+    if name not in METRICS or watched not in columns or "epoch" not in columns:
+        return False
+    costs = [(epoch, METRICS[name] * value) for epoch, value in zip(columns["epoch"], columns[watched], strict=True)]
+    before, after = ([cost for epoch, cost in costs if (epoch < first) is early] for early in (True, False))
+    return bool(before and after) and min(before) <= min(after)
 
 
 def _learning(arms: Sequence[Arm]) -> set[tuple[str, str]]:

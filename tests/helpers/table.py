@@ -160,7 +160,7 @@ TRANSFORMS = {
     "augment": Row(R.BatchTransform, partial(R.ShiftFlip, 2, True)),
     "mixup": Row(R.BatchTransform, partial(R.Mixup, 0.4, CLASSES)),
     "cutmix": Row(R.BatchTransform, partial(R.CutMix, 1.0, CLASSES)),
-    "mixup_cutmix": Row(R.BatchTransform, partial(R.MixupOrCutMix, 1.0, CLASSES)),
+    "mixup_cutmix": Row(R.BatchTransform, partial(R.MixupOrCutMix, 0.4, 1.0, num_classes=CLASSES)),
     "cutout": Row(R.BatchTransform, partial(R.Cutout, 0.4)),
     "random_erasing": Row(R.BatchTransform, R.RandomErasing),
     "input_noise": Row(R.BatchTransform, partial(R.InputNoise, 0.3)),

@@ -46,7 +46,12 @@ CASES = {
     "mixup": ["regularizer=mixup", "regularizer.mixup.strength=0.2,1"],
     "augment": ["regularizer=augment", "seed=0,1"],
     "cutmix": ["regularizer=cutmix", "regularizer.cutmix.strength=0.2,1"],
-    "mixup or cutmix": ["regularizer=mixup_cutmix", "regularizer.mixup_cutmix.strength=0.2,1", "seed=0,1"],
+    "mixup or cutmix": [
+        "regularizer=mixup_cutmix",
+        "regularizer.mixup_cutmix.mixup=0.2,1",
+        "regularizer.mixup_cutmix.probability=0.5,1",
+        "seed=0,1",
+    ],
     "cutout": ["regularizer=[augment,cutout]", "regularizer.cutout.size=0.25,0.5"],
     "random erasing": ["regularizer=random_erasing", "regularizer.random_erasing.probability=0.2,1"],
     "input noise": ["regularizer=input_noise", "regularizer.input_noise.strength=0.1,0.3"],

@@ -28,7 +28,8 @@ DECIDES = {
     "rate": (R.Dropout, R.DropConnect, R.L0),
     "probability": R.BatchTransform,
     "size": R.Cutout,
-    "strength": (R.CutMix, R.MixupOrCutMix, R.ProximalL0),
+    "strength": (R.CutMix, R.ProximalL0),
+    "cutmix": R.MixupOrCutMix,
 }
 
 

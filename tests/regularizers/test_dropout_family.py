@@ -144,11 +144,13 @@ def binary_entropy(p):
     return -p * math.log(p) - (1 - p) * math.log(1 - p)
 
 
+# 16 features; of each of 5 tokens; 16 channels of 2 x 3 pixels: the inputs of a Linear and of a Conv2d behind
+@pytest.mark.parametrize("shape", [(7, 16), (7, 5, 16), (7, 16, 2, 3)])
 @pytest.mark.parametrize("rate", [1e-4, 0.1, 0.5, 0.9])
-def test_the_penalty_of_concrete_dropout(rate):
+def test_the_penalty_of_concrete_dropout(rate, shape):
     layer = ConcreteDropout(rate, strength=3.0, num_samples=200)
     assert layer.rate.item() == pytest.approx(rate, rel=1e-5)
-    layer.eval()(torch.ones(7, 4, 2, 2))  # 16 units of each of 7 samples
+    layer.eval()(torch.ones(shape))
     penalty = layer.penalty()
     assert penalty.item() == pytest.approx(-3.0 * 16 * binary_entropy(rate) / 200, rel=1e-5)
     penalty.backward()  # dH/dlogit = p (1 - p) log((1 - p) / p)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from regnet.regularizers import FeatureNoise, InputNoise, PixelNoise
 
@@ -20,10 +20,18 @@ def test_pixel_noise():
     assert (values == 1).double().mean().item() == pytest.approx(norm.sf(1), abs=5 * (0.16 * 0.84 / 80_000) ** 0.5)
 
 
-@pytest.mark.parametrize(("shape", "kind"), [((6, 1, 4, 4), PixelNoise), ((6, 5), FeatureNoise)])
-def test_input_noise_suits_the_data(shape, kind):
-    x, y, results = torch.rand(shape) * 3, torch.arange(6), []
-    for transform in (InputNoise(0.3), kind(0.3)):
+def test_input_noise_of_images_has_no_mean():
+    """Also at pixels that are black or white, where clipped noise has one."""
+    x = torch.rand(200, 1, 20, 20).round()
+    noise = (InputNoise(0.3)(x, x)[0] - x).double()
+    for own in (noise[x == 0], noise[x == 1]):
+        assert abs(own.mean()) < 5 * 0.3 / own.numel() ** 0.5
+        assert kstest(own / 0.3, "norm").pvalue > 1e-3
+
+
+def test_input_noise_of_features_is_in_units_of_their_spread():
+    x, y, results = torch.rand(6, 5) * 3, torch.arange(6), []
+    for transform in (InputNoise(0.3), FeatureNoise(0.3)):
         torch.manual_seed(1)
         new, targets = transform(x, y)
         assert targets is y

@@ -33,7 +33,11 @@ def test_cutmix_by_hand(seed, rng):
     np.testing.assert_allclose(new_y, left_over * np.eye(3)[y] + (1 - left_over) * np.eye(3)[y][order], atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [CutMix, MixupOrCutMix])
+def both(strength, num_classes=None):
+    return MixupOrCutMix(strength, strength, num_classes=num_classes)
+
+
+@pytest.mark.parametrize("kind", [CutMix, both])
 def test_targets_are_mixed_as_the_pixels_are(kind):
     """Images of one value each: their mean is the mean of their targets, exactly."""
     transform, x = kind(1.0), torch.arange(6.0)[:, None, None, None].expand(-1, 3, 8, 8)
@@ -68,13 +72,41 @@ def test_mixup_against_torchvision():
     torch.testing.assert_close(Mixup.mix(y, y.roll(1, 0), share)[0], reference.transform(y, params))
 
 
+EACH_ITS_VALUE = torch.arange(8.0)[:, None, None, None].expand(-1, 1, 32, 32)
+
+
 def test_half_of_the_batches_are_mixup():
-    transform, x = MixupOrCutMix(1.0), torch.arange(8.0)[:, None, None, None].expand(-1, 1, 32, 32)
+    transform, x = MixupOrCutMix(), EACH_ITS_VALUE
     blends = sum((transform(x, x)[0] % 1).any().item() for _ in range(1000))  # a box brings whole numbers
     assert abs(blends - 500) < 5 * 250**0.5
 
 
-@pytest.mark.parametrize("kind", [CutMix, MixupOrCutMix])
+def test_so_many_batches_are_mixed_as_said():
+    transform, x = MixupOrCutMix(1.0, 0.0, probability=0.4), EACH_ITS_VALUE
+    mixed = sum(
+        (not torch.equal(transform(x, x)[0], x)) for _ in range(2000)
+    )  # those of mixup's half, as cutmix's is 0
+    assert abs(mixed - 400) < 5 * 320**0.5
+
+
+def test_each_of_the_two_has_its_own_strength():
+    """Shares of mixup near ½ at α = 100, boxes of all sizes at α = 1; those of cutmix as by itself."""
+    transform, x = MixupOrCutMix(100.0, 1.0), EACH_ITS_VALUE
+    blended, boxed = [], []
+    for _ in range(3000):
+        new, _ = transform(x, x)
+        if (new % 1).any():
+            # x_i moves by (1 - m) (x_j - x_i), and x_j is another whole number
+            step = (new - x)[:, 0, 0, 0].abs()
+            blended.append(step[step > 0].min().item())
+        elif not torch.equal(new, x):
+            boxed.append((new != x).any(0).double().mean().item())
+    alone = [(CutMix(1.0)(x, x)[0] != x).any(0).double().mean().item() for _ in range(1500)]
+    assert min(blended) > 0.3
+    assert ks_2samp(boxed, [share for share in alone if share]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", [CutMix, both])
 def test_images_only(kind):
     for _ in range(10):  # whichever of the two it is
         with pytest.raises(ValueError, match=r"this is for images \(C, H, W\), and these samples have shape \(13,\)"):
@@ -83,7 +115,7 @@ def test_images_only(kind):
 
 @pytest.mark.parametrize("strength", [1e-8, 1e4])
 def test_extreme_strength(strength):
-    for kind in (CutMix, MixupOrCutMix):
+    for kind in (CutMix, both):
         for _ in range(50):
             x, y = kind(strength, num_classes=2)(torch.ones(4, 1, 3, 3), torch.tensor([0, 1, 0, 1]))
             assert torch.allclose(x, torch.ones_like(x))

@@ -102,6 +102,15 @@ def test_l0_begins_at_its_rate_and_ends_in_exact_zeros():
             L0(**{"strength": 0.1} | bad)
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.8])
+def test_so_many_gates_of_l0_are_closed_at_first_as_its_docstring_says(rate):
+    network = nn.Linear(400, 500)
+    L0(0.1, rate=rate).put_on(network)
+    expected = rate / (rate + (1 - rate) * (-ZETA / GAMMA) ** BETA)
+    closed = (network.weight == 0).double().mean().item()
+    assert abs(closed - expected) < 5 * (expected * (1 - expected) / network.weight.numel()) ** 0.5
+
+
 @pytest.mark.parametrize(
     ("make", "out", "in_"),
     [

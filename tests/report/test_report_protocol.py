@@ -149,6 +149,15 @@ def test_a_run_was_too_short_if_its_best_epoch_is_among_the_last_of_a_whole_budg
     assert bool(chosen_late(arm)) is late
 
 
+@pytest.mark.parametrize(("before", "late"), [(0.9, False), (0.89, True)])
+def test_where_the_loss_parted_equal_accuracies_nothing_improved(tmp_path, before, late):
+    add(tmp_path, "l2", 0.9, seeds=[0], best_epoch=29)
+    (arm,) = study_in(tmp_path).arms
+    rows = [f"{epoch},{before if epoch < 29 else 0.9},{1 / (epoch + 1)}" for epoch in range(30)]
+    (arm.runs[0].folder / "metrics.csv").write_text("\n".join(["epoch,val/accuracy,val/loss", *rows, ""]))
+    assert bool(chosen_late(arm)) is late
+
+
 def test_one_arm_alone_is_told_too(tmp_path):
     add(tmp_path, "none", 0.9, best_epoch=29)
     assert text(tmp_path).startswith("In 5 of 5 runs of none the chosen epoch is among the last: train longer")

@@ -14,9 +14,12 @@ class ConcreteDropout(PenalizedLayer):
 
     b̃ is the concrete relaxation of Bernoulli(1 - p) (section 3, t = 0.1 as there; inverted), through which the logit
     of p is trained with the weights, one at each site. `penalty` is the part of the paper's KL term that is the
-    layer's own, the entropy (equation 4): -λ K H(p) / N, H(p) = -p log p - (1 - p) log(1 - p), for K units and N
-    training samples. It draws p to 0.5, and the data loss draws it back. λ = 1 is the paper's for a data loss in
-    nats per sample.
+    layer's own, the entropy (equation 4): -λ K H(p) / N, H(p) = -p log p - (1 - p) log(1 - p), for N training samples.
+    K counts the inputs of the layer behind, of which each has one row of weights: the features (the last axis), or the
+    channels of feature maps (B, C, H, W), however many pixels they have. The penalty draws p to 0.5, and the data loss
+    draws it back. λ = 1 is the paper's for a data loss in nats per sample.
+
+    In feature maps each pixel has a mask of its own; the authors' SpatialConcreteDropout drops whole channels.
 
     The KL's other part is l² Σ w² / (2 (1 - p)) over the weights behind the layer. It is left to `L2`, which such a
     layer cannot know of and which has no 1 / (1 - p): so p is a little higher than in the paper.
@@ -34,7 +37,7 @@ class ConcreteDropout(PenalizedLayer):
         self.logit = nn.Parameter(torch.logit(hyperparameters.fraction(rate, "rate").to(torch.get_default_dtype())))
         self.register_buffer("strength", hyperparameters.strength(strength))
         self.register_buffer("num_samples", hyperparameters.count(num_samples, "num_samples"))
-        self.units = 0  # of one sample, K: no state, as each forward pass finds it in the shape
+        self.units = 0  # K: no state, as each forward pass finds it in the shape
 
     @property
     def rate(self) -> Tensor:
@@ -42,7 +45,7 @@ class ConcreteDropout(PenalizedLayer):
         return torch.sigmoid(self.logit.float())
 
     def forward(self, x: Tensor) -> Tensor:  # (B, ...)
-        self.units = x.shape[1:].numel()
+        self.units = x.shape[1 if x.ndim > 3 else -1]
         if not self.training:
             return x
         dtype = torch.promote_types(x.dtype, torch.float32)

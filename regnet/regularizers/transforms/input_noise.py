@@ -1,4 +1,4 @@
-"""Gaussian noise on the inputs. Under a squared error it acts as a penalty on the slope (Bishop 1995)."""
+"""Gaussian noise on the inputs."""
 
 import torch
 from torch import Tensor
@@ -36,16 +36,23 @@ class PixelNoise(BatchTransform):
         return (x + self.strength * torch.randn_like(x)).clamp(0, 1), y
 
 
-class InputNoise(PixelNoise):
-    """clip(x + λ ε, 0, 1) for images, x + λ σ_j ε for all other samples, ε ~ N(0, 1), λ = `strength` >= 0.
+class InputNoise(BatchTransform):
+    """x + λ s ε with ε ~ N(0, 1), λ = `strength` >= 0: s = 1 for images in [0, 1], the feature's σ_j for other samples.
 
-    `PixelNoise` where samples are (C, H, W) and `FeatureNoise` elsewhere (Bishop 1995, section 2).
+    σ_j is that of `FeatureNoise`. Under a squared error small noise acts as a penalty on the slope (Bishop 1995,
+    section 2), as its mean is 0: so images are not clipped. `PixelNoise` clips, which makes every black pixel brighter,
+    by λ / √(2π) on average, in training alone.
     """
 
+    stage = BatchTransform.INPUTS
+
+    def __init__(self, strength: float = 0.1) -> None:
+        super().__init__()
+        self.register_buffer("strength", hyperparameters.strength(strength))
+
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # (B, ...)
-        if x.ndim == 4:
-            return super().forward(x, y)
-        return x + self.strength * spread(x) * torch.randn_like(x), y
+        scale = 1.0 if x.ndim == 4 else spread(x)
+        return x + self.strength * scale * torch.randn_like(x), y
 
 
 def spread(x: Tensor) -> Tensor:

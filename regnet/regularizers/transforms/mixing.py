@@ -1,5 +1,7 @@
 """Two samples become one, and so do their targets."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,8 @@ from ...core.exact import at_precision_of, wide
 from .base import BatchTransform, image_size
 from .boxes import boxes, random_pixels
 from .targets import probabilities
+
+Mix = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Mixing(BatchTransform):
@@ -30,13 +34,7 @@ class Mixing(BatchTransform):
         raise NotImplementedError
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        y = y if self.num_classes is None else probabilities(y, self.num_classes, wide(x).dtype)
-        # Beta(α, α) as gammas; for α below 0.01 a float32 gamma underflows to 0/0
-        alpha = at_precision_of(x, self.strength).clamp(min=0.01)  # no gamma in half precision
-        share = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
-        order = torch.randperm(len(x), device=x.device)
-        x, share = self.mix(x, x[order], torch.where(self.strength > 0, share, 1.0))
-        return x, torch.lerp(y[order], y, share.to(y.dtype))
+        return mixed(x, y, self.mix, self.strength, self.num_classes)
 
 
 class Mixup(Mixing):
@@ -63,14 +61,42 @@ class CutMix(Mixing):
         return torch.where(box, other, x), 1 - box.float().mean()
 
 
-class MixupOrCutMix(Mixing):
-    """`Mixup` or `CutMix`, each for half of the batches, with one α for both.
+class MixupOrCutMix(BatchTransform):
+    """`Mixup` or `CutMix`, each for half of the batches, each with its own α.
 
-    As in the training recipes of DeiT (Touvron et al. 2021, section 6) and of timm.
+    As in the training recipes of DeiT (Touvron et al. 2021, table 9: 0.8, 1.0) and of timm, whose ``switch_prob`` is
+    ½ and whose ``mixup_prob`` is `probability`.
+
+    Args:
+        mixup: α >= 0 of `Mixup`; 0 is no mixing in its half.
+        cutmix: α >= 0 of `CutMix`.
+        probability: that a batch is mixed at all.
+        num_classes: None mixes real targets as they are.
     """
 
-    @staticmethod
-    def mix(x: Tensor, other: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:  # (B, C, H, W)
+    stage = BatchTransform.MIXING
+
+    def __init__(
+        self, mixup: float = 0.8, cutmix: float = 1.0, probability: float = 1.0, num_classes: int | None = None
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mixup", hyperparameters.strength(mixup, "mixup"))
+        self.register_buffer("cutmix", hyperparameters.strength(cutmix, "cutmix"))
+        self.register_buffer("probability", hyperparameters.ratio(probability, "probability"))
+        self.num_classes = num_classes
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # (B, C, H, W)
         image_size(x)
-        kind = Mixup if torch.rand(()) < 0.5 else CutMix
-        return kind.mix(x, other, share)
+        mix, strength = (Mixup.mix, self.mixup) if torch.rand(()) < 0.5 else (CutMix.mix, self.cutmix)
+        return mixed(x, y, mix, strength * (torch.rand(()) < self.probability), self.num_classes)
+
+
+def mixed(x: Tensor, y: Tensor, mix: Mix, strength: Tensor, num_classes: int | None) -> tuple[Tensor, Tensor]:
+    """The batch mixed with a permutation of itself by `mix`, in a share of Beta(α, α), α = `strength`."""
+    y = y if num_classes is None else probabilities(y, num_classes, wide(x).dtype)
+    # Beta(α, α) as gammas; for α below 0.01 a float32 gamma underflows to 0/0
+    alpha = at_precision_of(x, strength).clamp(min=0.01)  # no gamma in half precision
+    share = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
+    order = torch.randperm(len(x), device=x.device)
+    x, share = mix(x, x[order], torch.where(strength > 0, share, 1.0))
+    return x, torch.lerp(y[order], y, share.to(y.dtype))
