@@ -7,8 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: study test test-slow lint types benchmark clean
 
 study: $(VENV)/ready
-	$(BIN)/regnet-train -m study=digits experiment=small_digits \
-		'regularizer=none,l2,dropout,[dropout,l2]' 'seed=range(3)'
+	$(BIN)/regnet-train -m study=digits experiment=decide hydra/launcher=packed
 
 test: $(VENV)/ready lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal

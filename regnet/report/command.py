@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--latex", metavar="FILE", type=Path, help="also write the tables for a paper (booktabs)")
     parser.add_argument("--tensorboard", metavar="DIR", type=Path, help="also link the runs under short names there")
     parser.add_argument("--baseline", metavar="NAME", help="the row to compare with; without it, `none`")
+    parser.add_argument("--anytime", action="store_true", help="intervals that hold however often one looked")
     parser.add_argument("--margin", metavar="X", help="the difference that does not matter, such as 0.005 of accuracy")
     parser.add_argument(
         "--metric", metavar="NAME", action="append", default=[], help="also show this one, such as val/nll or your own"
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         from .content import content
 
-        told = content(runs_in(arguments.folders), arguments.baseline, arguments.metric, _margin(arguments.margin))
+        runs, margin = runs_in(arguments.folders), _margin(arguments.margin)
+        told = content(runs, arguments.baseline, arguments.metric, margin, arguments.anytime)
         if arguments.csv:  # before the report is printed: `| head -3` ends the program there
             from .export import write_csv
 

@@ -64,6 +64,7 @@ def content(
     baseline: str | None = None,
     others: Sequence[str] = (),
     margin: float | None = None,
+    anytime: bool = False,
 ) -> Content:
     """Group, compare and answer.
 
@@ -72,13 +73,17 @@ def content(
         baseline: the arm to compare with, see `find_baseline`.
         others: metrics that are told besides, by the names of `record.flat`; nothing is ranked by them.
         margin: instead of that of the runs, see `Study`.
+        anytime: whether there were earlier looks, also where the runs do not say so.
 
     Raises:
         UserError: the baseline is not among the runs, or no run has such a metric.
     """
     _check_logged(runs, others)
     named = tuple(dict.fromkeys(others))
-    compared = [replace(study, others=named, margin=margin or study.margin) for study in studies(runs)]
+    compared = [
+        replace(study, others=named, margin=margin or study.margin, anytime=anytime or study.anytime)
+        for study in studies(runs)
+    ]
     if baseline is not None:
         check_baseline(compared, baseline)
     sections = []

@@ -11,11 +11,11 @@ prior for σ, the Bayes factor against δ = 0 with t = mean / error from n value
     B = (1 + n g)^(−1/2) · [(1 + t²/ν) / (1 + t²/((1 + n g) ν))]^((ν + 1)/2),
 
 which under δ = 0 exceeds 1/α at any n with a frequency of at most α, whatever σ is (Ville's inequality). Alpha spending
-(Lan & DeMets 1983) would need some 25 % fewer seeds, but only with all looks planned in advance: it does not hold for
-who goes on after the last of them.
+(Lan & DeMets 1983) needs fewer seeds, but all looks planned in advance: it does not hold for who goes on after the last
+of them.
 
 Source: Lai (1976), "On confidence sequences", Ann. Statist. 4; Wang & Ramdas (2024), "Anytime-valid t-tests and
-confidence sequences for Gaussian means with unknown variance", Theorem 4.
+confidence sequences for Gaussian means with unknown variance", Sequential Analysis 43.
 """
 
 from dataclasses import dataclass

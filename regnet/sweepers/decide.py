@@ -50,17 +50,17 @@ class DecideSweeper(TuneSweeper):
         self.first, self.block = whole("first", first), whole("block", block)
 
     def sweep(self, arguments: list[str]) -> None:
+        grid = self._grid(arguments)
         if self.arms:
-            self._begin_grid(arguments)
             super().sweep(arguments)
         else:
-            self.compare(*self._begin_grid(arguments))
+            self.compare(*grid)
 
     def planned(self, arguments: Sequence[str]) -> list[list[list[str]]]:
-        fixed, arms, seeds = self._begin_grid(arguments)
+        fixed, arms, seeds = self._grid(arguments)
         return super().planned(arguments) if self.arms else [[[*fixed, *arm, *seed] for arm in arms for seed in seeds]]
 
-    def _begin_grid(self, arguments: Sequence[str]) -> tuple[list[str], list[Job], list[list[str]]]:
+    def _grid(self, arguments: Sequence[str]) -> tuple[list[str], list[Job], list[list[str]]]:
         """What all runs share, the arms of the command line, and the seeds."""
         fixed, swept, repeated = self.sorted_out(arguments)
         if len(repeated.get(SPLIT, ())) > 1:

@@ -1,6 +1,7 @@
 """The answer as data, which docs/record.md describes."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -120,6 +121,17 @@ def test_the_margin_of_the_command_is_the_answers(study):
     printed = command(study, "--no-page", "--json", "-", "--margin", "0.2")
     (one,) = json.loads(printed.out)["studies"]
     assert (one["arms"][0]["gain"]["margin"], one["arms"][0]["gain"]["equivalent"]) == (0.2, True)
+
+
+def test_a_study_that_was_looked_at_before_has_wider_intervals(study):
+    def widths(*more):
+        (one,) = json.loads(command(study, "--no-page", "--json", "-", *more).out)["studies"]
+        gains = {arm["label"]: arm["gain"] for arm in one["arms"] if arm["gain"]}
+        return {label: math.inf if g["low"] is None else g["high"] - g["low"] for label, g in gains.items()}
+
+    once, often = widths(), widths("--anytime")
+    assert min(once.values()) < math.inf
+    assert all(often[label] > width for label, width in once.items() if width < math.inf)
 
 
 @pytest.mark.parametrize("margin", ["x", "0", "-0.1", "nan", "inf"])
