@@ -86,7 +86,7 @@ PLACEHOLDERS = {
     "data.path=FOLDER": "data.path=images",
     "data.target=COLUMN": "data.target=price",
     "experiment=NAME": "experiment=combine",
-    "hydra/sweeper=tune|refine|path|search": "hydra/sweeper=search",
+    "hydra/sweeper=decide|tune|refine|path|search": "hydra/sweeper=search",
     "hydra.launcher.size=N": "hydra.launcher.size=2",
     "regularizer=<name>": "regularizer=l2",
     "regularizer=[a,b]": "regularizer=[l1,l2]",

@@ -22,7 +22,7 @@ STUDIES = {  # what makes it small, and how many runs it has
     "combine": (["seed=0"], 16),
     "defaults": (["seed=0"], 51),
     "data_size": (["seed=0", "data.train_size=50,700"], 10),
-    "decide": (["seed=range(3)"], 12),
+    "decide": (["seed=0"], 4),
     "label_noise": (["seed=0", "data.label_noise=0,0.4"], 10),
     "path": (["trainer.max_epochs=3", "optimizer.lr=0.01", "hydra.sweeper.points=2"], 2),
     "strengths": (["seed=range(2)", "hydra.sweeper.trials=1", "regularizer=none,l2,ema"], 3),
