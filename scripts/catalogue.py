@@ -74,8 +74,9 @@ batches of 128 unless another model is named: {where}, median of {rounds} rounds
 **Gain** is that of the entry with its defaults over none on test, in points, with the half width of its 95 % interval
 over {seeds} seeds: one interval each, not corrected for so many comparisons. `experiment=defaults` and
 `experiment=strengths` measure it, an MLP with one hidden layer of 128 units unless another model is named, regnet
-{version}, Adam at 1e-3. The **best strength** is the best of four on validation, so it may be luck; its gain is on
-other seeds. Other data, networks and budgets have other numbers: these say whether a default acts, and where to begin.
+{version}, Adam at 1e-3. Without ± the runs of all seeds gain the same. The **best strength**, where it was searched, is
+the best of four on validation, so it may be luck; its gain is on other seeds. Other data, networks and budgets have
+other numbers: these say whether a default acts, and where to begin.
 
 | data | training samples | epochs | none on test |
 |---|---|---|---|
