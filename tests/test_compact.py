@@ -194,7 +194,8 @@ def test_what_is_no_such_chain_is_refused(layers, words):
 def test_a_run_with_whole_units_removed(model, tmp_path):
     sizes = {"mlp": ["model.widths=[64,32]"], "cnn": ["model=cnn", "model.stages=[[8],[16]]", "model.head=[32]"]}
     sgd = ["optimizer=sgd", "optimizer.lr=0.05"]
-    settings = ["regularizer=proximal_group_lasso", *sgd, *sizes[model], "logger=none"]
+    strong = ["regularizer=proximal_group_lasso", "regularizer.proximal_group_lasso.strength=1e-3"]
+    settings = [*strong, *sgd, *sizes[model], "logger=none"]
     trained = train_into(tmp_path / "run", *settings, "trainer.max_epochs=20")
     assert trained["metrics"]["val"]["accuracy"] > 0.85
     done = evaluate("run=run", "compact=true", cwd=tmp_path)

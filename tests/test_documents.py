@@ -81,6 +81,7 @@ PLACEHOLDERS = {
     "outputs/multirun/<study>...": "outputs/multirun/s",
     "outputs/multirun/<study>": "outputs/multirun/s",
     "FOLDER...": "outputs/multirun/s",
+    "from=outputs/multirun/<study>": "from=outputs/multirun/seeds",
     "run=outputs/multirun/<study>/<run>": "run=outputs/multirun/s/dropout",
     "data.path=FILE": "data.path=new.csv",
     "data.path=FOLDER": "data.path=images",
@@ -122,6 +123,8 @@ def desk(tmp_path_factory):
     assert done.code == 0, done.err
     for name in ("none", "dropout", "l2"):
         next(folder.glob(f"outputs/multirun/s/regularizer={name},*")).rename(folder / f"outputs/multirun/s/{name}")
+    seeds = ["-m", "study=seeds", *commands.TINY, "regularizer=none,l2", "seed=range(3)", "hydra/launcher=packed"]
+    assert commands.train(*seeds, cwd=folder).code == 0
     done = commands.train(
         "hydra.run.dir=of_a_table", *commands.TINY[:2], "data=csv", "data.path=new.csv", "data.target=price", cwd=folder
     )

@@ -1,19 +1,17 @@
 """`hydra/sweeper=decide`: more seeds for the arms that are undecided, until it is decided which is best."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
-from ..report.compare import POWER, Comparison, compare
-from ..report.content import titles
-from ..report.family import ALPHA
-from ..report.study import Arm, Study, pairing, studies
 from ..run.record import RecordedRun
 from .base import repeats, say, whole
 from .tune import TuneSweeper
+
+if TYPE_CHECKING:
+    from .look import Look
 
 SPLIT = "data.split_seed"
 Job = tuple[str, ...]  # overrides: those that make an arm, or its seed
@@ -86,82 +84,18 @@ class DecideSweeper(TuneSweeper):
             made = self.launch([[*fixed, *arm, "report.anytime=true", *seed] for arm, seed in missing])
             runs |= zip(missing, made, strict=True)
             jobs |= {run.folder: arm for (arm, _), run in zip(missing, made, strict=True)}
-            compared = self._studies(runs.values())
-            looks = [Look(study, count, len(seeds)) for study in compared]
-            for title, look in zip(titles(compared), looks, strict=True):
+            looks = self._looks(runs.values(), count, len(seeds))
+            for title, look in looks.items():
                 say(f"decide: {title and title + ': '}{look}")
-            wanted = [jobs[arm.runs[0].folder] for look in looks for arm in look.wanted] if count < len(seeds) else []
+            wanted = (
+                [jobs[arm.runs[0].folder] for look in looks.values() for arm in look.wanted]
+                if count < len(seeds)
+                else []
+            )
             count = min(count + self.block, len(seeds))
 
-    def _studies(self, runs: Iterable[RecordedRun]) -> list[Study]:
-        """As the report sees them; runs of an earlier study of the same name may not say that seeds are bought."""
-        margin = self.config.report.margin
-        return [replace(study, anytime=True, margin=margin) for study in studies(runs)]
+    def _looks(self, runs: Iterable[RecordedRun], seeds: int, budget: int) -> "dict[str, Look]":
+        """At each study by its title, as the report sees them after so many of the seeds."""
+        from .look import looks  # imports the report's statistics, for which no `--help` should wait
 
-
-@dataclass(frozen=True)
-class Look:
-    """What is decided in a study after so many of the seeds of its budget."""
-
-    study: Study
-    seeds: int
-    budget: int
-
-    @cached_property
-    def best(self) -> Arm | None:
-        return self.study.best()
-
-    @cached_property
-    def pairs(self) -> list[Comparison]:
-        """The best with each rival of which a run completed."""
-        found = compare(self.study, self.best) if self.best else []
-        return [pair for pair in found if pair.arm.completed]
-
-    @property
-    def open(self) -> list[Comparison]:
-        return [pair for pair in self.pairs if not (pair.distinguishable or pair.equivalent or _same(pair))]
-
-    @property
-    def wanted(self) -> list[Arm]:
-        """The arms that more seeds would say something of: the best and the open ones."""
-        return [self.best, *(pair.arm for pair in self.open)] if self.best and self.open else []
-
-    def __str__(self) -> str:
-        if self.best is None:
-            return f"{self.seeds} seeds: no run completed"
-        groups = {
-            "told from it": [pair.arm for pair in self.pairs if pair.distinguishable and not pair.equivalent],
-            "as good": [pair.arm for pair in self.pairs if pair.equivalent],
-            "the same in every number": [pair.arm for pair in self.pairs if _same(pair)],
-            "open": [pair.arm for pair in self.open],
-            "out, as no run completed": [arm for arm in self.study.arms if not arm.completed],
-        }
-        told = [f"{name}: {_listed(arms)}" for name, arms in groups.items() if arms]
-        return "; ".join([f"{self.seeds} seeds: best on validation {self.best.label}", *told, self._end])
-
-    @property
-    def _end(self) -> str:
-        if not self.open:
-            return "decided"
-        if self.seeds < self.budget:
-            return f"{len(self.wanted)} arms get more seeds"
-        return f"the seeds are spent{self._more}"
-
-    @property
-    def _more(self) -> str:
-        """How many seeds would probably decide, if all open differences are what they seem."""
-        needed = [pair.gain.needed(ALPHA / pair.family, POWER) if pair.gain else None for pair in self.open]
-        known = [seeds for seeds in needed if seeds is not None]
-        return f", and some {max(known)} would tell if the differences are what they seem" if known else ""
-
-
-def _same(pair: Comparison) -> bool:
-    """Whether all runs of both gave the same: a technique that does nothing would use up the seeds."""
-    ours, theirs = ({pairing(run): run.metrics for run in arm.completed} for arm in (pair.arm, pair.baseline))
-    shared = ours.keys() & theirs.keys()
-    return bool(shared) and all(ours[key] == theirs[key] for key in shared)
-
-
-def _listed(arms: Sequence[Arm], most: int = 6) -> str:
-    more = [f"{len(arms) - most} more"] if len(arms) > most else []
-    return ", ".join([*(arm.label for arm in arms[:most]), *more])
+        return looks(runs, seeds, budget, self.config.report.margin)
