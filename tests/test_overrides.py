@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -248,7 +249,9 @@ def test_a_path_that_is_moved_is_done(tmp_path):
         shutil.copytree(tmp_path / place, tmp_path / "it's moved" / f"outputs/multirun/t{suffix}")
     done = train(*command, "study=t", cwd=tmp_path / "it's moved")
     assert done.code == 0, done.err
-    assert "epoch" not in done.out.replace("epochs", ""), done.out
+    told = [line for line in done.out.split("\n") if re.match(r"run \d", line)]
+    assert len(told) > 2
+    assert all(line.endswith("was done before") for line in told), done.out
     assert len(list((tmp_path / "it's moved/outputs/multirun/t").glob("*/record.json"))) == 2
 
 
