@@ -123,7 +123,7 @@ def desk(tmp_path_factory):
     assert done.code == 0, done.err
     for name in ("none", "dropout", "l2"):
         next(folder.glob(f"outputs/multirun/s/regularizer={name},*")).rename(folder / f"outputs/multirun/s/{name}")
-    seeds = ["-m", "study=seeds", *commands.TINY, "regularizer=none,l2", "seed=range(3)", "hydra/launcher=packed"]
+    seeds = ["-m", "study=seeds", *commands.TINY, "regularizer=none,dropout", "seed=range(4)", "optimizer.lr=0.01"]
     assert commands.train(*seeds, cwd=folder).code == 0
     done = commands.train(
         "hydra.run.dir=of_a_table", *commands.TINY[:2], "data=csv", "data.path=new.csv", "data.target=price", cwd=folder
