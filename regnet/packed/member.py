@@ -65,6 +65,7 @@ class Member:
         self.epoch = self.step = 0
         self.stopped = False
         self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
+        self.beside: Tensors = {}  # of `chosen`: what schedules have moved by then beside the objective
         self.unsaved_best = False
         self.loggers: dict[str, Any] = {}
         self.resumed: dict[str, Any] | None = None  # the checkpoint from which the run goes on, without its weights
@@ -130,6 +131,7 @@ class Member:
         best = self.best is not None and monitor is not None and self.best.improves(self._watched(monitor), loss)
         if best:
             self.chosen, self.unsaved_best = self.progress(), True
+            self.beside = self._beside() if self.module.schedules.scheduled else {}
         for stopper in self.stoppers:
             stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
             self.stopped |= stopper.exhausted(self.epoch)
@@ -151,7 +153,7 @@ class Member:
         """
         disk = AtomicCheckpointIO()
         if self.unsaved_best and best and self.best and self.chosen:
-            disk.save_checkpoint(self.chosen | {"state_dict": self._whole(best)}, self.best.path)
+            disk.save_checkpoint(self.chosen | {"state_dict": self._whole(best) | self.beside}, self.best.path)
             self.unsaved_best = False
         if self.last is None or last is None:
             return
@@ -206,6 +208,10 @@ class Member:
         state = {name: objective.get(name.removeprefix(PREFIX), tensor) for name, tensor in rest.items()}
         # copies, because of a view of the stack the whole stack would be saved
         return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    def _beside(self) -> Tensors:
+        state = self.module.state_dict()
+        return {name: tensor.clone() for name, tensor in state.items() if not name.startswith(PREFIX)}
 
     def _rates(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]
