@@ -8,21 +8,23 @@ sequential   how often seeds that are added after looking decide wrongly, and ho
 wins         how often the interval of the probability to win holds it
 """
 
-import sys
+import argparse
 
 from simulations import coverage, crossed, equivalence, family, sequential, wins
 
-COMMANDS = {
-    "coverage": coverage,
-    "crossed": crossed,
-    "family": family,
-    "equivalence": equivalence,
-    "sequential": sequential,
-    "wins": wins,
+COMMANDS = {  # each with its number of samples
+    "coverage": (coverage, 1500),
+    "crossed": (crossed, 1000),
+    "family": (family, 2000),
+    "equivalence": (equivalence, 4000),
+    "sequential": (sequential, 4000),
+    "wins": (wins, 4000),
 }
 
 if __name__ == "__main__":
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name not in COMMANDS:
-        sys.exit(__doc__)
-    COMMANDS[name].main(sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=COMMANDS)
+    parser.add_argument("--samples", type=int, help="for each number; fewer are faster and less exact")
+    arguments = parser.parse_args()
+    simulation, usual = COMMANDS[arguments.name]
+    simulation.main(arguments.samples or usual)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import Unwritable
+from .errors import Unwritable, UserError
 
 REMEDIES = {  # of errors that come of writing only, wherever they are raised
     errno.ENOSPC: "free some space there",
@@ -100,3 +100,14 @@ def unwritable(error: BaseException | None, folder: Path) -> Unwritable | None:
             return Unwritable(f"the database of a logger cannot be written ({cause}): free some space there")
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+@contextmanager
+def asked_for(option: str, path: Path) -> Iterator[None]:
+    """Around the writing of a file that a person named. Raises UserError: it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{option} {path} cannot be written ({error.strerror}): name a file in a folder that exists."
+        ) from error

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UserError
+from ..core.files import asked_for
 from .compare import Comparison, Interval, compare, score, score_interval
 from .content import Content, Section
 from .estimate import Estimate
@@ -26,12 +26,8 @@ def write_json(told: Content, path: Path) -> None:
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    try:
+    with asked_for("--json", path):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"--json {path} cannot be written ({error.strerror}): name a file in a folder that exists."
-        ) from error
 
 
 def document(told: Content) -> Data:

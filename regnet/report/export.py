@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.console import printable
-from ..core.errors import UserError
+from ..core.files import asked_for
 from ..core.overrides import Override
 from ..run.record import RecordedRun, flat, runs_in
 from .study import pairing
@@ -55,15 +55,10 @@ def write_csv(runs: Sequence[RecordedRun], path: Path) -> None:
     known = described(runs)
     rows = [{_text(key): _text(value) for key, value in _row(run, known[run.folder].settings).items()} for run in runs]
     columns = dict.fromkeys(key for row in rows for key in row)
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise UserError(
-            f"--csv {path} cannot be written ({error.strerror}): name a file in a folder that exists."
-        ) from error
+    with asked_for("--csv", path), path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _text(value: Any) -> Any:

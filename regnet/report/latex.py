@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ..core.errors import UserError
+from ..core.files import asked_for
 from .columns import Cell, columns
 from .content import Content
 from .study import METRICS, Arm, Study
@@ -26,12 +26,8 @@ def write_latex(told: Content, path: Path) -> None:
     """
     tables = (latex(section.study, section.baseline, section.title) for section in told.sections)
     text = "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
-    try:
+    with asked_for("--latex", path):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"--latex {path} cannot be written ({error.strerror}): name a file in a folder that exists."
-        ) from error
 
 
 def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:

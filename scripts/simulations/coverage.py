@@ -1,7 +1,5 @@
 """How often each kind of 95 % interval holds the true mean (a minute)."""
 
-import argparse
-
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -48,10 +46,7 @@ def coverage(kind, n, samples, seed=0):
     return {name: float(np.mean(found)) for name, found in held.items()}
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="simulate.py coverage", description=__doc__)
-    parser.add_argument("--samples", type=int, default=1500, help="for each number (%(default)s)")
-    samples = parser.parse_args(arguments).samples
+def main(samples):
     print(f"| n = {' / '.join(map(str, SEEDS))} | Student t | percentile bootstrap | BCa bootstrap | bootstrap-t |")
     print("|---|---|---|---|---|")
     for kind in KINDS:

@@ -1,6 +1,5 @@
 """How often the 95 % and 99 % intervals over seeds × splits hold the gain on new seeds and splits."""
 
-import argparse
 import statistics
 from itertools import product
 
@@ -48,10 +47,7 @@ def of_means(seeds, splits, variances, samples):
     return float(np.mean([low <= 0 <= high for low, high in found]))
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="simulate.py crossed", description=__doc__)
-    parser.add_argument("--samples", type=int, default=1000, help="for each number (%(default)s)")
-    samples = parser.parse_args(arguments).samples
+def main(samples):
     print("| seeds × splits | 95 % holds | 99 % holds | width | one run lost | means of the more numerous |")
     print("|---|---|---|---|---|---|")
     for seeds, splits in SHAPES:

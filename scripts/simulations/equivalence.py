@@ -1,7 +1,5 @@
 """How often two one-sided tests call arms equivalent: arms as far apart as the margin, and equal ones."""
 
-import argparse
-
 import numpy as np
 
 from regnet.report.estimate import estimate, over
@@ -29,10 +27,7 @@ def called_crossed(seeds, splits, margin, truth, samples, seed=0):
     return float(np.mean(found))
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="simulate.py equivalence", description=__doc__)
-    parser.add_argument("--samples", type=int, default=4000, help="for each number (%(default)s)")
-    samples = parser.parse_args(arguments).samples
+def main(samples):
     print("| called equivalent, %, at a margin of 0.5 / 1 / 2 / 4 sd | at the margin | equal | equal, one of 8 |")
     print("|---|---|---|---|")
     for seeds in (3, 5, 10, 20):

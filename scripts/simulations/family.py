@@ -1,7 +1,5 @@
 """Several arms against one baseline: errors, intervals that hold at once, and power."""
 
-import argparse
-
 import numpy as np
 
 from regnet.report.estimate import over
@@ -38,10 +36,7 @@ def _float32(rng, size, deviation):
     return (np.round(330 + deviation * rng.standard_normal(size)) / 360).astype(np.float32).astype(float)
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="simulate.py family", description=__doc__)
-    parser.add_argument("--samples", type=int, default=2000, help="for each number (%(default)s)")
-    samples = parser.parse_args(arguments).samples
+def main(samples):
     print("| no difference, 3 / 5 / 10 seeds | arms | an interval misses, % | one is called different, % |")
     print("|---|---|---|---|")
     for kind in KINDS:

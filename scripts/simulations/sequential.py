@@ -3,7 +3,6 @@
 The error is that of all pairs of equal arms at all looks, of which a study decides on some only.
 """
 
-import argparse
 from itertools import combinations
 
 import numpy as np
@@ -136,10 +135,7 @@ def _odd(size):
     return (np.arange(size[1]) % 2 == 1)[:, None]
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="simulate.py sequential", description=__doc__)
-    parser.add_argument("--samples", type=int, default=4000, help="studies for each number (%(default)s)")
-    studies = parser.parse_args(arguments).samples
+def main(studies):
     print(f"| equal arms, 5 to {MOST} seeds | arms | Student's, every block | once, and once more | sequence |")
     print("|---|---|---|---|---|")
     for kind in KINDS:

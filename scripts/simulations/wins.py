@@ -1,7 +1,5 @@
 """How often the interval of the probability that a run of one arm beats one of another holds it."""
 
-import argparse
-
 import numpy as np
 from scipy.integrate import quad
 from scipy.special import ndtr
@@ -41,10 +39,7 @@ def _probability(kind, shift, shared):
     return float(quad(above, -40, 40, points=[-shift / scale, 0.0], limit=200)[0])
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="simulate.py wins", description=__doc__)
-    parser.add_argument("--samples", type=int, default=4000, help="for each number (%(default)s)")
-    samples = parser.parse_args(arguments).samples
+def main(samples):
     print(f"| held, %, {' / '.join(f'{shift:g}' for shift in SHIFTS)} sd apart | 3 runs | 5 runs | 10 runs |")
     print("|---|---|---|---|")
     for kind in ("normal", "exponential"):
