@@ -17,9 +17,10 @@ PRIVATE = re.compile(r"\b(hydra\._\w+|omegaconf\._\w+|_get_root|from (?:hydra|om
 
 
 def test_one_file_names_them():
-    files = [path for folder in ("regnet", "hydra_plugins", "conf") for path in (ROOT / folder).rglob("*.[py][ya]*")]
+    folders = [ROOT / name for name in ("regnet", "hydra_plugins", "conf")]
+    files = [path for folder in folders for kind in ("*.py", "*.yaml") for path in folder.rglob(kind)]
     named = {path for path in files if PRIVATE.search(path.read_text(encoding="utf-8"))}
-    assert {path.suffix for path in files} == {".py", ".yaml"}
+    assert len(files) > 300
     assert named == {ONE_FILE}
 
 
