@@ -65,7 +65,7 @@ class Member:
         self.epoch = self.step = 0
         self.stopped = False
         self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
-        self.beside: Tensors = {}  # of `chosen`: what schedules have moved by then beside the objective
+        self.beside: Tensors = {}  # of `chosen`: what has moved by then beside the objective
         self.unsaved_best = False
         self.loggers: dict[str, Any] = {}
         self.resumed: dict[str, Any] | None = None  # the checkpoint from which the run goes on, without its weights
@@ -131,7 +131,8 @@ class Member:
         best = self.best is not None and monitor is not None and self.best.improves(self._watched(monitor), loss)
         if best:
             self.chosen, self.unsaved_best = self.progress(), True
-            self.beside = self._beside() if self.module.schedules.scheduled else {}
+            moving = self.module.schedules.scheduled or any(update.counts for update in self.module.updates)
+            self.beside = self._beside() if moving else {}
         for stopper in self.stoppers:
             stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
             self.stopped |= stopper.exhausted(self.epoch)

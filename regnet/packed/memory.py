@@ -91,9 +91,10 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         _, grads = stack.gradients(rows, xs, ys, noise, stacked=True)
     if changed := sorted(name for _, name, _ in set(in_common(pair[0].module)) - before):
         raise CannotPack(f"{changed[0]} changes when it is called, and is no buffer")  # one for all runs, and often
-    rule.step(stack.params, grads, rows)
     dtype = next(iter(stack.params.values())).dtype
-    stack.update(object, rows, rule.lr.to(root, dtype), rule.step_sizes(stack.params, rows))
+    stack.before_step(rows, rule.lr.to(root, dtype), grads, noise)
+    rule.step(stack.params, grads, rows)
+    stack.after_step(rows, rule.step_sizes(stack.params, rows))
     stack.task_metrics(rows, [x], y)
     # weights, gradients, the best weights; the optimizer's state; and what the backward pass needs
     weights, state = _bytes(stack.params), sum(_bytes(one) for one in rule.state.values())

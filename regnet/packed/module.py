@@ -16,7 +16,7 @@ from ..core.exact import in_precision
 from ..core.seeds import derive
 from ..data.loader import as_float
 from ..data.samples import Samples
-from ..regularizers import Constraint, Proximal, WeightDecay
+from ..regularizers import Proximal
 from .chunks import Chunks
 from .loader import PackedLoader, Part
 from .member import Member, Trained
@@ -148,11 +148,10 @@ class PackedModule(lightning.LightningModule):
 
     def _step(self, rows: slice, x: Tensor, y: Tensor, stacked: bool) -> None:
         values, grads = self.stack.gradients(rows, x, y, self.noise, stacked)  # (K, terms)
-        self.stack.update(WeightDecay, rows, self.rates[rows])
+        self.stack.before_step(rows, self.rates[rows], grads, self.noise)
         params = {name: p[rows] for name, p in self.stack.params.items()}
         self.rule.step(params, grads, rows)
-        steps = self.rule.step_sizes(params, rows) if self.proximal else None
-        self.stack.update((Constraint, Proximal), rows, self.rates[rows], steps)
+        self.stack.after_step(rows, self.rule.step_sizes(params, rows) if self.proximal else None)
         count = x.shape[1] if stacked else len(x)
         self.sums[rows].add_(values, alpha=count)
         self._count(rows, values, count)

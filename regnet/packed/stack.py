@@ -15,17 +15,17 @@ from ..core.exact import settings
 from ..core.parametrized import note_frozen
 from ..core.tasks import Classification, Regression
 from ..core.weights import grouped, name_statistics, tensor_statistics, weights
-from ..regularizers import Constraint, Proximal, Update, WeightDecay
+from ..regularizers import BeforeStep, Constraint, GradientUpdate, Lookahead, Proximal, Update, WeightDecay
 from ..training.objective import Objective
 from .forms import Forms
-from .noise import Given, Noise
+from .noise import Draws, Given, Noise
 from .trace import Traced, takes_no_decisions
 
 Tensors = dict[str, Tensor]
 Computation = Callable[..., Sequence[Tensor]]
 NETWORK = "network."
 PATIENCE = 20  # calls before recording, which pays only if the shape then stays
-UPDATES = (WeightDecay, Constraint, Proximal)  # the kinds that a stack knows
+UPDATES = (GradientUpdate, WeightDecay, Lookahead, Constraint, Proximal)  # the kinds that a stack knows
 
 
 class Stack:
@@ -109,19 +109,34 @@ class Stack:
 
         x and y are (B, ...) for all of them, or (K, B, ...) if `stacked`.
         """
-        words = noise.words(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
+        draws = noise.step(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
         own = [tensor[rows] for tensor in self.state.values()]
-        values, *grads = self._gradients[stacked](*own, *self.shared.values(), x, y, words)
+        values, *grads = self._gradients[stacked](*own, *self.shared.values(), x, y, *draws)
         return values, dict(zip(self.params, grads, strict=True))
 
+    def before_step(self, rows: slice, lr: Tensor, grads: Tensors, noise: Noise) -> None:
+        """What changes the gradients of `rows`, and decay, in their order; lr (K,)."""
+        for i, update in enumerate(self.updates[0]):
+            if isinstance(update, GradientUpdate):
+                own = self._of_network(grads)
+                scope = _Scope(self.model.network, update)
+                draws = noise.draws(rows, i, partial(_try_to_change, scope, own), scope)
+                self._update(i, rows, *own.values(), *draws)
+            elif isinstance(update, BeforeStep):
+                self._update(i, rows, lr)
+
+    def after_step(self, rows: slice, steps: Tensors | None = None) -> None:
+        """What acts on the weights of `rows` behind the optimizer; `steps` are what proximal updates follow."""
+        for i, update in enumerate(self.updates[0]):
+            if isinstance(update, Proximal):
+                self._update(i, rows, *self._of_network(steps or {}).values())
+            elif not isinstance(update, BeforeStep):
+                self._update(i, rows)
+
     @torch.no_grad()
-    def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor, steps: Tensors | None = None) -> None:
-        """Updates of a kind of each network of `rows`; lr (K,); `steps` are what proximal ones follow."""
-        own = [tensor[rows] for tensor in self._of_network(self.state).values()]
-        for update, limits, act in zip(self.updates[0], self.limits, self._updates, strict=True):
-            if isinstance(update, kind):
-                sizes = self._of_network(steps).values() if steps and isinstance(update, Proximal) else ()
-                act(*own, *(tensor[rows] for tensor in limits.values()), lr, *sizes)
+    def _update(self, i: int, rows: slice, *more: Tensor) -> None:
+        own = (*self._of_network(self.state).values(), *self.limits[i].values())
+        self._updates[i](*(tensor[rows] for tensor in own), *more)
 
     @torch.no_grad()
     def task_metrics(self, rows: slice, batches: Sequence[Tensor], y: Tensor) -> list[dict[str, float]]:
@@ -174,38 +189,45 @@ class Stack:
         self._updates: list[Computation] = [partial(self._act, i, list(limits)) for i, limits in enumerate(self.limits)]
         if recorded:
             self._gradients = {stacked: Traced(one, written) for stacked, one in self._gradients.items()}
-            self._updates = [Traced(one, written) for one in self._updates]
+            self._updates = [Traced(one) for one in self._updates]
 
     def _compute(self, stacked: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         names = [*self.params, *self.buffers, *self.shared]
-        *state, x, y, words = tensors
+        state, (x, y, *draws) = tensors[: len(names)], tensors[len(names) :]
         named = dict(zip(names, state, strict=True))
         buffers = {name: named[name] for name in self.buffers}
         shared = {name: named[name] for name in self.shared}
 
-        def terms(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, words: Tensor) -> Tensor:
-            with Given(words), Forms():
+        def terms(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, *draws: Tensor) -> Tensor:
+            with Given(draws), Forms():
                 terms = functional_call(self.model, params | buffers | shared, (x, y))
             return torch.stack(list(terms.values()))
 
-        batch = 0 if stacked else None
+        targets = 0 if stacked else None
+        if self.objectives[0].needs.of_inputs:  # each network has derivatives of its own
+            x = (x if stacked else x.expand(len(state[0]), *x.shape)).detach().requires_grad_()
         with torch.enable_grad():
             params = {name: named[name].detach().requires_grad_() for name in self.params}
-            values = vmap(terms, in_dims=(0, 0, batch, batch, 0), randomness="different")(params, buffers, x, y, words)
+            axes = (0, 0, 0 if x.requires_grad else targets, targets, *(0 for _ in draws))
+            values = vmap(terms, in_dims=axes, randomness="different")(params, buffers, x, y, *draws)
             grads = torch.autograd.grad(values.sum(), list(params.values()))
         return values.detach(), *(grad.contiguous() for grad in grads)  # laid out as the weights, for fused optimizers
 
     def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
         scope = _Scope(self.model.network, self.updates[0][i])
+        trained = self._of_network(self.params)
         names = [*(NETWORK + name for name in self._of_network(self.state)), *(f"update.{name}" for name in limits)]
-        state, (lr, *sizes) = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
-        steps = dict(zip(self._of_network(self.params), sizes, strict=bool(sizes)))
+        state, more = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
+        for name in trained:  # by which those are told from frozen ones
+            state[NETWORK + name] = state[NETWORK + name].detach().requires_grad_()
 
-        def act(state: Tensors, lr: Tensor, steps: Tensors) -> Tensor:
-            functional_call(scope, state, (lr, steps))
-            return lr
+        def act(state: Tensors, *more: Tensor) -> Tensor:
+            named = dict(zip(trained, more, strict=False))
+            with Given(more[len(trained) :]), Forms():
+                functional_call(scope, state, (named, *more))
+            return next(iter(state.values())).new_zeros(())
 
-        return (vmap(act)(state, lr, steps),)
+        return (vmap(act, randomness="different")(state, *more),)
 
     @staticmethod
     def _of_network(tensors: Tensors) -> Tensors:
@@ -238,14 +260,22 @@ class _Scope(nn.Module):
         super().__init__()
         self.network, self.update = network, update
 
-    def forward(self, lr: Tensor, steps: Tensors) -> None:
+    def forward(self, named: Tensors, *more: Tensor) -> None:
+        """`named` are the gradients or step sizes of the trained parameters; the learning rate comes alone."""
         if isinstance(self.update, Proximal):
-            self.update(self.network, steps)
+            self.update(self.network, named)
+        elif isinstance(self.update, GradientUpdate):
+            self.update.change(self.network, named)
         elif isinstance(self.update, WeightDecay):
             for factor, found in grouped(self.network, self.update.select, self.update.scale):
-                self.update.shrink(found, factor * lr)
+                self.update.shrink(found, factor * more[0])
         else:
             self.update(self.network)
+
+
+def _try_to_change(scope: _Scope, grads: Tensors, state: Tensors) -> None:
+    with torch.no_grad():
+        functional_call(scope, state, ({name: gradient[0].clone() for name, gradient in grads.items()},))
 
 
 class _Used(nn.Module):

@@ -20,10 +20,10 @@ class Traced:
 
     Args:
         function: tensors ─► tensors; it may write into its arguments.
-        written: how many of the first arguments it may write into.
+        written: how many of the first arguments it may write into; None is all.
     """
 
-    def __init__(self, function: Callable[..., Sequence[Tensor]], written: int) -> None:
+    def __init__(self, function: Callable[..., Sequence[Tensor]], written: int | None = None) -> None:
         self.function, self.written = function, written
         self.recorded: dict[tuple, Callable[..., Sequence[Tensor]]] = {}
         self.calls: Counter[tuple] = Counter()
@@ -37,7 +37,7 @@ class Traced:
                 return self.function(*tensors)
             # recording computes as well: copies take what it writes
             copies = [t.clone() for t in tensors[: self.written]]
-            self.recorded[key] = make_fx(self.function)(*copies, *tensors[self.written :]).forward
+            self.recorded[key] = make_fx(self.function)(*copies, *tensors[len(copies) :]).forward
         with torch.autocast(tensors[0].device.type, enabled=False):  # whose casts were recorded, where they apply
             return self.recorded[key](*tensors)
 

@@ -30,6 +30,32 @@ CASES = {
     "plain sgd": [*SGD, "optimizer.momentum=0", "optimizer.lr=0.05,0.1"],
     "nesterov": [*SGD, "optimizer.nesterov=true", "optimizer.lr=0.05,0.1"],
     "decoupled decay": ["regularizer=weight_decay", "regularizer.weight_decay.strength=0.1,10"],
+    "coupled decay": [
+        "regularizer=coupled_decay",
+        "regularizer.weight_decay.strength=0.01,1",
+        "regularizer.weight_decay.scale={Linear:2}",
+    ],
+    "coupled decay, weight norm": [*CNN, "model.norm=weight", "regularizer=coupled_decay", "seed=0,1"],
+    "coupled decay and max-norm": ["regularizer=[coupled_decay,max_norm]", "regularizer.max_norm.radius=0.5,1"],
+    "gradient clipping": ["regularizer=[gradient_clipping,l2]", "regularizer.gradient_clipping.radius=0.1,1"],
+    "scheduled clipping": [
+        "regularizer=gradient_clipping",
+        "regularizer.gradient_clipping.radius=0.1",
+        "++regularizer.gradient_clipping.schedule=linear:1:0.2,step:0.5:1e:2e",
+    ],
+    "gradient noise": [
+        "regularizer=[gradient_noise,gradient_clipping,dropout]",
+        "regularizer.gradient_noise.strength=0.01,0.3",
+        "seed=0,1",
+    ],
+    "gradient noise, cnn": [*CNN, "regularizer=gradient_noise", "regularizer.gradient_noise.exponent=0.3,1"],
+    "lookahead": ["regularizer=lookahead", "regularizer.lookahead.ratio=0.5,0.8", "data.train_size=150,300"],
+    "lookahead, max-norm": [
+        *CNN,
+        "regularizer=[lookahead,max_norm]",
+        "regularizer.max_norm.radius=0.5,1",
+        "regularizer.lookahead.period=2",
+    ],
     "max-norm": ["regularizer=max_norm", "regularizer.max_norm.radius=0.5,1.5"],
     "min-max norm": ["regularizer=min_max_norm", "regularizer.min_max_norm.min=0.1,0.6", "seed=0,1"],
     "spectral clip": ["regularizer=spectral_clip", "regularizer.spectral_clip.radius=0.5,1"],
@@ -121,7 +147,22 @@ CASES = {
     "kl sparsity": ["regularizer=kl_sparsity", "regularizer.kl_sparsity.target=0.05,0.2"],
     "confidence penalty": ["regularizer=confidence_penalty", "regularizer.confidence_penalty.strength=0.1,1"],
     "spectral decoupling": ["regularizer=spectral_decoupling", "regularizer.spectral_decoupling.strength=1e-2,1"],
+    "jacobian": ["regularizer=jacobian", "regularizer.jacobian.strength=1e-3,1e-1", "seed=0,1"],
+    "exact jacobian": [
+        *CNN,
+        "regularizer=[jacobian,dropout]",
+        "regularizer.jacobian.strength=1e-3,1e-2",
+        "regularizer.jacobian.projections=null",
+    ],
+    "gradient penalty": ["regularizer=gradient_penalty", "regularizer.gradient_penalty.strength=1e-1,10"],
+    "gradient penalty and noise": [
+        *CNN,
+        "model.norm=batch",
+        "regularizer=[gradient_penalty,input_noise,r_drop,jacobian,gradient_noise,dropout]",
+        "seed=0,1",
+    ],
     "r-drop": ["regularizer=[dropout,r_drop]", "regularizer.r_drop.strength=0,2", "regularizer.dropout.rate=0.3,0.6"],
+    "gaussian dropout": ["regularizer=gaussian_dropout", "regularizer.dropout.rate=0.2,0.5", "seed=0,1"],
     "spatial dropout": [*CNN, "regularizer=spatial_dropout", "regularizer.spatial_dropout.rate=0.1,0.4"],
 }
 
@@ -129,7 +170,7 @@ CASES = {
 MECHANISMS = {  # one case for each way in which packs compute something; the others with the slow tests
     *("l2", "orthogonal", "activity l2", "r-drop", "scheduled l2", "learning rate", "sgd", "regression", "train size"),
     *("proximal group lasso", "weight norm, max-norm and decay", "mixup", "augment", "cnn", "batch norm", "drop path"),
-    *("dropout", "drop-connect", "l0", "variational dropout"),
+    *("dropout", "drop-connect", "l0", "variational dropout", "coupled decay", "gradient noise", "lookahead"),
 }
 ROUNDED = {"batch norm", "cnn", "dropout", "scheduled l2"}  # rounding of float32 is one thing for all
 EVERY = [

@@ -11,8 +11,8 @@ from torch.utils.hooks import RemovableHandle
 from ...core import hyperparameters
 from ...core.exact import at_precision_of
 from ...core.seeds import bookmark
-from .decay import Update
-from .gradients import global_norm, moving
+from .decay import Update, moving
+from .gradients import global_norm
 
 
 class SAM(Update):
