@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.exact import Exact
 from ..data.loader import EpochSampler, TensorLoader
+from ..training.callbacks import Ema, Snapshots, Swa
 from .alike import in_common
 from .job import CannotPack
 from .member import Member
@@ -43,8 +44,11 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         if isinstance(part, Exact) and part.unpackable:
             raise CannotPack(f"{type(part).__name__}: {part.unpackable}")
     for member in members:
-        if member.others:
-            raise CannotPack(f"{type(member.others[0]).__name__} acts through a callback")
+        for callback in member.others:
+            if type(callback) not in (Ema, Swa, Snapshots) or len(member.others) > 1:
+                raise CannotPack(f"{type(callback).__name__} acts through a callback")
+        if member.snapshots and member.scheduler:
+            raise CannotPack("Snapshots set the learning rate themselves")
         for update in member.module.updates:
             if not isinstance(update, UPDATES):
                 raise CannotPack(f"{type(update).__name__} is an update of a kind that packs do not know")
@@ -96,9 +100,10 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
     rule.step(stack.params, grads, rows)
     stack.after_step(rows, rule.step_sizes(stack.params, rows))
     stack.task_metrics(rows, [x], y)
-    # weights, gradients, the best weights; the optimizer's state; and what the backward pass needs
+    # weights, gradients, the best weights, with an average that and what it takes the place of; the optimizer's state;
+    # and what the backward pass needs
     weights, state = _bytes(stack.params), sum(_bytes(one) for one in rule.state.values())
-    kept = 3 * weights + state + 2 * _bytes(stack.buffers) + 2 * activations
+    kept = (5 if pair[0].average else 3) * weights + state + 2 * _bytes(stack.buffers) + 2 * activations
     return Footprint(kept // len(pair), (2 * weights + state + activations) // len(pair))
 
 

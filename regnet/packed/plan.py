@@ -26,7 +26,9 @@ OWN = {  # what each run of a pack has for itself
 }
 SCHEDULE = "schedule"  # of a regularizer, which each run follows by itself
 NUMBER = object()
-EARLY_STOPPING = "regnet.training.callbacks.EarlyStopping"
+CALLBACKS = "regnet.training.callbacks."
+EARLY_STOPPING = f"{CALLBACKS}EarlyStopping"
+STACKED = (EARLY_STOPPING, *(f"{CALLBACKS}{name}" for name in ("Ema", "Swa", "Snapshots")))
 OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
 OPTIMIZER_KEYS = {
     *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),
@@ -145,7 +147,7 @@ def obstacle(cfg: Config) -> str | None:
             return f"callbacks.{name}"
     for name, node in cfg["regularizer"].items():
         target = node.get("_target_") or "" if isinstance(node, dict) else ""
-        if target.startswith(("regnet.training.callbacks.", "lightning.")) and target != EARLY_STOPPING:
+        if target.startswith((CALLBACKS, "lightning.")) and target not in STACKED:
             return f"regularizer.{name} (it acts through a callback)"
     if cfg["data"].get("num_workers"):
         return f"data.num_workers={cfg['data']['num_workers']}"

@@ -16,6 +16,7 @@ from ..core.parametrized import note_frozen
 from ..core.tasks import Classification, Regression
 from ..core.weights import grouped, name_statistics, tensor_statistics, weights
 from ..regularizers import BeforeStep, Constraint, GradientUpdate, Lookahead, Proximal, Update, WeightDecay
+from ..training.callbacks import Ensemble
 from ..training.objective import Objective
 from .forms import Forms
 from .noise import Draws, Given, Noise
@@ -52,7 +53,8 @@ class Stack:
         self.objectives, self.updates = list(objectives), [list(one) for one in updates]
         first = self.objectives[0]
         trained = {name for name, p in first.named_parameters() if p.requires_grad}
-        every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
+        self.growing = _growing(first)
+        every = _stacked([_tensors(one, self.growing) for one in self.objectives])
         fixed = settings(first).keys() - _names(self.objectives, moving)
         self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
         self.params = {name: t for name, t in every.items() if name in trained}
@@ -97,7 +99,12 @@ class Stack:
     def state_of(self, k: int, best: bool = False) -> Tensors:
         """A copy of the state of network k, now or at its best."""
         state = self.best if best else self.state
-        return {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
+        own = {name: self.objectives[k].get_buffer(name) for name in self.growing}
+        return {name: tensor[k].clone() for name, tensor in state.items()} | self.shared | own
+
+    def snapshots(self, k: int) -> int:
+        """How many network k has taken."""
+        return len(self.objectives[k].get_buffer(self.growing[0])) if self.growing else 0
 
     def load_best(self, k: int, state: Tensors) -> None:
         self.remember(())
@@ -143,11 +150,13 @@ class Stack:
         """The task's metrics of the networks of `rows`, in evaluation mode.
 
         Args:
+            rows: of networks that have taken equally many snapshots.
             batches: the same inputs for all of them, (B, ...) each.
             y: their targets, (N,), or (K, N) where each network has its own.
         """
         objective = self.objectives[0]
         state = {name: tensor[rows] for name, tensor in self.state.items()}
+        state |= _stacked([{n: one.get_buffer(n) for n in self.growing} for one in self.objectives[rows]])
         shared = self._of_network(self.shared)
         objective.eval()
 
@@ -296,6 +305,17 @@ class _Metrics(nn.Module):
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self.loss.measures(outputs, y)
+
+
+def _growing(objective: Objective) -> list[str]:
+    """The names of the buffers that each network has for itself, as they grow: its snapshots'."""
+    ensembles = ((path, part) for path, part in objective.named_modules() if isinstance(part, Ensemble))
+    return [f"{path}.{name}" for path, part in ensembles for name in part.growing]
+
+
+def _tensors(objective: Objective, without: Sequence[str]) -> Tensors:
+    every = dict(objective.named_parameters()) | dict(objective.named_buffers())
+    return {name: tensor for name, tensor in every.items() if name not in without}
 
 
 def _stacked(each: Sequence[Tensors]) -> Tensors:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning
+import torch
 from lightning import Trainer
 
 
@@ -50,6 +51,24 @@ def chosen(epoch: int, steps: int, weights: Mapping[str, Any]) -> dict[str, Any]
         "pytorch-lightning_version": lightning.__version__,
         "state_dict": dict(weights),
     }
+
+
+def with_average(checkpoint: dict[str, Any], weights: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """A checkpoint of weights that are an average of so many, beside the present ones, as `WeightAveraging` has it."""
+    return {
+        **checkpoint,
+        "state_dict": dict(weights),
+        "current_model_state": checkpoint["state_dict"],
+        "averaging_state": {"n_averaged": torch.tensor(count)},
+    }
+
+
+def take_average(checkpoint: dict[str, Any]) -> tuple[dict[str, Any], int] | None:
+    """The inverse: takes the average and its count out of a checkpoint, if it has one."""
+    if "averaging_state" not in checkpoint:
+        return None
+    average, checkpoint["state_dict"] = checkpoint["state_dict"], checkpoint.pop("current_model_state")
+    return average, int(checkpoint.pop("averaging_state")["n_averaged"])
 
 
 def epochs_of(checkpoint: Mapping[str, Any]) -> int:
