@@ -18,9 +18,9 @@ from ..core.weights import grouped, name_statistics, tensor_statistics, weights
 from ..regularizers import BeforeStep, Constraint, GradientUpdate, Lookahead, Proximal, Update, WeightDecay
 from ..training.callbacks import Ensemble
 from ..training.objective import Objective
+from ..training.trace import Traced, takes_no_decisions
 from .forms import Forms
-from .noise import Draws, Given, Noise
-from .trace import Traced, takes_no_decisions
+from .noise import Given, Noise
 
 Tensors = dict[str, Tensor]
 Computation = Callable[..., Sequence[Tensor]]
@@ -197,8 +197,18 @@ class Stack:
         }
         self._updates: list[Computation] = [partial(self._act, i, list(limits)) for i, limits in enumerate(self.limits)]
         if recorded:
-            self._gradients = {stacked: Traced(one, written) for stacked, one in self._gradients.items()}
-            self._updates = [Traced(one) for one in self._updates]
+            self._gradients = {
+                stacked: Traced(one, written, len(self.shared)) for stacked, one in self._gradients.items()
+            }
+            self._updates = [
+                Traced(one, self._written(update, limits))
+                for one, update, limits in zip(self._updates, self.updates[0], self.limits, strict=True)
+            ]
+
+    def _written(self, update: Update, limits: Tensors) -> int:
+        """How many tensors an update may change: those of the network, its own, and gradients."""
+        gradients = len(self._of_network(self.params)) if isinstance(update, GradientUpdate) else 0
+        return len(self._of_network(self.state)) + len(limits) + gradients
 
     def _compute(self, stacked: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         names = [*self.params, *self.buffers, *self.shared]
