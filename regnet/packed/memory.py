@@ -13,13 +13,14 @@ from torch import Tensor
 
 from ..core.exact import Exact
 from ..data.loader import EpochSampler, TensorLoader
+from ..regularizers import Proximal
 from ..training.callbacks import Ema, Snapshots, Swa
 from .alike import in_common
 from .job import CannotPack
 from .member import Member
 from .module import stack_of
 from .noise import Noise
-from .optimizers import stack as stack_optimizers
+from .rules import stack as stack_optimizers
 from .stack import UPDATES
 
 SHARE = 0.7  # of the free memory that packs may take
@@ -98,7 +99,8 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
     dtype = next(iter(stack.params.values())).dtype
     stack.before_step(rows, rule.lr.to(root, dtype), grads, noise)
     rule.step(stack.params, grads, rows)
-    stack.after_step(rows, rule.step_sizes(stack.params, rows))
+    proximal = any(isinstance(update, Proximal) for update in pair[0].module.updates)
+    stack.after_step(rows, rule.step_sizes(stack.params, rows) if proximal else None)
     stack.task_metrics(rows, [x], y)
     # weights, gradients, the best weights, with an average that and what it takes the place of; the optimizer's state;
     # and what the backward pass needs

@@ -23,7 +23,7 @@ from .chunks import Chunks
 from .loader import PackedLoader, Part
 from .member import Member, Trained
 from .noise import Noise
-from .optimizers import stack as stack_optimizers
+from .rules import stack as stack_optimizers
 from .stack import Stack
 
 Metrics = dict[str, float]

@@ -29,10 +29,11 @@ NUMBER = object()
 CALLBACKS = "regnet.training.callbacks."
 EARLY_STOPPING = f"{CALLBACKS}EarlyStopping"
 STACKED = (EARLY_STOPPING, *(f"{CALLBACKS}{name}" for name in ("Ema", "Swa", "Snapshots")))
-OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
+OPTIMIZERS = {f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam")}
 OPTIMIZER_KEYS = {
     *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),
-    "foreach",
+    *("foreach", "alpha", "centered", "lr_decay", "initial_accumulator_value", "momentum_decay"),
+    "decoupled_weight_decay",
 }
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 FREE = ("max_epochs", "accelerator", "precision", "log_every_n_steps", "deterministic", "enable_progress_bar")

@@ -29,6 +29,10 @@ CASES = {
     "sgd": [*SGD, "optimizer.momentum=0.5,0.9", "+optimizer.weight_decay=0,1e-2"],
     "plain sgd": [*SGD, "optimizer.momentum=0", "optimizer.lr=0.05,0.1"],
     "nesterov": [*SGD, "optimizer.nesterov=true", "optimizer.lr=0.05,0.1"],
+    "rmsprop": ["optimizer=rmsprop", "optimizer.alpha=0.9,0.99", "optimizer.momentum=0.5,0.9"],
+    "plain rmsprop": ["optimizer=rmsprop", "optimizer.lr=1e-3,1e-2", "+optimizer.centered=true"],
+    "adagrad": ["optimizer=adagrad", "optimizer.lr=1e-2,1e-1", "+optimizer.lr_decay=0,0.1"],
+    "nadam": ["optimizer=nadam", "optimizer.lr=1e-3,1e-2", "scheduler=one_cycle,cosine", "data.train_size=150,300"],
     "decoupled decay": ["regularizer=weight_decay", "regularizer.weight_decay.strength=0.1,10"],
     "coupled decay": [
         "regularizer=coupled_decay",
