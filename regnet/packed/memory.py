@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..core.exact import Exact
 from ..data.loader import EpochSampler, TensorLoader
-from ..regularizers import Proximal
+from ..regularizers import SAM, Proximal
 from ..training.callbacks import Ema, Snapshots, Swa
 from .alike import in_common
 from .job import CannotPack
@@ -53,6 +53,10 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         for update in member.module.updates:
             if not isinstance(update, UPDATES):
                 raise CannotPack(f"{type(update).__name__} is an update of a kind that packs do not know")
+        if any(isinstance(one, SAM) for one in member.module.updates) and any(
+            transform.of_objective for transform in member.module.transforms
+        ):
+            raise CannotPack("a transform that sees the objective is to do so twice a step, under SAM")
         if member.data.train.lazy:
             raise CannotPack("its images are read from disk")
     try:

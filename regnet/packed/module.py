@@ -110,7 +110,8 @@ class PackedModule(lightning.LightningModule):
 
     def _train(self, parts: list[Part]) -> None:
         start = time.perf_counter()
-        if any([self.members[k].begin_step() for part in parts for k in range(part.first, part.last)]):
+        changed = [self.members[k].begin_step() for part in parts for k in range(part.first, part.last)]
+        if any(changed):
             self._set_groups()
         size = self.chunks.size
         for part in parts:

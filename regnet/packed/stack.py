@@ -15,7 +15,7 @@ from ..core.exact import settings
 from ..core.parametrized import note_frozen
 from ..core.tasks import Classification, Regression
 from ..core.weights import grouped, name_statistics, tensor_statistics, weights
-from ..regularizers import BeforeStep, Constraint, GradientUpdate, Lookahead, Proximal, Update, WeightDecay
+from ..regularizers import SAM, BeforeStep, Constraint, GradientUpdate, Lookahead, Proximal, Update, WeightDecay
 from ..training.callbacks import Ensemble
 from ..training.objective import Objective
 from ..training.trace import Traced, takes_no_decisions
@@ -26,7 +26,7 @@ Tensors = dict[str, Tensor]
 Computation = Callable[..., Sequence[Tensor]]
 NETWORK = "network."
 PATIENCE = 20  # calls before recording, which pays only if the shape then stays
-UPDATES = (GradientUpdate, WeightDecay, Lookahead, Constraint, Proximal)  # the kinds that a stack knows
+UPDATES = (SAM, GradientUpdate, WeightDecay, Lookahead, Constraint, Proximal)  # the kinds that a stack knows
 
 
 class Stack:
@@ -117,8 +117,14 @@ class Stack:
         x and y are (B, ...) for all of them, or (K, B, ...) if `stacked`.
         """
         draws = noise.step(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
-        own = [tensor[rows] for tensor in self.state.values()]
-        values, *grads = self._gradients[stacked](*own, *self.shared.values(), x, y, *draws)
+        params, buffers = ([tensor[rows] for tensor in of.values()] for of in (self.params, self.buffers))
+        fixed = (*self.shared.values(), x, y, *draws)
+        values, *grads = self._gradients[stacked](*params, *buffers, *fixed)
+        for i, update in enumerate(self.updates[0]):
+            if isinstance(update, SAM):  # the same batch again, with the same noise
+                limits = [limit[rows] for limit in self.limits[i].values()]
+                there = self._updates[i](*limits, *params, *grads)
+                _, *grads = self._gradients[stacked](*there, *(buffer.clone() for buffer in buffers), *fixed)
         return values, dict(zip(self.params, grads, strict=True))
 
     def before_step(self, rows: slice, lr: Tensor, grads: Tensors, noise: Noise) -> None:
@@ -137,7 +143,7 @@ class Stack:
         for i, update in enumerate(self.updates[0]):
             if isinstance(update, Proximal):
                 self._update(i, rows, *self._of_network(steps or {}).values())
-            elif not isinstance(update, BeforeStep):
+            elif isinstance(update, Lookahead | Constraint):
                 self._update(i, rows)
 
     @torch.no_grad()
@@ -195,7 +201,10 @@ class Stack:
         self._gradients: dict[bool, Computation] = {
             stacked: partial(self._compute, stacked) for stacked in (False, True)
         }
-        self._updates: list[Computation] = [partial(self._act, i, list(limits)) for i, limits in enumerate(self.limits)]
+        self._updates: list[Computation] = [
+            partial(self._ascend if isinstance(update, SAM) else self._act, i, list(limits))
+            for i, (update, limits) in enumerate(zip(self.updates[0], self.limits, strict=True))
+        ]
         if recorded:
             self._gradients = {
                 stacked: Traced(one, written, len(self.shared)) for stacked, one in self._gradients.items()
@@ -206,7 +215,9 @@ class Stack:
             ]
 
     def _written(self, update: Update, limits: Tensors) -> int:
-        """How many tensors an update may change: those of the network, its own, and gradients."""
+        """How many tensors an update may change: those of the network, its own, and gradients; SAM none."""
+        if isinstance(update, SAM):
+            return 0
         gradients = len(self._of_network(self.params)) if isinstance(update, GradientUpdate) else 0
         return len(self._of_network(self.state)) + len(limits) + gradients
 
@@ -247,6 +258,15 @@ class Stack:
             return next(iter(state.values())).new_zeros(())
 
         return (vmap(act, randomness="different")(state, *more),)
+
+    @torch.no_grad()
+    def _ascend(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The parameters at w + e of `SAM`, from its own buffers, the parameters and their gradients."""
+        named = dict(zip((f"update.{name}" for name in limits), tensors, strict=False))
+        found = tensors[len(limits) :]
+        w, grads = found[: len(self.params)], found[len(self.params) :]
+        there = _There(self.updates[0][i])
+        return vmap(lambda named, *found: functional_call(there, named, found))(named, *zip(w, grads, strict=True))
 
     @staticmethod
     def _of_network(tensors: Tensors) -> Tensors:
@@ -290,6 +310,15 @@ class _Scope(nn.Module):
                 self.update.shrink(found, factor * more[0])
         else:
             self.update(self.network)
+
+
+class _There(nn.Module):
+    def __init__(self, update: Update) -> None:
+        super().__init__()
+        self.update = update
+
+    def forward(self, *found: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        return tuple(w + e for (w, _), e in zip(found, self.update.ascent(found), strict=True))
 
 
 def _try_to_change(scope: _Scope, grads: Tensors, state: Tensors) -> None:

@@ -29,7 +29,6 @@ class SAM(Update):
     stage = Update.GRADIENT
     dense = True
     fine: ClassVar[bool] = True  # e, of which each entry is a small part of ρ
-    unpackable = "it takes two gradients a step"
 
     def __init__(self, radius: float = 0.05) -> None:
         super().__init__()
