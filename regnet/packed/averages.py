@@ -24,6 +24,7 @@ class Averages:
 
     def __init__(self, members: Sequence[Member], stack: Stack) -> None:
         self.members, self.stack = list(members), stack
+        self.averages = [member.average for member in members if member.average]
         own = settings(stack.objectives[0])
         self.means = {name: tensor.clone() for name, tensor in stack.state.items() if name not in own}
         self.counts = [0] * len(self.members)
@@ -32,11 +33,10 @@ class Averages:
                 state, self.counts[k] = member.averaged
                 for name, mean in self.means.items():
                     mean[k].copy_(state[PREFIX + name])
-        (first, *_) = (member.average for member in self.members)
-        self._use_buffers = first._use_buffers
 
     def keep(self, index: Tensor) -> None:
         self.members = [self.members[k] for k in index.tolist()]
+        self.averages = [self.averages[k] for k in index.tolist()]
         self.counts = [self.counts[k] for k in index.tolist()]
         self.means = {name: mean[index.to(mean.device)] for name, mean in self.means.items()}
 
@@ -50,14 +50,14 @@ class Averages:
         for name, mean in self.means.items():
             now, part = state[name][rows], mean[rows]
             share = shares.to(now.device).view(-1, *(1 for _ in now.shape[1:]))
-            if is_averaged(now) and (self._use_buffers or name in self.stack.params):
+            if is_averaged(now) and (self.averages[0].with_buffers or name in self.stack.params):
                 part.lerp_(now, share.to(now.real.dtype).expand_as(now))
             else:
                 part.copy_(torch.where(share > 0, now, part))
 
     def _share(self, k: int) -> float:
         """Of the weights as they are in the average of network k."""
-        average, moment = self.members[k].average, self.members[k].moment
+        average, moment = self.averages[k], self.members[k].moment
         if not average.due(moment):
             return 0.0
         before = 0 if average.anew(moment) else self.counts[k]
@@ -78,7 +78,8 @@ class Averages:
         """Batch norm's running statistics of those averages that ask for it, network by network; they are in place."""
         for k, member in enumerate(self.members):
             network = member.objective.network
-            if self._use_buffers or not batch_norms(network) or not member.average.begun(member.moment):
+            average = self.averages[k]
+            if average.with_buffers or not batch_norms(network) or not average.begun(member.moment):
                 continue
             sampler = EpochSampler(len(member.data.train), member.data.seed, shuffle=True)
             sampler.set_epoch(epoch)

@@ -27,8 +27,8 @@ USUAL = {  # what F.cross_entropy passes on where it is called with logits and t
 class Forms(TorchFunctionMode):
     """Under vmap over networks, linear layers, cross-entropy and log-softmax take their stacked forms.
 
-    `torch.autograd.grad`, which vmap cannot take, differentiates the stacked outputs by the stacked inputs, each network
-    by its own. Those which ask for it by ``requires_grad_`` must be differentiable outside of vmap.
+    `torch.autograd.grad`, which vmap cannot take, differentiates the stacked outputs by the stacked inputs, each
+    network by its own. Those which ask for it by ``requires_grad_`` must be differentiable outside of vmap.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

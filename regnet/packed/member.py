@@ -31,7 +31,7 @@ from ..training.callbacks import (
     Snapshots,
 )
 from ..training.callbacks.averages import Average
-from ..training.callbacks.others import Moment
+from ..training.callbacks.others import FromStart, Moment
 from .job import Job
 
 Tensors = dict[str, Tensor]
@@ -67,10 +67,11 @@ class Member:
         self.rates: list[float] = []  # of learning, in the last step, where the schedule has moved them since
         callbacks = setup.regularizers.callbacks.values()
         self.stoppers = [one for one in callbacks if isinstance(one, EarlyStopping)]
-        self.others = [one for one in callbacks if not isinstance(one, EarlyStopping)]
-        self.average = next((one for one in self.others if isinstance(one, Average)), None)
+        self.makers = [one for one in callbacks if isinstance(one, FromStart)]
+        self.others = [one for one in callbacks if not isinstance(one, EarlyStopping | FromStart)]
+        self.average = next((one for one in callbacks if isinstance(one, Average)), None)
         self.averaged: tuple[Tensors, int] | None = None  # the average and its count, where the run goes on with one
-        self.snapshots = next((one for one in self.others if isinstance(one, Snapshots)), None)
+        self.snapshots = next((one for one in callbacks if isinstance(one, Snapshots)), None)
         self.epochs, self.steps = cfg.trainer.max_epochs, self.data.batches()
         self.best: BestCheckpoint | None = self._callback("best")
         self.last: LastCheckpoint | None = self._callback("last")
@@ -93,8 +94,8 @@ class Member:
             name: EventFile(Path(one.log_dir), purge_step) if isinstance(one, TensorBoardLogger) else one
             for name, one in loggers.items()
         }
-        for callback in self.others:
-            callback.plan(self.epochs * self.steps, self.optimizer.param_groups)
+        for maker in self.makers:
+            maker.plan(self.epochs * self.steps, self.optimizer.param_groups)
         self.ledger.stores = start_session(self.loggers, hyperparameters(self.cfg))
         self.ledger.listeners = list(self.loggers.values())
 
@@ -131,10 +132,12 @@ class Member:
         """Moves what is scheduled to where it is; whether a callback has changed the optimizer's settings."""
         if self.module.schedules.scheduled:
             self.module.schedules.set(self.step / (self.steps * self.epochs))
-        before = self._rates() if self.others else []
-        for callback in self.others:
-            callback.set_rates(self.moment, self.optimizer.param_groups)
-        return bool(self.others) and self._rates() != before
+        if not self.makers:
+            return False
+        before = self._rates()
+        for maker in self.makers:
+            maker.set_rates(self.moment, self.optimizer.param_groups)
+        return self._rates() != before
 
     def end_step(self) -> bool:
         """Counts a step of the optimizer; whether the schedule has changed the settings of the next one."""
@@ -157,10 +160,11 @@ class Member:
         self.ledger.validated(self.epoch, self.step, state, val, probe)
         self.ledger.enter(self.epoch, self.step)
         loss = self._watched(TIES)
-        choosable = all(callback.begun(self.moment) for callback in self.others)
+        choosable = all(maker.begun(self.moment) for maker in self.makers)
         monitor = self.best.monitor if self.best and choosable else None
         best = self.best is not None and monitor is not None and self.best.improves(self._watched(monitor), loss)
-        if best:
+        if self.best and best:
+            self.best.saved_step = self.step
             self.chosen, self.unsaved_best = self.progress(), True
             moving = self.module.schedules.scheduled or any(update.counts for update in self.module.updates)
             self.beside = self._beside() if moving else {}
@@ -197,6 +201,8 @@ class Member:
         if self.last is None or last is None:
             return
         self.last.stopped = self.stopped
+        if self.average:
+            self.average._latest_update_step = self.step
         groups = [
             {key: value for key, value in group.items() if key != "params"} | {"params": list(range(len(self.names)))}
             for group in self.optimizer.param_groups
@@ -212,8 +218,7 @@ class Member:
             interval=self.module.interval,
             callbacks={callback.state_key: callback.state_dict() for callback in self._with_state()},
         )
-        if self.average and averaged:
-            self.average._latest_update_step = self.step
+        if averaged:
             state = lightning_state.with_average(state, self._whole(averaged[0]), averaged[1])
         disk.save_checkpoint(state | self.ledger.state_dict(), self.last.path)
 
@@ -264,7 +269,7 @@ class Member:
         return torch.tensor(self.ledger.measured[monitor]).item()
 
     def _with_state(self) -> list[Any]:
-        return [callback for callback in (*self.stoppers, *self.others, self.best, self.last) if callback]
+        return [callback for callback in (*self.stoppers, *self.makers, self.best, self.last) if callback]
 
     def _callback(self, name: str) -> Any:
         return make(self.cfg.callbacks[name], f"callbacks.{name}") if self.cfg.callbacks.get(name) else None

@@ -45,9 +45,11 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         if isinstance(part, Exact) and part.unpackable:
             raise CannotPack(f"{type(part).__name__}: {part.unpackable}")
     for member in members:
-        for callback in member.others:
-            if type(callback) not in (Ema, Swa, Snapshots) or len(member.others) > 1:
-                raise CannotPack(f"{type(callback).__name__} acts through a callback")
+        strange = [*member.others, *(one for one in member.makers if type(one) not in (Ema, Swa, Snapshots))]
+        if strange:
+            raise CannotPack(f"{type(strange[0]).__name__} acts through a callback")
+        if len(member.makers) > 1:
+            raise CannotPack(f"{' and '.join(type(one).__name__ for one in member.makers)} each make another network")
         if member.snapshots and member.scheduler:
             raise CannotPack("Snapshots set the learning rate themselves")
         for update in member.module.updates:

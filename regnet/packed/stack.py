@@ -262,10 +262,12 @@ class Stack:
     @torch.no_grad()
     def _ascend(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
         """The parameters at w + e of `SAM`, from its own buffers, the parameters and their gradients."""
-        named = dict(zip((f"update.{name}" for name in limits), tensors, strict=False))
+        sharpness = self.updates[0][i]
+        assert isinstance(sharpness, SAM)
+        named = dict(zip((f"sharpness.{name}" for name in limits), tensors, strict=False))
         found = tensors[len(limits) :]
         w, grads = found[: len(self.params)], found[len(self.params) :]
-        there = _There(self.updates[0][i])
+        there = _There(sharpness)
         return vmap(lambda named, *found: functional_call(there, named, found))(named, *zip(w, grads, strict=True))
 
     @staticmethod
@@ -313,12 +315,14 @@ class _Scope(nn.Module):
 
 
 class _There(nn.Module):
-    def __init__(self, update: Update) -> None:
+    """The weights w + e of one network."""
+
+    def __init__(self, sharpness: SAM) -> None:
         super().__init__()
-        self.update = update
+        self.sharpness = sharpness
 
     def forward(self, *found: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-        return tuple(w + e for (w, _), e in zip(found, self.update.ascent(found), strict=True))
+        return tuple(w + e for (w, _), e in zip(found, self.sharpness.ascent(found), strict=True))
 
 
 def _try_to_change(scope: _Scope, grads: Tensors, state: Tensors) -> None:

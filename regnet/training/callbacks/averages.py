@@ -28,6 +28,7 @@ class Average(FromStart, WeightAveraging):
     Attributes:
         start: the share of the epochs, in [0, 1), before the first that counts. Before it validation and checkpoints
             are those of the weights as they are, and no epoch is chosen.
+        with_buffers: whether buffers are averaged too; else those of the present go with the average.
 
     Raises:
         UserError: when training starts with another average, as validation can only see one of them, or without an
@@ -35,6 +36,7 @@ class Average(FromStart, WeightAveraging):
     """
 
     start = 0.0
+    with_buffers = True
     _average_model: Any  # an AveragedModel from `setup` on
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -91,7 +93,7 @@ class Average(FromStart, WeightAveraging):
         """Takes the present weights into the average; the first ones, and what is counted in integers, as they are."""
         count = int(self._average_model.n_averaged)
         for mean, now in self.pairs:
-            mixed = count and is_averaged(mean) and (self._use_buffers or isinstance(now, nn.Parameter))
+            mixed = count and is_averaged(mean) and (self.with_buffers or isinstance(now, nn.Parameter))
             mean.copy_(torch.lerp(mean, now.to(mean.dtype), self.share(count)) if mixed else now)
         self._average_model.n_averaged += 1
 
@@ -169,10 +171,12 @@ class Swa(Average):
         ValueError: a value out of range.
     """
 
+    with_buffers = False
+
     def __init__(self, start: float = 0.75, lr: float | None = None) -> None:
         self.start = values.rate(start, "start")
         self.lr = None if lr is None else values.positive(lr, "lr")
-        super().__init__(use_buffers=False)
+        super().__init__(use_buffers=self.with_buffers)
 
     def begun(self, trainer: Trainer | Moment) -> bool:
         return self.epochs(trainer) >= (1 if trainer.is_last_batch else 2)  # before an epoch's end it does not count
