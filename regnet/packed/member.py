@@ -51,7 +51,7 @@ class Member:
     Its parameters lie in the pack's `Stack`. What decides and what writes are the same objects as of a run alone.
 
     Attributes:
-        epoch: how many were trained, of `epochs`, of `steps` each.
+        epoch: how many were trained, of `epochs`, of `batches` and `steps` each.
         step: how many the optimizer made.
         stopped: whether it is to train no further.
     """
@@ -72,7 +72,9 @@ class Member:
         self.average = next((one for one in callbacks if isinstance(one, Average)), None)
         self.averaged: tuple[Tensors, int] | None = None  # the average and its count, where the run goes on with one
         self.snapshots = next((one for one in callbacks if isinstance(one, Snapshots)), None)
-        self.epochs, self.steps = cfg.trainer.max_epochs, self.data.batches()
+        self.accumulates, self.batches = cfg.trainer.accumulate_grad_batches or 1, self.data.batches()
+        self.epochs, self.steps = cfg.trainer.max_epochs, -(-self.batches // self.accumulates)
+        self.logged = -1  # the last step whose terms were
         self.best: BestCheckpoint | None = self._callback("best")
         self.last: LastCheckpoint | None = self._callback("last")
         self.csv: MetricsCsv | None = self._callback("metrics_csv")
@@ -122,6 +124,7 @@ class Member:
 
     def log_step(self, terms: Metrics) -> None:
         """Raises Diverged: a term is not finite."""
+        self.logged = self.step
         self.ledger.step(terms, self.epoch, self.step)
 
     @property
@@ -211,7 +214,8 @@ class Member:
             self.epoch,
             self.step,
             self._whole(last),
-            batches=self.steps,
+            batches=self.batches,
+            steps_of_epoch=self.steps,
             finished=self.epoch == self.epochs,
             optimizer={"state": optimizer_state, "param_groups": groups},
             scheduler=self.scheduler.state_dict() if self.scheduler else None,

@@ -59,6 +59,8 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
             transform.of_objective for transform in member.module.transforms
         ):
             raise CannotPack("a transform that sees the objective is to do so twice a step, under SAM")
+        if any(isinstance(one, SAM) for one in member.module.updates) and member.accumulates > 1:
+            raise CannotPack("SAM takes all accumulated batches again")
         if member.data.train.lazy:
             raise CannotPack("its images are read from disk")
     try:
@@ -111,7 +113,12 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
     # weights, gradients, the best weights, with an average that and what it takes the place of; the optimizer's state;
     # and what the backward pass needs
     weights, state = _bytes(stack.params), sum(_bytes(one) for one in rule.state.values())
-    kept = (5 if pair[0].average else 3) * weights + state + 2 * _bytes(stack.buffers) + 2 * activations
+    kept = (
+        (3 + 2 * bool(pair[0].average) + (pair[0].accumulates > 1)) * weights
+        + state
+        + 2 * _bytes(stack.buffers)
+        + 2 * activations
+    )
     return Footprint(kept // len(pair), (2 * weights + state + activations) // len(pair))
 
 

@@ -18,13 +18,14 @@ from ..core.seeds import derive
 from ..data.loader import as_float
 from ..data.samples import Samples
 from ..regularizers import Proximal
+from .accumulated import Accumulated, clip
 from .averages import Averages
 from .chunks import Chunks
 from .loader import PackedLoader, Part
 from .member import Member, Trained
 from .noise import Noise
 from .rules import stack as stack_optimizers
-from .stack import Stack
+from .stack import Stack, Tensors
 
 Metrics = dict[str, float]
 EVERY = 5.0  # seconds between two writes to TensorBoard and metrics.csv
@@ -71,6 +72,10 @@ class PackedModule(lightning.LightningModule):
                 if best:
                     self.stack.load_best(k, best)
         self.averages = Averages(self.members, self.stack) if self.members[0].average else None
+        first = self.members[0]
+        self.most = first.cfg.trainer.gradient_clip_val or None  # 0 is none, too
+        self.accumulated = Accumulated(self.stack.params, first.accumulates) if first.accumulates > 1 else None
+        self.batch = 0  # of the epoch
         self.noise = Noise(self.root)
         self.loader = PackedLoader([member.data for member in self.members], self.root)
         steps = self.loader.most_steps() * self.members[0].epochs
@@ -104,7 +109,7 @@ class PackedModule(lightning.LightningModule):
 
     def training_step(self, batch: Iterator[list[Part]], batch_idx: int) -> None:
         """All steps of an epoch."""
-        for parts in batch:
+        for self.batch, parts in enumerate(batch):
             stop_here()
             self._train(self.root_trainer.precision_plugin.convert_input(parts))
 
@@ -150,31 +155,49 @@ class PackedModule(lightning.LightningModule):
 
     def _step(self, rows: slice, x: Tensor, y: Tensor, stacked: bool) -> None:
         values, grads = self.stack.gradients(rows, x, y, self.noise, stacked)  # (K, terms)
+        count = x.shape[1] if stacked else len(x)
+        self.sums[rows].add_(values, alpha=count)
+        self._count(rows, values, count)
+        if self.accumulated is None:
+            self._update(rows, grads)
+            return
+        self.accumulated.add(rows, grads)
+        for due, together in groupby(range(rows.start, rows.stop), key=self._steps_now):
+            if due:
+                own = [*together]
+                part = slice(own[0], own[-1] + 1)
+                self._update(part, self.accumulated.take(part))
+
+    def _steps_now(self, k: int) -> bool:
+        """Whether the optimizer makes a step after this batch of member k."""
+        done = self.batch + 1
+        return done % self.members[k].accumulates == 0 or done == self.members[k].batches
+
+    def _update(self, rows: slice, grads: Tensors) -> None:
+        if self.most is not None:
+            clip(grads, self.most)
         self.stack.before_step(rows, self.rates[rows], grads, self.noise)
         params = {name: p[rows] for name, p in self.stack.params.items()}
         self.rule.step(params, grads, rows)
         self.stack.after_step(rows, self.rule.step_sizes(params, rows) if self.proximal else None)
-        count = x.shape[1] if stacked else len(x)
-        self.sums[rows].add_(values, alpha=count)
-        self._count(rows, values, count)
+        moved = [member.end_step() for member in self.members[rows]]
+        if any(moved):
+            self._set_groups()
         if self.averages:
             self.averages.step(rows)
 
     def _count(self, rows: slice, values: Tensor, count: int) -> None:
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning declares it nowhere
-        told, moved = None, False
+        told = None
         for i, k in enumerate(range(rows.start, rows.stop)):
             self.counts[k] += count
             member = self.members[k]
-            if every and member.step % every == 0 and k not in self.errors:
+            if every and member.step % every == 0 and member.step != member.logged and k not in self.errors:
                 told = values.tolist() if told is None else told
                 try:
                     member.log_step(dict(zip(self.terms, told[i], strict=True)))
                 except Diverged as error:
                     self.errors[k] = error
-            moved |= member.end_step()
-        if moved:
-            self._set_groups()
 
     def _transformed(self, part: Part) -> tuple[bool, Tensor, Tensor]:
         """The batch after each member's transforms, with its own noise."""
@@ -246,7 +269,7 @@ class PackedModule(lightning.LightningModule):
         stay = [k for k in range(len(self.members)) if k not in leaving]
         if stay:
             index = torch.tensor(stay)
-            for part in (self.stack, self.rule, self.noise, self.loader, self.averages):
+            for part in (self.stack, self.rule, self.noise, self.loader, self.averages, self.accumulated):
                 if part is not None:
                     part.keep(index)
         self.members = [self.members[k] for k in stay]

@@ -36,7 +36,10 @@ OPTIMIZER_KEYS = {
     "decoupled_weight_decay",
 }
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
-FREE = ("max_epochs", "accelerator", "precision", "log_every_n_steps", "deterministic", "enable_progress_bar")
+FREE = {
+    *("max_epochs", "accelerator", "precision", "log_every_n_steps", "deterministic", "enable_progress_bar"),
+    *("gradient_clip_val", "accumulate_grad_batches"),
+}
 
 
 @dataclass(frozen=True)
