@@ -1,7 +1,6 @@
 """Several steps of the optimizer between two looks of Lightning."""
 
 import math
-from functools import partial
 from typing import Any
 
 from lightning import Trainer
@@ -10,6 +9,7 @@ from lightning.pytorch.loops.fetchers import _DataFetcher
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
 
 from .callbacks import NoProfiler
 from .gradients import Gradients
@@ -119,13 +119,16 @@ class EpochLoop(_TrainingEpochLoop):
             callback.on_train_batch_start(trainer, module, batch, index)
         self.batch_progress.increment_started()
         progress = self.automatic_optimization.optim_progress.optimizer
+
+        def computed(x: Tensor, y: Tensor) -> Tensor:
+            progress.zero_grad.increment_ready()
+            progress.zero_grad.increment_started()
+            values = gradients(x, y, trainer.precision_plugin.train_step_context)
+            progress.zero_grad.increment_completed()
+            return values
+
         progress.step.increment_ready()
-        progress.zero_grad.increment_ready()
-        progress.zero_grad.increment_started()
-        module.step(
-            batch, trainer.optimizers[0], partial(gradients, forward=trainer.precision_plugin.train_step_context)
-        )
-        progress.zero_grad.increment_completed()
+        module.step(batch, trainer.optimizers[0], computed)
         progress.step.increment_completed()
         self.batch_progress.increment_processed()
         self.update_lr_schedulers("step", update_plateau_schedulers=False)
