@@ -246,9 +246,8 @@ def compare(network: str, arms: dict, arguments: argparse.Namespace) -> None:
             rounds[name].append(tuple(statistics.fmean(column) for column in zip(*counted, strict=True)))
             print(f"round {number + 1} {name:<6} {rounds[name][-1][0] / steps * 1e6:7.0f} us a step", flush=True)
 
-    print(
-        f"\n{network}: {arguments.rounds} rounds, {arguments.threads} threads, torch {torch.__version__}; median (range)"
-    )
+    measured = f"{arguments.rounds} rounds, {arguments.threads} threads, torch {torch.__version__}"
+    print(f"\n{network}: {measured}; median (range)")
     for column, what in enumerate(("step", "epoch")):
         for name in arms:
             times = [time[column] / steps * 1e6 for time in rounds[name]]
