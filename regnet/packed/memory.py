@@ -4,7 +4,7 @@ import copy
 import gc
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from .module import stack_of
 from .noise import Noise
 from .optimizers import stack as stack_optimizers
 from .stack import UPDATES
+from .trial import compare, is_of_a_person
 
 SHARE = 0.7  # of the free memory that packs may take
 
@@ -31,8 +32,13 @@ class Footprint(NamedTuple):
     step: int
 
 
-def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
+def try_pack(
+    members: Sequence[Member], trainer: Any, log: Any, copies: Callable[[], Sequence[Member]] | None = None
+) -> Footprint:
     """Makes one stacked step of copies of two members.
+
+    Args:
+        copies: makes two of the runs anew, which are compared where they have code of a person's own, see `compare`.
 
     Raises:
         CannotPack: the reason, where they cannot be stacked.
@@ -51,6 +57,8 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         if member.data.train.lazy:
             raise CannotPack("its images are read from disk")
     try:
+        if copies and is_of_a_person(first):
+            compare(copies, trainer)
         return _one_step(members[:2], trainer)
     except CannotPack:
         raise

@@ -114,7 +114,7 @@ class Pack:
         """Where memory runs out, halves of what is left go on from their last checkpoints."""
         try:
             trainer = trainer_of(members[0])
-            kept, step = try_pack(members, trainer, log)
+            kept, step = try_pack(members, trainer, log, partial(self._copies, members))
         except (CannotPack, MemoryError) as error:
             reason = str(error) if isinstance(error, CannotPack) else "memory has no room for two of them"
             self._cannot([member.job for member in members], reason)
@@ -167,6 +167,15 @@ class Pack:
         except Exception as error:
             self._fail(job, error)
             return None
+
+    def _copies(self, members: Sequence[Member]) -> list[Member]:
+        """Two of the runs, built anew, which nobody trains."""
+        copies = []
+        for member in dict.fromkeys((members[0], members[-1])):
+            member.job.activate()
+            cfg = member.job.task_config()
+            copies.append(Member(member.job, cfg, build(cfg, member.job.overrides, self.data.of), member.run))
+        return copies
 
     def _begin(self, job: Job) -> Run | None:
         """The run, if it is to be trained here."""

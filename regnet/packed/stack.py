@@ -4,7 +4,8 @@ How it is carried out is decided in `forms`, `trace` and `chunks`.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -134,14 +135,13 @@ class Stack:
         objective = self.objectives[0]
         state = {name: tensor[rows] for name, tensor in self.state.items()}
         shared = self._of_network(self.shared)
-        objective.eval()
 
         def forward(own: Tensors, x: Tensor) -> Tensor:
             with Forms():
                 return functional_call(objective.network, own | shared, (x,))
 
-        outputs = torch.cat([vmap(forward, in_dims=(0, None))(self._of_network(state), x) for x in batches], 1)
-        objective.train()
+        with evaluating(objective):
+            outputs = torch.cat([vmap(forward, in_dims=(0, None))(self._of_network(state), x) for x in batches], 1)
         task = _Metrics(objective.loss)
         own = {name: tensor for name, tensor in state.items() if name.startswith("loss.")}
         same = {name: tensor for name, tensor in self.shared.items() if name.startswith("loss.")}
@@ -160,10 +160,10 @@ class Stack:
         found = weights(network, frozen=True)
         if not found:
             return [{} for _ in self.objectives]
-        used = _Used(network.eval())
+        used = _Used(network)
         own, same = ({n: t for n, t in of.items() if n.startswith(NETWORK)} for of in (self.state, self.shared))
-        rows = vmap(lambda own: functional_call(used, own | same, ()))(own)  # (K, tensors, 3)
-        network.train()
+        with evaluating(network):
+            rows = vmap(lambda own: functional_call(used, own | same, ()))(own)  # (K, tensors, 3)
         return [name_statistics(found, own) for own in rows.cpu()]
 
     def _prepare(self, recorded: bool) -> None:
@@ -221,6 +221,18 @@ class Stack:
             for update, limits in zip(self.updates[k], self.limits, strict=True):
                 for name, buffer in update.named_buffers():
                     buffer.data = limits[name][k]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode; then each part is again in its own, as a network may keep one of its parts out of training."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def _with_frozen_noted(objective: Objective) -> Objective:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 OURS = ("regnet.", "torch.nn.")
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")  # of a module
 
 
 class Traced:
@@ -43,6 +46,12 @@ class Traced:
 
 
 def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
-    """Whether all are regnet's or torch's own: a stranger's may draw from Python's `random`, or count its calls."""
-    kinds = {type_before_parametrizations(part) for module in modules for part in module.modules()}
-    return all(kind.__module__.startswith(OURS) for kind in kinds)
+    """Whether all are regnet's or torch's own, with their hooks: a stranger's may draw from Python's `random`, or count
+    its calls.
+    """
+    parts = [part for module in modules for part in module.modules()]
+    known: set[Any] = {type_before_parametrizations(part) for part in parts}
+    for hook in (hook for part in parts for key in HOOKS for hook in getattr(part, key).values()):
+        function = hook.func if isinstance(hook, partial) else hook
+        known.add(function if hasattr(function, "__module__") else type(function))
+    return all(str(one.__module__).startswith(OURS) for one in known)

@@ -1,0 +1,298 @@
+"""A pack's trial: before it is trained, two of its runs make the same steps alone and stacked."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from ..core.exact import in_precision
+from ..core.seeds import derive
+from ..data.loader import as_float
+from .alike import held
+from .draws import Draw, HandedOut, Noted
+from .job import CannotPack
+from .loader import Part
+from .member import Member
+from .module import PackedModule
+from .outside import outside
+from .stack import evaluating
+from .trace import takes_no_decisions
+
+SAMPLES = 32  # of a step
+NEAR = {torch.float64: 1e-7, torch.float32: 1e-3}  # of a tensor's largest entry; half precision:
+NEAR_HALF = 5e-2
+ZERO = {torch.float64: 1e-11, torch.float32: 1e-5}  # of the largest entry of all gradients, what is rounding alone
+ZERO_HALF = 5e-2
+
+
+def compare(copies: Callable[[], Sequence[Member]], trainer: Any) -> None:
+    """Two runs make two steps, and are evaluated between them, each by itself and both as one stack.
+
+    Losses and penalties, gradients, parameters, buffers, the optimizers' state and the loss in evaluation must be the
+    same, in float64 where the network can be computed in it, else up to the rounding of its own precision. In the
+    first step both are computed in one call, with inputs of their own; in the second each in a call of its own, with
+    the same inputs. The optimizers get the very same gradients, and layers the very same random numbers, so that
+    neither rounding nor chance makes a difference. Python's objects may not change at all, as there is one for all runs
+    of a stack.
+
+    Args:
+        copies: makes two runs anew each time.
+        trainer: gives device and precision.
+
+    Raises:
+        CannotPack: what differs.
+    """
+    device = trainer.strategy.root_device
+    with isolate_rng(include_cuda=device.type == "cuda"):
+        for wide in (True, False) if device.type != "mps" else (False,):
+            try:
+                _Trial(copies(), copies(), trainer, wide).run()
+            except CannotPack:
+                raise
+            except Exception:
+                if not wide:
+                    raise
+            else:
+                return
+
+
+def is_of_a_person(member: Member) -> bool:
+    """Whether a run has code that is neither regnet's nor torch's own, whose every kind is compared in the tests."""
+    nodes = [member.cfg.model, *member.cfg.regularizer.values()]
+    targets = [node.get("_target_") for node in nodes if OmegaConf.is_dict(node)]
+    if any(target and not str(target).startswith("regnet.") for target in targets):
+        return True
+    return not takes_no_decisions([member.objective, *member.module.updates])
+
+
+class _Call(NamedTuple):
+    """One call for the gradients of some networks of the stack."""
+
+    rows: slice
+    x: Tensor
+    y: Tensor
+    stacked: bool
+    streams: list[Tensor]  # of each network, before it draws
+    draws: list[Draw]
+    values: Tensor  # (K, terms)
+    grads: dict[str, Tensor]
+
+
+class _Trial:
+    def __init__(self, alone: Sequence[Member], stacked: Sequence[Member], trainer: Any, wide: bool) -> None:
+        self.alone, self.stacked = list(alone), list(stacked)
+        self.precision, self.device = trainer.precision_plugin, trainer.strategy.root_device
+        for member in (*self.alone, *self.stacked):
+            if wide:
+                member.module.double()
+            self.precision.convert_module(member.module).to(self.device)
+        for member in self.alone:
+            for update in member.module.updates:
+                update.attach(member.optimizer, member.objective.network)
+        self.pack = PackedModule(self.stacked, [None] * len(stacked), trainer, _nothing, _nothing, 1, recorded=False)
+        self.pack.trainer = trainer
+        self.pack.chunks.settled = True
+        self.dtype = next(iter(self.pack.stack.params.values())).dtype
+        half = str(trainer.precision).startswith("bf16") and not wide
+        self.near = NEAR_HALF if half else NEAR.get(self.dtype, NEAR_HALF)
+        self.zero = ZERO_HALF if half else ZERO.get(self.dtype, ZERO_HALF)
+        self.calls: list[_Call] = []
+        self.aligned = True  # whether random numbers are asked for in the same way
+        self._watch()
+
+    def run(self) -> None:
+        """Raises CannotPack."""
+        before = self._held()
+        for step, (together, size) in enumerate(((False, len(self.stacked)), (True, 1))):
+            start = {id(tensor): tensor.clone() for member in self.alone for _, tensor in _state(member)}
+            self._step(together, size)
+            for name, text in self._held().items():
+                if before.get(name) != text:
+                    raise CannotPack(f"{name} changes when it is called, and is no buffer")
+            self._compare_states(start)
+            if step == 0:
+                self._evaluate()
+
+    def _watch(self) -> None:
+        """What the stack is asked for is noted, and may do nothing beside it."""
+        stack, noise = self.pack.stack, self.pack.noise
+        words, gradients = noise.words, stack.gradients
+        noted = Noted()
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            noted.paused = True  # which has streams of its own
+            try:
+                return words(*args, **kwargs)
+            finally:
+                noted.paused = False
+
+        def kept(rows: slice, x: Tensor, y: Tensor, *rest: Any, stacked: bool, **more: Any) -> Any:
+            inputs = x.clone(), y.clone()
+            streams = [generator.get_state() for generator in noise.generators[rows]]
+            noted.draws = []
+            with noted:
+                values, grads = gradients(rows, x, y, *rest, stacked=stacked, **more)
+            if not (torch.equal(x, inputs[0]) and torch.equal(y, inputs[1])):
+                raise CannotPack("the network changes its inputs in place, which several runs share")
+            copies = {name: grad.clone() for name, grad in grads.items()}
+            self.calls.append(_Call(rows, *inputs, stacked, streams, noted.draws, values.clone(), copies))
+            return values, grads
+
+        noise.words = counted  # type: ignore[method-assign]
+        stack.gradients = partial(_without_other_noise, kept)  # type: ignore[method-assign]
+        for name in ("update", "task_metrics"):
+            setattr(stack, name, partial(_without_other_noise, getattr(stack, name)))
+
+    def _held(self) -> dict[str, str]:
+        """The Python objects of the modules that are called for all, described."""
+        first, stack = self.stacked[0].module, self.pack.stack
+        parts = {"objective": first.objective, "updates": first.updates, "model": stack.model}
+        found: dict[str, str] = {}
+        for path, name, text in held(parts, known=first.modules()):  # type: ignore[arg-type]
+            found[name] = f"{found.get(name, '')} {path} {text}"
+        for name, text in outside(module for part in parts.values() for module in part.modules()):  # type: ignore[attr-defined]
+            found[name] = text
+        return found
+
+    def _batch(self, member: Member) -> tuple[Tensor, Tensor]:
+        size = min(SAMPLES, *(min(len(one.data.train), one.data.batch_size) for one in self.stacked))
+        samples = member.data.train.subset(torch.arange(size))
+        x = in_precision(as_float(samples.tensor.to(self.device)), self.dtype)
+        return x, samples.y.to(self.device)
+
+    def _step(self, together: bool, size: int) -> None:
+        self.calls.clear()
+        each = [self._batch(member) for member in self.stacked]
+        x, y = each[0] if together else (torch.stack(column) for column in zip(*each, strict=True))
+        self.pack.chunks.size = size
+        self.pack.on_train_epoch_start()
+        with self.precision.train_step_context():
+            self.pack._train(self.precision.convert_input([Part(0, len(each), not together, x, y)]))
+            for k, member in enumerate(self.alone):
+                self._step_alone(k, member)
+        if self.pack.errors:  # a term is not finite
+            raise next(iter(self.pack.errors.values()))
+
+    def _step_alone(self, k: int, member: Member) -> None:
+        """One step of network k, whose gradients are compared, and replaced by those of the stack."""
+        calls = iter([call for call in self.calls if call.rows.start <= k < call.rows.stop])
+        if member.module.schedules.scheduled:
+            steps = self.pack.loader.steps(k) * member.cfg.trainer.max_epochs
+            member.module.schedules.set(member.step / steps)
+        torch.manual_seed(derive(member.module.seed, "noise", 0, 0))
+
+        def closure() -> Tensor:
+            call = next(calls)
+            row = k - call.rows.start
+            x, y = (call.x[row].clone(), call.y[row]) if call.stacked else (call.x.clone(), call.y)
+            if self.device.type == "cpu":
+                torch.random.set_rng_state(call.streams[row])
+            member.optimizer.zero_grad()
+            with HandedOut(call.draws, row, self.device) as draws, torch.enable_grad():
+                values = torch.stack(list(member.objective(x, y).values()))
+                values.sum().backward()
+            self.aligned &= draws.fits
+            if self.aligned:
+                self._compare_gradients(member, values.detach(), call, row)
+            return values.sum().detach()
+
+        member.optimizer.step(closure)
+        member.end_step()
+
+    def _compare_gradients(self, member: Member, values: Tensor, call: _Call, row: int) -> None:
+        for name, alone, stacked in zip(self.pack.terms, values, call.values[row], strict=True):
+            self._same(f"the term {name}", alone, stacked)
+        params = {name: p for name, p in member.objective.named_parameters() if name in call.grads}
+        most = max((p.grad.abs().max().item() for p in params.values() if p.grad is not None), default=0.0)
+        for name, p in params.items():
+            stacked = call.grads[name][row]
+            alone = torch.zeros_like(p) if p.grad is None else p.grad
+            self._same(f"the gradient of {_short(name)}", alone, stacked, self.zero * most)
+            p.grad = stacked.clone()
+
+    def _compare_states(self, start: dict[int, Tensor]) -> None:
+        for k, (alone, stacked) in enumerate(zip(self.alone, self.stacked, strict=True)):
+            others = dict(_state(stacked))
+            for name, tensor in _state(alone):
+                if name not in others or id(tensor) not in start:
+                    before, other = tensor, others.get(name, tensor)
+                else:
+                    before, other = start[id(tensor)], others[name]
+                if self.aligned:
+                    self._same(f"{_kind(alone, name)} {_short(name)}", tensor, other)
+                elif torch.equal(tensor, before) != torch.equal(other, before):
+                    raise CannotPack(_differs(f"{_kind(alone, name)} {_short(name)}"))
+            if not self.aligned:
+                continue
+            mine = alone.optimizer.state_dict()["state"]
+            for i, state in self.pack.rule.state_of(k, alone.names).items():
+                for key in state.keys() & mine.get(i, {}).keys():
+                    self._same(f"the optimizer's {key}", torch.as_tensor(mine[i][key]), torch.as_tensor(state[key]))
+
+    def _evaluate(self) -> None:
+        x, y = self._batch(self.stacked[0])
+        rows = slice(0, len(self.stacked))
+        with torch.autocast(self.device.type, enabled=False):
+            measured = self.pack.stack.task_metrics(rows, [x.clone()], y)
+            for member, stacked in zip(self.alone, measured, strict=True):
+                objective = member.objective
+                with evaluating(objective), torch.no_grad():
+                    alone = objective.loss.metrics(objective.network(x.clone()), y)
+                if self.aligned:
+                    self._same("the loss in evaluation", torch.tensor(alone["loss"]), torch.tensor(stacked["loss"]))
+
+    def _same(self, what: str, alone: Tensor, stacked: Tensor, zero: float = 0.0) -> None:
+        """Raises CannotPack where they are not, up to rounding."""
+        alone, stacked = (tensor.detach().cpu() for tensor in (alone, stacked))
+        if alone.shape != stacked.shape or alone.dtype != stacked.dtype:
+            raise CannotPack(_differs(what))
+        if not alone.numel() or torch.equal(alone, stacked):
+            return
+        wide = torch.complex128 if alone.is_complex() else torch.float64
+        alone, stacked = alone.to(wide), stacked.to(wide)
+        size = alone[alone.isfinite()].abs().max().item() if alone.isfinite().any() else 0.0
+        if not torch.allclose(stacked, alone, rtol=0, atol=self.near * size + zero + 1e-12, equal_nan=True):
+            raise CannotPack(_differs(what))
+
+
+@contextmanager
+def _no_other_noise() -> Iterator[None]:
+    own, numpys = random.getstate(), np.random.get_state(legacy=True)
+    yield
+    if random.getstate() != own:
+        raise CannotPack("it draws from Python's random, one number for all runs of a pack")
+    if any(not np.array_equal(a, b) for a, b in zip(numpys, np.random.get_state(legacy=True), strict=True)):
+        raise CannotPack("it draws from NumPy's random, one number for all runs of a pack")
+
+
+def _without_other_noise(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with _no_other_noise():
+        return call(*args, **kwargs)
+
+
+def _state(member: Member) -> Iterator[tuple[str, Tensor]]:
+    yield from member.module.named_parameters()
+    yield from member.module.named_buffers()
+
+
+def _kind(member: Member, name: str) -> str:
+    return "the parameter" if name in dict(member.module.named_parameters()) else "the buffer"
+
+
+def _short(name: str) -> str:
+    """As a person knows it, without regnet's own modules around it."""
+    return name.removeprefix("objective.").removeprefix("network.").removeprefix("model.")
+
+
+def _differs(what: str) -> str:
+    return f"{what} would not be in a pack what it is alone"
+
+
+def _nothing(*_: Any) -> None: ...
