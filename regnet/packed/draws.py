@@ -59,7 +59,7 @@ class HandedOut(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if not self.matches or not _draws(func, kwargs) or (self.gives_words and is_words(args)):
+        if not self.matches or not _draws(func, kwargs) or (self.gives_words and _is_words(func, args)):
             return out
         drawn = out[1] if isinstance(out, tuple) else out
         draw = self.left.pop(0) if self.left else None
@@ -74,6 +74,10 @@ class HandedOut(TorchDispatchMode):
 
 def _draws(func: Any, kwargs: dict | None) -> bool:
     return _name(func) in DRAWS and (kwargs or {}).get("generator") is None
+
+
+def _is_words(func: Any, args: tuple) -> bool:
+    return func._overloadpacket is aten.randint and is_words(args)
 
 
 def _name(func: Any) -> str:

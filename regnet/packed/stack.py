@@ -54,7 +54,8 @@ class Stack:
         first = self.objectives[0]
         trained = {name for name, p in first.named_parameters() if p.requires_grad}
         every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
-        fixed = settings(first).keys() - _names(self.objectives, moving)
+        self.lasting = first.state_dict().keys()
+        fixed = _settings(first) - _names(self.objectives, moving)
         self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
         self.params = {name: t for name, t in every.items() if name in trained}
         self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
@@ -96,14 +97,15 @@ class Stack:
                 self.best[name].index_copy_(0, place, tensor.index_select(0, place))
 
     def state_of(self, k: int, best: bool = False) -> Tensors:
-        """A copy of the state of network k, now or at its best."""
+        """A copy of the state of network k, now or at its best, as a checkpoint has it: without transient buffers."""
         state = self.best if best else self.state
-        return {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
+        own = {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
+        return {name: tensor for name, tensor in own.items() if name in self.lasting}
 
     def load_best(self, k: int, state: Tensors) -> None:
         self.remember(())
-        for name, tensor in self.best.items():
-            tensor[k].copy_(state[name])
+        for name in self.best.keys() & self.lasting:
+            self.best[name][k].copy_(state[name])
 
     def gradients(self, rows: slice, x: Tensor, y: Tensor, noise: Noise, stacked: bool) -> tuple[Tensor, Tensors]:
         """The terms of the objectives of `rows`, (K, terms), and the gradients of their sum.
@@ -282,6 +284,12 @@ class _Metrics(nn.Module):
 
 def _stacked(each: Sequence[Tensors]) -> Tensors:
     return {name: torch.stack([one[name].detach() for one in each]) for name in each[0]}
+
+
+def _settings(objective: Objective) -> set[str]:
+    """The names of buffers of regnet's own modules, which no call changes; those of a class derived from one may."""
+    own = {name for name, one in objective.named_modules() if type(one).__module__.startswith("regnet.")}
+    return {name for name in settings(objective) if name.rpartition(".")[0] in own}
 
 
 def _names(objectives: Sequence[Objective], buffers: Sequence[Tensor]) -> set[str]:

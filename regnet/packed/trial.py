@@ -112,13 +112,13 @@ class _Trial:
         before = self._held()
         for step, (together, size) in enumerate(((False, len(self.stacked)), (True, 1))):
             start = {id(tensor): tensor.clone() for member in self.alone for _, tensor in _state(member)}
-            self._step(together, size)
-            for name, text in self._held().items():
-                if before.get(name) != text:
-                    raise CannotPack(f"{name} changes when it is called, and is no buffer")
+            self._step_stacked(together, size)
+            self._compare_held(before)
+            self._step_alone()
             self._compare_states(start)
             if step == 0:
                 self._evaluate()
+                self._compare_held(before)
 
     def _watch(self) -> None:
         """What the stack is asked for is noted, and may do nothing beside it."""
@@ -161,13 +161,18 @@ class _Trial:
             found[name] = text
         return found
 
+    def _compare_held(self, before: dict[str, str]) -> None:
+        for name, text in self._held().items():
+            if before.get(name) != text:
+                raise CannotPack(f"{name} changes when it is called, and is no buffer")
+
     def _batch(self, member: Member) -> tuple[Tensor, Tensor]:
         size = min(SAMPLES, *(min(len(one.data.train), one.data.batch_size) for one in self.stacked))
         samples = member.data.train.subset(torch.arange(size))
         x = in_precision(as_float(samples.tensor.to(self.device)), self.dtype)
         return x, samples.y.to(self.device)
 
-    def _step(self, together: bool, size: int) -> None:
+    def _step_stacked(self, together: bool, size: int) -> None:
         self.calls.clear()
         each = [self._batch(member) for member in self.stacked]
         x, y = each[0] if together else (torch.stack(column) for column in zip(*each, strict=True))
@@ -175,12 +180,15 @@ class _Trial:
         self.pack.on_train_epoch_start()
         with self.precision.train_step_context():
             self.pack._train(self.precision.convert_input([Part(0, len(each), not together, x, y)]))
-            for k, member in enumerate(self.alone):
-                self._step_alone(k, member)
         if self.pack.errors:  # a term is not finite
             raise next(iter(self.pack.errors.values()))
 
-    def _step_alone(self, k: int, member: Member) -> None:
+    def _step_alone(self) -> None:
+        for k, member in enumerate(self.alone):
+            with self.precision.train_step_context():
+                self._step_of(k, member)
+
+    def _step_of(self, k: int, member: Member) -> None:
         """One step of network k, whose gradients are compared, and replaced by those of the stack."""
         calls = iter([call for call in self.calls if call.rows.start <= k < call.rows.stop])
         if member.module.schedules.scheduled:
@@ -208,7 +216,7 @@ class _Trial:
 
     def _compare_gradients(self, member: Member, values: Tensor, call: _Call, row: int) -> None:
         for name, alone, stacked in zip(self.pack.terms, values, call.values[row], strict=True):
-            self._same(f"the term {name}", alone, stacked)
+            self._same(f"the {name}", alone, stacked)
         params = {name: p for name, p in member.objective.named_parameters() if name in call.grads}
         most = max((p.grad.abs().max().item() for p in params.values() if p.grad is not None), default=0.0)
         for name, p in params.items():

@@ -106,14 +106,10 @@ class Dropping(Plain):
 
 
 class Noisy(Plain):
-    def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.slope = nn.RReLU()
-
     def change(self, h):
         if not self.training:
             return h
-        h = self.slope(h - 0.3) + 0.1 * torch.randn_like(h) + 0.1 * torch.rand(8) + torch.normal(0 * h, 0.1)
+        h = h + 0.1 * torch.randn_like(h) + 0.1 * torch.rand(8) + torch.normal(0 * h, 0.1)
         h = h * torch.bernoulli(torch.full_like(h, 0.5)) * torch.empty_like(h).uniform_(0.5, 1.0)
         return F.alpha_dropout(F.gumbel_softmax(h), 0.2, True)[:, torch.randperm(8)]
 
