@@ -210,12 +210,9 @@ class Member:
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def _beside(self) -> Tensors:
-        parts = {"updates.": self.module.updates, "transforms.": self.module.transforms}
-        return {
-            name: tensor.clone()
-            for prefix, part in parts.items()
-            for name, tensor in part.state_dict(prefix=prefix).items()
-        }
+        parts = {f"{name}.": self.module.get_submodule(name) for name in ("updates", "transforms")}
+        states = [part.state_dict(prefix=prefix) for prefix, part in parts.items()]
+        return {name: tensor.clone() for state in states for name, tensor in state.items()}
 
     def _rates(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]

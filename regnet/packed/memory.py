@@ -22,6 +22,16 @@ from .optimizers import stack as stack_optimizers
 from .stack import UPDATES
 from .trial import compare, is_of_a_person
 
+OUT_OF_MEMORY = "|".join(  # what libraries below torch raise as RuntimeError
+    (
+        r"can't allocate memory",  # torch on a CPU
+        r"could not (create|execute) a primitive",  # oneDNN
+        r"out of memory",  # CUDA, and other devices, outside of torch's own allocator
+        r"ALLOC(ATION)?_FAILED",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE, cuFFT
+        r"CUBLAS_STATUS_NOT_INITIALIZED",  # cuBLAS, whose workspace is allocated with its handle
+        r"INSUFFICIENT_RESOURCES",  # cuSPARSE
+    )
+)
 SHARE = 0.7  # of the free memory that packs may take
 
 
@@ -122,10 +132,10 @@ def free() -> None:
 
 
 def out_of_memory(error: Exception) -> bool:
+    """Whether smaller packs may help."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # torch on a CPU and oneDNN raise RuntimeError
-    return re.search("can't allocate memory|could not (create|execute) a primitive", str(error)) is not None
+    return isinstance(error, RuntimeError) and re.search(OUT_OF_MEMORY, str(error)) is not None
 
 
 def _bytes(tensors: dict[str, Tensor]) -> int:

@@ -227,7 +227,7 @@ class Stack:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode; then each part is again in its own, as a network may keep one of its parts out of training."""
+    """In evaluation mode; then each part is in its own again, as a network may keep one out of training."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

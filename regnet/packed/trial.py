@@ -21,6 +21,7 @@ from .job import CannotPack
 from .loader import Part
 from .member import Member
 from .module import PackedModule
+from .noise import Noise
 from .outside import outside
 from .stack import evaluating
 from .trace import takes_no_decisions
@@ -133,12 +134,12 @@ class _Trial:
             finally:
                 noted.paused = False
 
-        def kept(rows: slice, x: Tensor, y: Tensor, *rest: Any, stacked: bool, **more: Any) -> Any:
+        def kept(rows: slice, x: Tensor, y: Tensor, noise: Noise, *, stacked: bool) -> Any:
             inputs = x.clone(), y.clone()
             streams = [generator.get_state() for generator in noise.generators[rows]]
             noted.draws = []
             with noted:
-                values, grads = gradients(rows, x, y, *rest, stacked=stacked, **more)
+                values, grads = gradients(rows, x, y, noise, stacked=stacked)
             if not (torch.equal(x, inputs[0]) and torch.equal(y, inputs[1])):
                 raise CannotPack("the network changes its inputs in place, which several runs share")
             copies = {name: grad.clone() for name, grad in grads.items()}
@@ -196,7 +197,7 @@ class _Trial:
             member.module.schedules.set(member.step / steps)
         torch.manual_seed(derive(member.module.seed, "noise", 0, 0))
 
-        def closure() -> Tensor:
+        def closure() -> Any:  # a tensor, where torch declares a float
             call = next(calls)
             row = k - call.rows.start
             x, y = (call.x[row].clone(), call.y[row]) if call.stacked else (call.x.clone(), call.y)
@@ -272,11 +273,11 @@ class _Trial:
 
 @contextmanager
 def _no_other_noise() -> Iterator[None]:
-    own, numpys = random.getstate(), np.random.get_state(legacy=True)
+    own, numpys = random.getstate(), repr(np.random.get_state())
     yield
     if random.getstate() != own:
         raise CannotPack("it draws from Python's random, one number for all runs of a pack")
-    if any(not np.array_equal(a, b) for a, b in zip(numpys, np.random.get_state(legacy=True), strict=True)):
+    if repr(np.random.get_state()) != numpys:
         raise CannotPack("it draws from NumPy's random, one number for all runs of a pack")
 
 
