@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .noise import is_words
-
 aten = torch.ops.aten
 DRAWS = {  # operations whose result is nothing but random numbers
     *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "normal_functional"),
@@ -47,10 +45,9 @@ class HandedOut(TorchDispatchMode):
         fits: whether it has asked for just these, in this order.
     """
 
-    def __init__(self, draws: list[Draw], row: int, device: torch.device) -> None:
+    def __init__(self, draws: list[Draw], row: int) -> None:
         super().__init__()
         self.left, self.row = list(draws), row
-        self.gives_words = device.type == "cpu"  # from streams that are those of a run alone
         self.matches = True
 
     @property
@@ -59,7 +56,7 @@ class HandedOut(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if not self.matches or not _draws(func, kwargs) or (self.gives_words and _is_words(func, args)):
+        if not self.matches or not _draws(func, kwargs):
             return out
         drawn = out[1] if isinstance(out, tuple) else out
         draw = self.left.pop(0) if self.left else None
@@ -74,10 +71,6 @@ class HandedOut(TorchDispatchMode):
 
 def _draws(func: Any, kwargs: dict | None) -> bool:
     return _name(func) in DRAWS and (kwargs or {}).get("generator") is None
-
-
-def _is_words(func: Any, args: tuple) -> bool:
-    return func._overloadpacket is aten.randint and is_words(args)
 
 
 def _name(func: Any) -> str:

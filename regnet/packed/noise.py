@@ -1,6 +1,6 @@
 """The noise streams of K networks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,7 +71,7 @@ class Given(TorchFunctionMode):
         self.words, self.used = words, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self.words.numel() == 0 or not (func is torch.randint and is_words(args)):
+        if self.words.numel() == 0 or not _is_words(func, args):
             return func(*args, **(kwargs or {}))
         start, self.used = self.used, self.used + torch.Size(args[2]).numel()
         return self.words[start : self.used].view(args[2])
@@ -83,11 +83,10 @@ class _Counted(TorchFunctionMode):
         self.count = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.randint and is_words(args):
+        if _is_words(func, args):
             self.count += torch.Size(args[2]).numel()
         return func(*args, **(kwargs or {}))
 
 
-def is_words(args: tuple[Any, ...]) -> bool:
-    """Whether `torch.randint` is asked for 64-bit words by these arguments."""
-    return args[:2] == (-(2**63), 2**63 - 1)
+def _is_words(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    return func is torch.randint and args[:2] == (-(2**63), 2**63 - 1)

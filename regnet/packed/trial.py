@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..core.exact import in_precision
-from ..core.seeds import derive
 from ..data.loader import as_float
 from .alike import held
 from .draws import Draw, HandedOut, Noted
@@ -21,8 +20,8 @@ from .job import CannotPack
 from .loader import Part
 from .member import Member
 from .module import PackedModule
-from .noise import Noise
-from .outside import outside
+from .noise import Given, Noise
+from .outside import Outside
 from .stack import evaluating
 from .trace import takes_no_decisions
 
@@ -53,15 +52,16 @@ def compare(copies: Callable[[], Sequence[Member]], trainer: Any) -> None:
     device = trainer.strategy.root_device
     with isolate_rng(include_cuda=device.type == "cuda"):
         for wide in (True, False) if device.type != "mps" else (False,):
+            trial = _Trial(copies(), copies(), trainer, wide)
             try:
-                _Trial(copies(), copies(), trainer, wide).run()
+                return trial.run()
             except CannotPack:
                 raise
             except Exception:
                 if not wide:
                     raise
-            else:
-                return
+            finally:
+                trial.outside.put_back()
 
 
 def is_of_a_person(member: Member) -> bool:
@@ -80,8 +80,8 @@ class _Call(NamedTuple):
     x: Tensor
     y: Tensor
     stacked: bool
-    streams: list[Tensor]  # of each network, before it draws
-    draws: list[Draw]
+    words: Tensor  # of each network, that were drawn before the call
+    draws: list[Draw]  # in the call
     values: Tensor  # (K, terms)
     grads: dict[str, Tensor]
 
@@ -89,64 +89,67 @@ class _Call(NamedTuple):
 class _Trial:
     def __init__(self, alone: Sequence[Member], stacked: Sequence[Member], trainer: Any, wide: bool) -> None:
         self.alone, self.stacked = list(alone), list(stacked)
+        self.outside = Outside(self.stacked[0].module.modules())
         self.precision, self.device = trainer.precision_plugin, trainer.strategy.root_device
+        self.trainer, self.wide = trainer, wide
+        self.calls: list[_Call] = []
+
+    def run(self) -> None:
+        """Raises CannotPack."""
+        self._prepare()
+        before = self._held()
+        for step, (together, size) in enumerate(((False, len(self.stacked)), (True, 1))):
+            self._step_stacked(together, size)
+            self._compare_held(before)
+            self._step_alone()
+            self._compare_states()
+            if step == 0:
+                self._evaluate()
+                self._compare_held(before)
+
+    def _prepare(self) -> None:
         for member in (*self.alone, *self.stacked):
-            if wide:
+            if self.wide:
                 member.module.double()
             self.precision.convert_module(member.module).to(self.device)
         for member in self.alone:
             for update in member.module.updates:
                 update.attach(member.optimizer, member.objective.network)
-        self.pack = PackedModule(self.stacked, [None] * len(stacked), trainer, _nothing, _nothing, 1, recorded=False)
-        self.pack.trainer = trainer
+        states = [None for _ in self.stacked]
+        self.pack = PackedModule(self.stacked, states, self.trainer, _nothing, _nothing, each=1, recorded=False)
+        self.pack.trainer = self.trainer
         self.pack.chunks.settled = True
         self.dtype = next(iter(self.pack.stack.params.values())).dtype
-        half = str(trainer.precision).startswith("bf16") and not wide
+        half = self.trainer.precision == "bf16-mixed" and not self.wide
         self.near = NEAR_HALF if half else NEAR.get(self.dtype, NEAR_HALF)
         self.zero = ZERO_HALF if half else ZERO.get(self.dtype, ZERO_HALF)
-        self.calls: list[_Call] = []
-        self.aligned = True  # whether random numbers are asked for in the same way
         self._watch()
-
-    def run(self) -> None:
-        """Raises CannotPack."""
-        before = self._held()
-        for step, (together, size) in enumerate(((False, len(self.stacked)), (True, 1))):
-            start = {id(tensor): tensor.clone() for member in self.alone for _, tensor in _state(member)}
-            self._step_stacked(together, size)
-            self._compare_held(before)
-            self._step_alone()
-            self._compare_states(start)
-            if step == 0:
-                self._evaluate()
-                self._compare_held(before)
 
     def _watch(self) -> None:
         """What the stack is asked for is noted, and may do nothing beside it."""
         stack, noise = self.pack.stack, self.pack.noise
         words, gradients = noise.words, stack.gradients
         noted = Noted()
+        given: list[Tensor] = []
 
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            noted.paused = True  # which has streams of its own
-            try:
-                return words(*args, **kwargs)
-            finally:
-                noted.paused = False
+        def drawn_before(*args: Any, **kwargs: Any) -> Any:
+            noted.paused = True
+            given[:] = [words(*args, **kwargs)]
+            noted.paused = False
+            return given[0]
 
         def kept(rows: slice, x: Tensor, y: Tensor, noise: Noise, *, stacked: bool) -> Any:
             inputs = x.clone(), y.clone()
-            streams = [generator.get_state() for generator in noise.generators[rows]]
             noted.draws = []
             with noted:
                 values, grads = gradients(rows, x, y, noise, stacked=stacked)
             if not (torch.equal(x, inputs[0]) and torch.equal(y, inputs[1])):
                 raise CannotPack("the network changes its inputs in place, which several runs share")
             copies = {name: grad.clone() for name, grad in grads.items()}
-            self.calls.append(_Call(rows, *inputs, stacked, streams, noted.draws, values.clone(), copies))
+            self.calls.append(_Call(rows, *inputs, stacked, given[0], noted.draws, values.clone(), copies))
             return values, grads
 
-        noise.words = counted  # type: ignore[method-assign]
+        noise.words = drawn_before  # type: ignore[method-assign]
         stack.gradients = partial(_without_other_noise, kept)  # type: ignore[method-assign]
         for name in ("update", "task_metrics"):
             setattr(stack, name, partial(_without_other_noise, getattr(stack, name)))
@@ -158,14 +161,14 @@ class _Trial:
         found: dict[str, str] = {}
         for path, name, text in held(parts, known=first.modules()):  # type: ignore[arg-type]
             found[name] = f"{found.get(name, '')} {path} {text}"
-        for name, text in outside(module for part in parts.values() for module in part.modules()):  # type: ignore[attr-defined]
-            found[name] = text
         return found
 
     def _compare_held(self, before: dict[str, str]) -> None:
         for name, text in self._held().items():
             if before.get(name) != text:
                 raise CannotPack(f"{name} changes when it is called, and is no buffer")
+        if changed := self.outside.changed():
+            raise CannotPack(f"{changed[0]} changes when it is called, and is no buffer")
 
     def _batch(self, member: Member) -> tuple[Tensor, Tensor]:
         size = min(SAMPLES, *(min(len(one.data.train), one.data.batch_size) for one in self.stacked))
@@ -195,21 +198,18 @@ class _Trial:
         if member.module.schedules.scheduled:
             steps = self.pack.loader.steps(k) * member.cfg.trainer.max_epochs
             member.module.schedules.set(member.step / steps)
-        torch.manual_seed(derive(member.module.seed, "noise", 0, 0))
 
         def closure() -> Any:  # a tensor, where torch declares a float
             call = next(calls)
             row = k - call.rows.start
             x, y = (call.x[row].clone(), call.y[row]) if call.stacked else (call.x.clone(), call.y)
-            if self.device.type == "cpu":
-                torch.random.set_rng_state(call.streams[row])
             member.optimizer.zero_grad()
-            with HandedOut(call.draws, row, self.device) as draws, torch.enable_grad():
+            with HandedOut(call.draws, row) as draws, Given(call.words[row]), torch.enable_grad():
                 values = torch.stack(list(member.objective(x, y).values()))
                 values.sum().backward()
-            self.aligned &= draws.fits
-            if self.aligned:
-                self._compare_gradients(member, values.detach(), call, row)
+            if not draws.fits:
+                raise CannotPack("other random numbers are asked for in a pack than alone")
+            self._compare_gradients(member, values.detach(), call, row)
             return values.sum().detach()
 
         member.optimizer.step(closure)
@@ -226,24 +226,19 @@ class _Trial:
             self._same(f"the gradient of {_short(name)}", alone, stacked, self.zero * most)
             p.grad = stacked.clone()
 
-    def _compare_states(self, start: dict[int, Tensor]) -> None:
+    def _compare_states(self) -> None:
         for k, (alone, stacked) in enumerate(zip(self.alone, self.stacked, strict=True)):
-            others = dict(_state(stacked))
-            for name, tensor in _state(alone):
-                if name not in others or id(tensor) not in start:
-                    before, other = tensor, others.get(name, tensor)
-                else:
-                    before, other = start[id(tensor)], others[name]
-                if self.aligned:
-                    self._same(f"{_kind(alone, name)} {_short(name)}", tensor, other)
-                elif torch.equal(tensor, before) != torch.equal(other, before):
-                    raise CannotPack(_differs(f"{_kind(alone, name)} {_short(name)}"))
-            if not self.aligned:
-                continue
-            mine = alone.optimizer.state_dict()["state"]
+            for part in ("parameter", "buffer"):
+                mine, others = (dict(getattr(one.module, f"named_{part}s")()) for one in (alone, stacked))
+                for name in mine.keys() | others.keys():
+                    what = f"the {part} {_short(name)}"
+                    if name not in mine.keys() & others.keys():
+                        raise CannotPack(_differs(what))
+                    self._same(what, mine[name], others[name])
+            states = alone.optimizer.state_dict()["state"]
             for i, state in self.pack.rule.state_of(k, alone.names).items():
-                for key in state.keys() & mine.get(i, {}).keys():
-                    self._same(f"the optimizer's {key}", torch.as_tensor(mine[i][key]), torch.as_tensor(state[key]))
+                for key in state.keys() & states.get(i, {}).keys():
+                    self._same(f"the optimizer's {key}", *(torch.as_tensor(one[key]) for one in (states[i], state)))
 
     def _evaluate(self) -> None:
         x, y = self._batch(self.stacked[0])
@@ -254,8 +249,7 @@ class _Trial:
                 objective = member.objective
                 with evaluating(objective), torch.no_grad():
                     alone = objective.loss.metrics(objective.network(x.clone()), y)
-                if self.aligned:
-                    self._same("the loss in evaluation", torch.tensor(alone["loss"]), torch.tensor(stacked["loss"]))
+                self._same("the loss in evaluation", *(torch.tensor(one["loss"]) for one in (alone, stacked)))
 
     def _same(self, what: str, alone: Tensor, stacked: Tensor, zero: float = 0.0) -> None:
         """Raises CannotPack where they are not, up to rounding."""
@@ -284,15 +278,6 @@ def _no_other_noise() -> Iterator[None]:
 def _without_other_noise(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     with _no_other_noise():
         return call(*args, **kwargs)
-
-
-def _state(member: Member) -> Iterator[tuple[str, Tensor]]:
-    yield from member.module.named_parameters()
-    yield from member.module.named_buffers()
-
-
-def _kind(member: Member, name: str) -> str:
-    return "the parameter" if name in dict(member.module.named_parameters()) else "the buffer"
 
 
 def _short(name: str) -> str:
