@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.seed import isolate_rng
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..core.exact import in_precision
 from ..data.loader import as_float
 from .alike import held
-from .draws import Draw, HandedOut, Noted
+from .draws import HandedOut, Noted
 from .job import CannotPack
 from .loader import Part
 from .member import Member
@@ -50,11 +49,12 @@ def compare(copies: Callable[[], Sequence[Member]], trainer: Any) -> None:
         CannotPack: what differs.
     """
     device = trainer.strategy.root_device
-    with isolate_rng(include_cuda=device.type == "cuda"):
+    with _random_numbers_kept(device):
         for wide in (True, False) if device.type != "mps" else (False,):
             trial = _Trial(copies(), copies(), trainer, wide)
             try:
-                return trial.run()
+                trial.run()
+                return
             except CannotPack:
                 raise
             except Exception:
@@ -81,7 +81,7 @@ class _Call(NamedTuple):
     y: Tensor
     stacked: bool
     words: Tensor  # of each network, that were drawn before the call
-    draws: list[Draw]  # in the call
+    draws: list[Tensor]  # in the call
     values: Tensor  # (K, terms)
     grads: dict[str, Tensor]
 
@@ -204,7 +204,7 @@ class _Trial:
             row = k - call.rows.start
             x, y = (call.x[row].clone(), call.y[row]) if call.stacked else (call.x.clone(), call.y)
             member.optimizer.zero_grad()
-            with HandedOut(call.draws, row) as draws, Given(call.words[row]), torch.enable_grad():
+            with HandedOut(call.draws, row, len(call.values)) as draws, Given(call.words[row]), torch.enable_grad():
                 values = torch.stack(list(member.objective(x, y).values()))
                 values.sum().backward()
             if not draws.fits:
@@ -238,7 +238,7 @@ class _Trial:
             states = alone.optimizer.state_dict()["state"]
             for i, state in self.pack.rule.state_of(k, alone.names).items():
                 for key in state.keys() & states.get(i, {}).keys():
-                    self._same(f"the optimizer's {key}", *(torch.as_tensor(one[key]) for one in (states[i], state)))
+                    self._same(f"the optimizer's {key}", torch.as_tensor(states[i][key]), torch.as_tensor(state[key]))
 
     def _evaluate(self) -> None:
         x, y = self._batch(self.stacked[0])
@@ -249,7 +249,7 @@ class _Trial:
                 objective = member.objective
                 with evaluating(objective), torch.no_grad():
                     alone = objective.loss.metrics(objective.network(x.clone()), y)
-                self._same("the loss in evaluation", *(torch.tensor(one["loss"]) for one in (alone, stacked)))
+                self._same("the loss in evaluation", torch.tensor(alone["loss"]), torch.tensor(stacked["loss"]))
 
     def _same(self, what: str, alone: Tensor, stacked: Tensor, zero: float = 0.0) -> None:
         """Raises CannotPack where they are not, up to rounding."""
@@ -263,6 +263,18 @@ class _Trial:
         size = alone[alone.isfinite()].abs().max().item() if alone.isfinite().any() else 0.0
         if not torch.allclose(stacked, alone, rtol=0, atol=self.near * size + zero + 1e-12, equal_nan=True):
             raise CannotPack(_differs(what))
+
+
+@contextmanager
+def _random_numbers_kept(device: torch.device) -> Iterator[None]:
+    """Go on as if nothing had been drawn."""
+    own, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(numpys)
 
 
 @contextmanager

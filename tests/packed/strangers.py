@@ -86,17 +86,6 @@ class Hooked(Plain):
         self.first.register_forward_hook(lambda module, inputs, output: output + self.first.bias)
 
 
-class Remembering(Plain):
-    """A constant that is made when it is first needed is the same for all."""
-
-    def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.register_buffer("mask", torch.ones(8), persistent=False)
-
-    def change(self, h):
-        return h * self.mask
-
-
 # --- noise: packed, with other bits
 
 
@@ -106,6 +95,8 @@ class Dropping(Plain):
 
 
 class Noisy(Plain):
+    """Draws in most of the ways that there are."""
+
     def change(self, h):
         if not self.training:
             return h
@@ -115,6 +106,8 @@ class Noisy(Plain):
 
 
 class Attentive(Plain):
+    """Dropout within attention."""
+
     def change(self, h):
         q = h[:, None, :, None]
         rate = 0.3 if self.training else 0.0
@@ -122,6 +115,18 @@ class Attentive(Plain):
 
 
 # --- what runs alone
+
+
+class DroppingReassigned(Dropping):
+    """Noise hides nothing."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def change(self, h):
+        self.seen = self.seen + 1
+        return super().change(h)
 
 
 class Reassigned(InPlace):
@@ -344,6 +349,13 @@ class OfGradients(Plain):
         self.first.weight.register_hook(lambda gradient: 0.1 * gradient)
 
 
+class Unlike(Plain):
+    """What is computed in training is no mistake of a pack's, but of whoever sees it in evaluation alone."""
+
+    def change(self, h):
+        return h if self.training else h * (1.0 + 0.1 * len(torch._C._functorch.get_interpreter_stack() or ()))
+
+
 class Deciding(Plain):
     def change(self, h):
         return h if h.mean().item() > 0.1 else 2 * h
@@ -403,7 +415,7 @@ class BufferedPenalty(Penalty):
 
 
 class CountedConstraint(Constraint):
-    """|w| <= radius at every other step, counted in Python."""
+    """|w| < radius times the number of steps, counted in Python."""
 
     def __init__(self, radius):
         super().__init__()
@@ -414,11 +426,11 @@ class CountedConstraint(Constraint):
         self.calls += 1
         with torch.no_grad():
             for w in network.parameters():
-                w.clamp_(-self.radius.to(w) * self.calls, self.radius.to(w) * self.calls)
+                w.copy_(w / (1 + w.abs() / (self.radius * self.calls).to(w)))
 
 
 class ShrinkingConstraint(Constraint):
-    """|w| <= radius, which falls at every step: a buffer."""
+    """|w| < radius, which falls at every step: a buffer."""
 
     def __init__(self, radius):
         super().__init__()
@@ -428,4 +440,34 @@ class ShrinkingConstraint(Constraint):
         self.radius.mul_(0.99)
         with torch.no_grad():
             for w in network.parameters():
-                w.clamp_(min=-self.radius.to(w.dtype), max=self.radius.to(w.dtype))
+                w.copy_(w / (1 + w.abs() / self.radius.to(w)))
+
+
+class Singular(Penalty):
+    """λ Σ σ(W) over all matrices, whose decomposition fails where W is not finite."""
+
+    def __init__(self, strength):
+        super().__init__()
+        self.register_buffer("strength", hyperparameters.strength(strength))
+
+    def forward(self, network, **_):
+        return self.strength * sum(torch.linalg.svdvals(w).sum() for w in network.parameters() if w.ndim == 2)
+
+
+class Narrow(Plain):
+    """Can be computed in float32 alone."""
+
+    def change(self, h):
+        scale = torch.eye(8)
+        with torch.autocast("cpu", enabled=False):
+            return h.float() @ scale if h.dtype == torch.bfloat16 else h @ scale
+
+
+class NarrowReassigned(Narrow):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.register_buffer("center", torch.zeros(8))
+
+    def change(self, h):
+        self.center = 0.9 * self.center + 0.1 * h.detach().float().mean(0)
+        return super().change(h)
