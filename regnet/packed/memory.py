@@ -68,7 +68,7 @@ def try_pack(
             raise CannotPack("its images are read from disk")
     try:
         if copies and is_of_a_person(first):
-            compare(copies, trainer)
+            compare(first, copies, trainer)
         return _one_step(members[:2], trainer)
     except CannotPack:
         raise

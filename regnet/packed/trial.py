@@ -31,7 +31,7 @@ ZERO = {torch.float64: 1e-11, torch.float32: 1e-5}  # of the largest entry of al
 ZERO_HALF = 5e-2
 
 
-def compare(copies: Callable[[], Sequence[Member]], trainer: Any) -> None:
+def compare(member: Member, copies: Callable[[], Sequence[Member]], trainer: Any) -> None:
     """Two runs make two steps, and are evaluated between them, each by itself and both as one stack.
 
     Losses and penalties, gradients, parameters, buffers, the optimizers' state and the loss in evaluation must be the
@@ -42,18 +42,19 @@ def compare(copies: Callable[[], Sequence[Member]], trainer: Any) -> None:
     of a stack.
 
     Args:
-        copies: makes two runs anew each time.
+        member: one of the runs.
+        copies: makes two of them anew each time.
         trainer: gives device and precision.
 
     Raises:
         CannotPack: what differs.
     """
     device = trainer.strategy.root_device
+    outside = Outside(member.module.modules())
     with _random_numbers_kept(device):
         for wide in (True, False) if device.type != "mps" else (False,):
-            trial = _Trial(copies(), copies(), trainer, wide)
             try:
-                trial.run()
+                _Trial(copies(), copies(), trainer, wide).run()
                 return
             except CannotPack:
                 raise
@@ -61,11 +62,11 @@ def compare(copies: Callable[[], Sequence[Member]], trainer: Any) -> None:
                 if not wide:
                     raise
             finally:
-                trial.outside.put_back()
+                outside.put_back()
 
 
 def is_of_a_person(member: Member) -> bool:
-    """Whether a run has code that is neither regnet's nor torch's own, whose every kind is compared in the tests."""
+    """Whether a run has code that is neither regnet's nor torch's own; those are compared in the tests."""
     nodes = [member.cfg.model, *member.cfg.regularizer.values()]
     targets = [node.get("_target_") for node in nodes if OmegaConf.is_dict(node)]
     if any(target and not str(target).startswith("regnet.") for target in targets):

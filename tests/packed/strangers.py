@@ -310,9 +310,10 @@ def hooked(shape, num_outputs, **_):
     return network
 
 
-def scaled(shape, num_outputs, strength=1.0, **_):
-    """A number in the closure of a hook."""
+def scaled(shape, num_outputs, **_):
+    """A number in the closure of a hook, which is drawn when it is built."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, num_outputs))
+    strength = torch.rand(())
     network[1].register_forward_hook(lambda module, inputs, output: strength * output)
     return network
 
@@ -376,16 +377,18 @@ class Permuted(Plain):
         return super().forward(x[:, self.order] * torch.linspace(0, 1, 64))
 
 
-class Listed(Plain):
-    def __init__(self, *arguments, strength=1.0, **named):
-        super().__init__(*arguments, **named)
+# --- regularizers
+
+
+class ListedPenalty(Penalty):
+    """λ Σ w² with λ in a list."""
+
+    def __init__(self, strength):
+        super().__init__()
         self.held = {"strengths": [strength]}
 
-    def change(self, h):
-        return self.held["strengths"][0] * h
-
-
-# --- regularizers
+    def forward(self, network, **_):
+        return self.held["strengths"][0] * sum(w.square().sum() for w in network.parameters())
 
 
 class CountedPenalty(Penalty):
