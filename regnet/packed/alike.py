@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 
+from ..training.trace import HOOKS
 from .member import Member
-from .trace import HOOKS
 
 OF_TORCH = frozenset(vars(nn.Module()))  # attributes of any module
 

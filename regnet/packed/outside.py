@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
+from ..training.trace import OURS
 from .alike import described
-from .trace import OURS
 
 CODE = (ModuleType, type, FunctionType, nn.Module)  # which holds no state, or is looked at elsewhere
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.exact import in_precision
 from ..data.loader import as_float
+from ..training.trace import takes_no_decisions
 from .alike import held
 from .draws import HandedOut, Noted
 from .job import CannotPack
@@ -22,7 +23,6 @@ from .module import PackedModule
 from .noise import Given, Noise
 from .outside import Outside
 from .stack import evaluating
-from .trace import takes_no_decisions
 
 SAMPLES = 32  # of a step
 NEAR = {torch.float64: 1e-7, torch.float32: 1e-3}  # of a tensor's largest entry; half precision:
