@@ -24,7 +24,7 @@ from .noise import Given, Noise
 from .outside import Outside
 from .stack import evaluating
 
-SAMPLES = 32  # of a step
+SAMPLES = 16  # of a step
 NEAR = {torch.float64: 1e-7, torch.float32: 1e-3}  # of a tensor's largest entry; half precision:
 NEAR_HALF = 5e-2
 ZERO = {torch.float64: 1e-11, torch.float32: 1e-5}  # of the largest entry of all gradients, what is rounding alone

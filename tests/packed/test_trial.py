@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from regnet.compose.build import build
+from regnet.compose.config_files import config_folder
+from regnet.core.exact import Exact
 from regnet.packed import optimizers
 from regnet.packed.job import CannotPack
 from regnet.packed.member import Member
@@ -179,3 +181,29 @@ def test_whatever_a_pack_would_compute_wrongly_is_found(config, what, monkeypatc
     reason = verdict(copies_of(config, model="tests.packed.strangers.Plain"))
     assert reason is not None
     assert reason.startswith(what)
+
+
+TECHNIQUES = sorted(path.stem for path in (config_folder() / "regularizer").glob("*.yaml"))
+NETWORKS = {
+    "mlp": [],
+    "batch norm": ["model.norm=batch"],
+    "weight norm": ["model.norm=weight"],
+    "cnn": ["model=cnn"],
+    "sgd": ["optimizer=sgd"],
+    "adamw": ["optimizer=adamw"],
+    "schedules": ["scheduler=one_cycle", "regularizer=dropout", "regularizer.dropout.schedule=early:0.5"],
+    "regression": ["data=diabetes"],
+    "half precision": ["trainer.precision=bf16-mixed", "model=cnn"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", [*TECHNIQUES, *NETWORKS])
+def test_regnets_own_parts_pass_the_trial(compose_train, choice):
+    sites = ["model=resnet", "model.blocks=[1]", "model.branches=2"]
+    chosen = NETWORKS.get(choice) or [*sites, f"regularizer={choice}"]
+    copies = copies_of(compose_train(*SMALL, *chosen))
+    first = copies()[0]
+    if first.others or any(isinstance(part, Exact) and part.unpackable for part in first.module.modules()):
+        pytest.skip("it is not packed")
+    compare(first, copies, trainer_of(first))
