@@ -161,7 +161,8 @@ class _Trial:
         parts = {"objective": first.objective, "updates": first.updates, "model": stack.model}
         found: dict[str, str] = {}
         for path, name, text in held(parts, known=first.modules()):  # type: ignore[arg-type]
-            found[name] = f"{found.get(name, '')} {path} {text}"
+            if not name.startswith("the shape of"):  # which shows in the numbers
+                found[name] = f"{found.get(name, '')} {path} {text}"
         return found
 
     def _compare_held(self, before: dict[str, str]) -> None:
