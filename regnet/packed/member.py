@@ -81,7 +81,7 @@ class Member:
         self.epoch = self.step = 0
         self.stopped = False
         self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
-        self.beside: Tensors = {}  # of `chosen`: what has moved by then beside the objective
+        self.beside: Tensors = {}  # of `chosen`: what has changed by then beside the objective
         self.unsaved_best = False
         self.loggers: dict[str, Any] = {}
         self.resumed: dict[str, Any] | None = None  # the checkpoint from which the run goes on, without its weights
@@ -169,8 +169,7 @@ class Member:
         if self.best and best:
             self.best.saved_step = self.step
             self.chosen, self.unsaved_best = self.progress(), True
-            moving = self.module.schedules.scheduled or any(update.counts for update in self.module.updates)
-            self.beside = self._beside() if moving else {}
+            self.beside = self._beside()
         for stopper in self.stoppers:
             if choosable:
                 stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
@@ -262,8 +261,9 @@ class Member:
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def _beside(self) -> Tensors:
-        state = self.module.state_dict()
-        return {name: tensor.clone() for name, tensor in state.items() if not name.startswith(PREFIX)}
+        parts = {f"{name}.": self.module.get_submodule(name) for name in ("updates", "transforms")}
+        states = [part.state_dict(prefix=prefix) for prefix, part in parts.items()]
+        return {name: tensor.clone() for state in states for name, tensor in state.items()}
 
     def _rates(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]

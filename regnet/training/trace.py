@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -119,4 +120,5 @@ def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
 
 
 def _is_strange(hook: Callable[..., Any]) -> bool:
+    hook = hook.func if isinstance(hook, partial) else hook
     return not getattr(hook, "__module__", type(hook).__module__).startswith(OURS)
