@@ -1,7 +1,10 @@
 """The noise streams of K networks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -9,19 +12,23 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+Tensors = dict[str, Tensor]
+Draws = tuple[Tensor, ...]  # one tensor of each kind
+Request = tuple[torch.dtype, int]  # a kind, int64 for words and else normal numbers, and how many
+
 
 class Noise:
     """Each network draws from its own stream, as it would alone.
 
-    On the CPU, where all of regnet's layers draw 64-bit words, a step's words are drawn before it, for each
-    network from its generator, and handed out as the layers ask for them: bitwise those of the run alone.
-    What else is drawn comes from torch's global stream, for each network other numbers; so does all on a GPU.
+    On the CPU the 64-bit words and the normal numbers of a step are drawn before it, for each network from its
+    generator, and handed out as its parts ask for them: bitwise those of the run alone. What else is drawn comes from
+    torch's global stream, for each network other numbers; so does all on a GPU.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.generators: list[torch.Generator] = []
-        self._needed: dict[torch.Size, int] = {}
+        self._needed: dict[Hashable, list[Request]] = {}
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Starts the stream of each network anew."""
@@ -43,50 +50,89 @@ class Noise:
         self.generators[k].set_state(torch.random.get_rng_state())
         torch.random.set_rng_state(before)
 
-    def words(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Tensor:
-        """What the layers of `rows` need for one step on samples like x and y, int64 (K, n); n = 0 if nothing."""
-        generators = self.generators[rows]
-        count = self._needs(objective, x, y) if self.device.type == "cpu" else 0
-        words = torch.empty(len(generators), count, dtype=torch.int64, device=self.device)
-        if count:
-            for row, generator in zip(words, generators, strict=True):
-                row.random_(-(2**63), 2**63 - 1, generator=generator)
-        return words
+    def step(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Draws:
+        """What the objectives of `rows` draw in one step on samples like x and y."""
+        return self.draws(rows, x.shape, partial(functional_call, objective, args=(x, y)), objective)
 
-    def _needs(self, objective: nn.Module, x: Tensor, y: Tensor) -> int:
-        """How many words the layers ask for, found by one pass."""
-        if x.shape not in self._needed:
-            with _Counted() as counted, torch.no_grad(), torch.random.fork_rng(devices=[]):
-                every = (*objective.named_parameters(), *objective.named_buffers())
-                functional_call(objective, {name: tensor.clone() for name, tensor in every}, (x, y))
-            self._needed[x.shape] = counted.count
-        return self._needed[x.shape]
+    def draws(self, rows: slice, key: Hashable, call: Callable[[Tensors], Any], module: nn.Module) -> Draws:
+        """What `call` draws for each network of `rows`: (K, n) of each kind; nothing on a GPU.
+
+        Args:
+            key: names the call, which is tried once, to see what it asks for, on a copy of the state of `module`.
+        """
+        if self.device.type != "cpu":
+            return ()
+        if key not in self._needed:
+            with _Asked() as asked, torch.enable_grad(), torch.random.fork_rng(devices=[]):
+                every = (*module.named_parameters(), *module.named_buffers())
+                call({name: tensor.clone() for name, tensor in every})
+            self._needed[key] = asked.requests
+        requests = self._needed[key]
+        generators = self.generators[rows]
+        sizes: dict[torch.dtype, int] = {}
+        for dtype, size in requests:
+            sizes[dtype] = sizes.get(dtype, 0) + size
+        drawn = {dtype: torch.empty(len(generators), size, dtype=dtype) for dtype, size in sizes.items()}
+        for k, generator in enumerate(generators):
+            left = {dtype: tensor[k] for dtype, tensor in drawn.items()}
+            for dtype, size in requests:
+                place, left[dtype] = left[dtype][:size], left[dtype][size:]
+                if dtype == torch.int64:
+                    place.random_(-(2**63), 2**63 - 1, generator=generator)
+                else:
+                    place.normal_(generator=generator)
+        return tuple(drawn.values())
 
 
 class Given(TorchFunctionMode):
-    """Hands out `words` (n,) to the layers that ask for random 64-bit words; (0,) lets them draw."""
+    """Hands out what was drawn, (n,) of each kind, to those who ask for it; of a kind that is not there they draw."""
 
-    def __init__(self, words: Tensor) -> None:
+    def __init__(self, draws: Draws) -> None:
         super().__init__()
-        self.words, self.used = words, 0
+        self.left = {tensor.dtype: tensor for tensor in draws}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self.words.numel() == 0 or not _is_words(func, args):
-            return func(*args, **(kwargs or {}))
-        start, self.used = self.used, self.used + torch.Size(args[2]).numel()
-        return self.words[start : self.used].view(args[2])
+        kwargs = kwargs or {}
+        asked = _asked(func, args, kwargs)
+        if asked is None or asked[0] not in self.left or len(self.left[asked[0]]) < asked[1].numel():
+            return func(*args, **kwargs)
+        dtype, shape = asked
+        given = self.left[dtype][: shape.numel()].view(shape)
+        self.left[dtype] = self.left[dtype][shape.numel() :]
+        return given
 
 
-class _Counted(TorchFunctionMode):
+class _Asked(TorchFunctionMode):
+    """Notes what is drawn: neighbouring words as one, as they are the same bits."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self._each: list[Request] = []
+
+    @property
+    def requests(self) -> list[Request]:
+        found: list[Request] = []
+        for dtype, together in groupby(self._each, key=itemgetter(0)):
+            sizes = [size for _, size in together]
+            found += [(dtype, sum(sizes))] if dtype == torch.int64 else [(dtype, size) for size in sizes]
+        return found
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _is_words(func, args):
-            self.count += torch.Size(args[2]).numel()
+        asked = _asked(func, args, kwargs or {})
+        if asked is not None:
+            self._each.append((asked[0], asked[1].numel()))
         return func(*args, **(kwargs or {}))
 
 
-def _is_words(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    return func is torch.randint and args[:2] == (-(2**63), 2**63 - 1)
+def _asked(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[torch.dtype, torch.Size] | None:
+    """Kind and shape of a draw: int64 for words, else normal numbers."""
+    if func is torch.randint and args[:2] == (-(2**63), 2**63 - 1):
+        return torch.int64, torch.Size(args[2])
+    if func is torch.randn_like:
+        return kwargs.get("dtype", args[0].dtype), args[0].shape
+    if func is torch.randn and args and "generator" not in kwargs:
+        shape = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+        return kwargs.get("dtype") or torch.get_default_dtype(), torch.Size(shape)
+    return None

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.adam import adam
 
 from ..regularizers.updates.proximal import sgd_step_size
@@ -220,25 +219,6 @@ class AdamW(Adam):
     def decayed(self, p: Tensor, g: Tensor, n: Mapping[str, Number]) -> Tensor:
         p.mul_(n["shrink"])
         return g
-
-
-KINDS = {torch.optim.SGD: SGD, torch.optim.Adam: Adam, torch.optim.AdamW: AdamW}
-
-
-def stack(optimizers: Sequence[Optimizer], params: Tensors) -> Stacked:
-    """The stacked form of K optimizers of one kind. Raises ValueError for a kind or option that has none."""
-    first = optimizers[0]
-    if type(first) not in KINDS:
-        raise ValueError(f"{type(first).__name__} has no stacked form; {', '.join(k.__name__ for k in KINDS)} have")
-    if any(map(torch.is_complex, params.values())):
-        raise ValueError("complex parameters have no stacked form")
-    for optimizer in optimizers:
-        if len(optimizer.param_groups) > 1:
-            raise ValueError("several parameter groups have no stacked form")
-        for option in ("amsgrad", "maximize", "dampening"):
-            if optimizer.param_groups[0].get(option):
-                raise ValueError(f"{option} has no stacked form")
-    return KINDS[type(first)](params, [optimizer.param_groups[0] for optimizer in optimizers])
 
 
 def _number(values: Tensor, like: Tensor) -> Number:
