@@ -5,6 +5,7 @@ anywhere else, such as a number that is an attribute, it would take from the fir
 """
 
 import copyreg
+import hashlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from numbers import Number
@@ -18,6 +19,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from ..training.trace import HOOKS
 from .member import Member
 
+LARGE = 1000  # entries, from which on a tensor is not written out
 OF_TORCH = frozenset(vars(nn.Module()))  # attributes of any module
 
 
@@ -79,8 +81,8 @@ def described(value: Any, known: Set[int] = frozenset()) -> str:
         return f"{type(value).__name__} of a call under vmap"
     if isinstance(value, torch.Generator):
         return f"{value.get_state().tolist()}"
-    if isinstance(value, Tensor):  # what is computed from parameters, as under weight norm, is no setting
-        return f"{value.shape}" if value.requires_grad else f"{value.dtype} {value.tolist()}"
+    if isinstance(value, Tensor):
+        return _of_tensor(value)
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, Mapping):
@@ -102,3 +104,12 @@ def described(value: Any, known: Set[int] = frozenset()) -> str:
     except Exception:  # nobody can look into it, such as a lock
         return described(type(value))
     return parts if isinstance(parts, str) else each(list(one) if isinstance(one, Iterator) else one for one in parts)
+
+
+def _of_tensor(value: Tensor) -> str:
+    if value.requires_grad:  # what is computed from parameters, as under weight norm, is no setting
+        return f"{value.shape}"
+    if value.layout != torch.strided or value.is_quantized or value.numel() < LARGE:
+        return f"{value.dtype} {value.tolist()}"
+    entries = value.detach().resolve_conj().resolve_neg().cpu().contiguous().view(-1)
+    return f"{value.dtype} {value.shape} {hashlib.sha256(entries.view(torch.uint8).numpy().tobytes()).hexdigest()}"

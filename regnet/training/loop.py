@@ -64,8 +64,8 @@ class EpochLoop(_TrainingEpochLoop):
         trainer.fit_loop.epoch_loop = loop
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
-        ahead = 0 if self.restarting else self._ahead()
-        if ahead > 0 and (callbacks := self._callbacks()) is not None:
+        callbacks = None if self.restarting else self._callbacks()
+        if callbacks is not None and (ahead := self._ahead()) > 0:
             module: RegularizedModule = self.trainer.lightning_module  # type: ignore[assignment]  # see `_callbacks`
             if self.gradients is None or self.gradients.objective is not module.objective:
                 self.gradients = Gradients(module.objective)
@@ -76,11 +76,12 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _ahead(self) -> int:
         """How many batches there are before the next one that Lightning is to see."""
-        trainer, done, steps = self.trainer, self.batch_progress.current.ready, self.global_step
+        trainer: Any = self.trainer  # of whose attributes it declares some
+        done, steps = self.batch_progress.current.ready, self.global_step
         last = trainer.num_training_batches - done
         seen = done if trainer.check_val_every_n_epoch else self.batch_progress.total.ready
         validated = trainer.val_check_batch - seen % trainer.val_check_batch
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0 is never
+        every = trainer.log_every_n_steps  # 0 is never
         logged = -steps % every + 1 if every else math.inf
         limit = self.max_steps - steps if self.max_steps != -1 else math.inf
         ahead = min(last, validated, logged, limit, self.steps or math.inf) - 1
@@ -88,7 +89,8 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _callbacks(self) -> list[Callback] | None:
         """Those that act at a step, all regnet's; None where Lightning has to see each step."""
-        trainer, module = self.trainer, self.trainer.lightning_module
+        trainer: Any = self.trainer
+        module = trainer.lightning_module
         acting = [one for one in trainer.callbacks if any(_overrides(one, Callback, name) for name in OF_STEP)]
         precision = trainer.precision_plugin
         quick = (

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 OURS = ("regnet.", "torch.nn.")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
-Computation = Callable[..., Sequence[Tensor | None]]
+Computation = Callable[..., Sequence[Any]]  # of tensors, and None
 
 
 class Traced:
@@ -43,7 +43,7 @@ class Traced:
         self.calls: Counter[tuple] = Counter()
         self.patience = 0  # calls with the same shapes before they are recorded
 
-    def __call__(self, *tensors: Tensor) -> Sequence[Tensor | None]:
+    def __call__(self, *tensors: Tensor) -> Sequence[Any]:
         key = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
         if key not in self.recorded:
             self.calls[key] += 1
@@ -58,7 +58,7 @@ class Traced:
 
     def _record(self, tensors: Sequence[Tensor]) -> Computation:
         """Recording computes as well: copies take what it writes, and random numbers go on as if it had not been."""
-        recorded = _on_copies(make_fx(self.function), tensors, self.written)[0]
+        recorded: Any = _on_copies(make_fx(self.function), tensors, self.written)[0]  # a GraphModule
         with torch.no_grad(), torch.autocast(tensors[0].device.type, enabled=False):
             wanted = _on_copies(recorded.forward, tensors, self.written)
             try:
@@ -71,8 +71,10 @@ class Traced:
 
     def _simplified(self, recorded: GraphModule, tensors: Sequence[Tensor]) -> Computation:
         settings = range(*self.settings.indices(len(tensors)))
-        parts, _ = _on_copies(lambda *copies: simplified(recorded, copies, settings), tensors, self.written)
-        return _Prepared(*parts, settings)
+        (prepare, compute), _ = _on_copies(
+            lambda *copies: simplified(recorded, copies, settings), tensors, self.written
+        )
+        return _Prepared(prepare, compute, settings)
 
 
 class _Prepared:
@@ -81,9 +83,9 @@ class _Prepared:
     def __init__(self, prepare: Computation, compute: Computation, settings: range) -> None:
         self.prepare, self.compute, self.settings = prepare, compute, settings
         self.seen: list[tuple[Tensor, int]] = []
-        self.prepared: Sequence[Tensor] | None = None
+        self.prepared: Sequence[Any] | None = None
 
-    def __call__(self, *tensors: Tensor) -> Sequence[Tensor | None]:
+    def __call__(self, *tensors: Tensor) -> Sequence[Any]:
         settings = tensors[self.settings.start : self.settings.stop]
         if self.prepared is None or any(
             now is not before or now._version != version
@@ -94,7 +96,7 @@ class _Prepared:
         return self.compute(*self.prepared, *tensors)
 
 
-def _on_copies(computation: Computation, tensors: Sequence[Tensor], written: int) -> tuple[Any, list[Tensor]]:
+def _on_copies(computation: Callable[..., Any], tensors: Sequence[Tensor], written: int) -> tuple[Any, list[Tensor]]:
     """What it returns, and the copies of what it writes."""
     with torch.random.fork_rng([t.device for t in tensors[:1] if t.is_cuda]):
         copies = [t.detach().clone() for t in tensors[:written]]

@@ -9,7 +9,7 @@ mean test accuracies are printed, as a check.
 
     digits  64 jobs (8 dropout rates x 8 L2 strengths), MLP 64-128-10, 30 epochs: basic, joblib, packed
     mnist   16 jobs (4 x 4), MLP 784-128-10, 3 epochs: basic, packed
-    resnet  4 jobs (2 x 2), the resnet on 600 images of MNIST, 2 epochs: basic, packed
+    resnet  4 jobs (2 x 2), the resnet on digits, 2 epochs: basic, packed
     growth  digits, 5 epochs, 1 to 1,024 jobs: packed, and basic up to 16 jobs
     wide, srivastava, cnn   on a GPU only: 256 jobs of the MNIST MLP, 10 epochs; 32 jobs of 784-1024-1024-2048-10,
             3 epochs; 32 jobs of the cnn, 3 epochs; packed against a few jobs one by one, of which the time of all
@@ -17,7 +17,7 @@ mean test accuracies are printed, as a check.
 
 CPU seconds are those of a command and of all processes that it starts: without what further cores gain.
 
-The mnist, resnet and GPU arms need the real MNIST (REGNET_DATA). joblib needs hydra-joblib-launcher:
+The mnist and GPU arms need the real MNIST (REGNET_DATA). joblib needs hydra-joblib-launcher:
 pip install -e '.[benchmark]'.
 """
 
@@ -84,7 +84,7 @@ class Timed:
 
 DIGITS = Study(["trainer.max_epochs=30"], RATES, STRENGTHS)
 MNIST = Study(["data=mnist", "trainer.max_epochs=3"], RATES[:8:2], STRENGTHS[:8:2])
-RESNET = Study(["data=mnist", "data.train_size=600", "model=resnet", "trainer.max_epochs=2"], RATES[:2], STRENGTHS[:2])
+RESNET = Study(["model=resnet", "trainer.max_epochs=2"], RATES[:2], STRENGTHS[:2])
 ON_GPU = {
     "wide": (Study(["data=mnist", "trainer.max_epochs=10"], RATES, STRENGTHS, seeds=4), 3),
     "srivastava": (Study(["data=mnist", "trainer.max_epochs=3", *SRIVASTAVA], RATES, STRENGTHS[:8:2]), 3),

@@ -1,15 +1,18 @@
 """A study of a person's own networks and regularizers gives in a pack what it gives run by run."""
 
+from pathlib import Path
+
 import pytest
 
 from regnet.packed.memory import out_of_memory
 from regnet.packed.stack import Stack
-from tests.helpers.commands import TINY, record, train
+from tests.helpers.commands import TINY, finish, record, start, train
 from tests.helpers.equality import compare, folders
 from tests.packed.test_trial import SAME, UNLIKE
 
 PACKED = "hydra/launcher=packed"
 OWN = "tests.packed.strangers"
+ROOT = Path(__file__).parents[2]
 SMALL = ["-m", "study=s", "trainer.max_epochs=3", "data.train_size=100", "data.batch_size=40", "logger=none"]
 SMALL += ["callbacks.last.every_seconds=1000", "trainer.precision=64-true"]
 NOISE = {"Dropping", "Noisy", "Attentive"}  # other bits, the same distribution
@@ -148,3 +151,17 @@ def test_further_processes_of_ddp_leave_packs_to_the_first(tmp_path, monkeypatch
     assert (done.code, done.out, done.err) == (0, "", "")
     assert not trained
     assert not list(tmp_path.rglob("record.json"))
+
+
+@pytest.mark.slow
+def test_each_run_of_a_study_with_ddp_is_trained_once(tmp_path):
+    singular = [f"+regularizer.mine._target_={OWN}.Singular", "+regularizer.mine.strength=1e-3"]
+    swept = ["trainer.devices=1,2", "optimizer.lr=1e-3,1e30", "trainer.accelerator=cpu", "data.batch_size=10"]
+    command = ["-m", "study=s", "hydra.callbacks.study_report.page=false", *TINY, "logger=none", *singular, *swept]
+    done = finish(start("regnet-train", *command, PACKED, cwd=tmp_path, PYTHONPATH=str(ROOT)), seconds=240)
+    assert "packed: 2 runs in 1 pack; 2 alone: 2 for trainer.devices=2\n" in done.out
+    assert done.out.count("packed: 2 runs") == 1
+    told = [line.split()[1] for line in (done.out + done.err).splitlines() if line.startswith("run ")]
+    assert sorted(told) == ["1/4", "2/4", "3/4", "4/4"]
+    ends = [record(folder)["status"] for folder in folders(tmp_path / "outputs" / "multirun" / "s").values()]
+    assert sorted(ends) == ["completed", "completed", "failed", "failed"]
