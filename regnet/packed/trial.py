@@ -153,7 +153,7 @@ class _Trial:
             self.calls.append(_Call(rows, *inputs, stacked, given[0], noted.draws, streams, values.clone(), copies))
             return values, grads
 
-        noise.step = drawn_before  # type: ignore[method-assign]
+        noise.step = drawn_before  # type: ignore[method-assign, assignment]
         stack.gradients = partial(_without_other_noise, kept)  # type: ignore[method-assign]
         for name in ("before_step", "after_step", "task_metrics"):
             setattr(stack, name, partial(_without_other_noise, getattr(stack, name)))
