@@ -50,8 +50,8 @@ class Noise:
         self.generators[k].set_state(torch.random.get_rng_state())
         torch.random.set_rng_state(before)
 
-    def step(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Draws:
-        """What the objectives of `rows` draw in one step on samples like x and y."""
+    def words(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Draws:
+        """What the objectives of `rows` draw in one step on samples like x and y, words and normal numbers."""
         return self.draws(rows, x.shape, partial(functional_call, objective, args=(x, y)), objective)
 
     def draws(self, rows: slice, key: Hashable, call: Callable[[Tensors], Any], module: nn.Module) -> Draws:
@@ -87,7 +87,7 @@ class Noise:
 class Given(TorchFunctionMode):
     """Hands out what was drawn, (n,) of each kind, to those who ask for it; of a kind that is not there they draw."""
 
-    def __init__(self, draws: Draws) -> None:
+    def __init__(self, draws: Sequence[Tensor]) -> None:
         super().__init__()
         self.left = {tensor.dtype: tensor for tensor in draws}
 

@@ -221,7 +221,8 @@ CASES = {
 MECHANISMS = {  # one case for each way in which packs compute something; the others with the slow tests
     *("l2", "orthogonal", "activity l2", "r-drop", "scheduled l2", "learning rate", "sgd", "regression", "train size"),
     *("proximal group lasso", "weight norm, max-norm and decay", "mixup", "augment", "cnn", "batch norm", "drop path"),
-    *("dropout", "drop-connect", "l0", "variational dropout", "coupled decay", "gradient noise", "lookahead"),
+    *("dropout", "drop-connect", "l0", "variational dropout", "coupled decay", "gradient noise", "lookahead", "sam"),
+    *("jacobian", "accumulated gradients"),
 }
 ROUNDED = {"batch norm", "cnn", "dropout", "scheduled l2"}  # rounding of float32 is one thing for all
 EVERY = [

@@ -61,10 +61,11 @@ def test_seeds_and_splits_make_no_arms(tmp_path):
 
 
 def test_who_is_trained_alone_and_why(tmp_path):
-    told = lines(plan(PACKED, "regularizer=ema,sam", "seed=0,1", "study=s", *TINY, cwd=tmp_path))
-    sam, ema = sorted(told["launch"].split("; "), key=len)
-    assert ema == "2 runs one by one: regularizer.ema (it acts through a callback)"
-    assert sam == "2 runs one by one: SAM: it takes two gradients a step"
+    command = ["regularizer=sam", "trainer.accumulate_grad_batches=2", "data.num_workers=0,1", "seed=0,1", *TINY]
+    told = lines(plan(PACKED, "study=s", *command, cwd=tmp_path))
+    workers, sam = sorted(told["launch"].split("; "), key=len)
+    assert workers == "2 runs one by one: data.num_workers=1"
+    assert sam == "2 runs one by one: SAM takes all accumulated batches again"
 
 
 @pytest.mark.parametrize(

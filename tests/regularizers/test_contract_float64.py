@@ -207,13 +207,13 @@ def test_a_stack_is_the_formula_of_each():
     ]
     before = [one[0].weight.detach().clone().numpy() for one in networks]
     stack = Stack(objectives, [[R.WeightDecay(strength)] for strength in strengths], recorded=False)
-    noise = SimpleNamespace(words=lambda objective, rows, x, y: torch.zeros(3, 0, dtype=torch.int64))
+    noise = SimpleNamespace(words=lambda objective, rows, x, y: ())
     values, grads = stack.gradients(slice(0, 3), X, Y, noise, stacked=False)
     assert values.dtype == grads["network.0.weight"].dtype == torch.double
     for value, strength, w in zip(values[:, 1].tolist(), strengths, before, strict=True):
         assert value == pytest.approx(strength * (w**2).sum(), rel=EXACT, abs=0)
     rates = torch.tensor([0.1, 0.01, 0.3], dtype=torch.double)
-    stack.update(R.WeightDecay, slice(0, 3), rates)
+    stack.before_step(slice(0, 3), rates, grads, noise)
     for one, w, strength, lr in zip(networks, before, strengths, rates.tolist(), strict=True):
         np.testing.assert_allclose(one[0].weight.detach(), (1 - lr * strength) * w, rtol=EXACT)
 
