@@ -9,27 +9,35 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from ..core.devices import sent
+from .draws import GAMMA, Draws
+
 
 class Noise:
     """Each network draws from its own stream, as it would alone.
 
-    On the CPU, where all of regnet's layers draw 64-bit words, a step's words are drawn before it, for each
+    On the CPU, where most of regnet's layers draw 64-bit words, a step's words are drawn before it, for each
     network from its generator, and handed out as the layers ask for them: bitwise those of the run alone.
-    What else is drawn comes from torch's global stream, for each network other numbers; so does all on a GPU.
+    What else is drawn, and all on a GPU, is computed from a key that each network has for each of its steps, see
+    `Draws`: it depends on the run's seed, and neither on the runs beside it nor on how many are computed at once.
+    What torch draws by other functions than `Draws` knows comes from its global stream, for each network other numbers.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.generators: list[torch.Generator] = []
+        self.keys = torch.zeros(0, dtype=torch.int64)  # (K,), of the next step
         self._needed: dict[torch.Size, int] = {}
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Starts the stream of each network anew."""
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.keys = sent(torch.tensor(seeds, dtype=torch.int64), self.device)
         torch.manual_seed(sum(seeds) % 2**63)
 
     def keep(self, index: Tensor) -> None:
         self.generators = [self.generators[k] for k in index.tolist()]
+        self.keys = self.keys[index.to(self.device)]
 
     @contextmanager
     def of(self, k: int) -> Iterator[None]:
@@ -44,13 +52,15 @@ class Noise:
         torch.random.set_rng_state(before)
 
     def words(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Tensor:
-        """What the layers of `rows` need for one step on samples like x and y, int64 (K, n); n = 0 if nothing."""
+        """What the layers of `rows` need for one step on samples like x and y, int64 (K, 1 + n), the key first."""
         generators = self.generators[rows]
         count = self._needs(objective, x, y) if self.device.type == "cpu" else 0
-        words = torch.empty(len(generators), count, dtype=torch.int64, device=self.device)
+        words = torch.empty(len(generators), 1 + count, dtype=torch.int64, device=self.device)
+        words[:, 0] = self.keys[rows]
+        self.keys[rows] += GAMMA
         if count:
             for row, generator in zip(words, generators, strict=True):
-                row.random_(-(2**63), 2**63 - 1, generator=generator)
+                row[1:].random_(-(2**63), 2**63 - 1, generator=generator)
         return words
 
     def _needs(self, objective: nn.Module, x: Tensor, y: Tensor) -> int:
@@ -64,15 +74,17 @@ class Noise:
 
 
 class Given(TorchFunctionMode):
-    """Hands out `words` (n,) to the layers that ask for random 64-bit words; (0,) lets them draw."""
+    """Hands out `words` (1 + n,) to the layers that ask for random 64-bit words; what else they draw has their key."""
 
     def __init__(self, words: Tensor) -> None:
         super().__init__()
-        self.words, self.used = words, 0
+        self.words, self.used = words, 1
+        self.draws = Draws(words[0])
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self.words.numel() == 0 or not _is_words(func, args):
-            return func(*args, **(kwargs or {}))
+        if len(self.words) == 1 or not _is_words(func, args):
+            drawn = self.draws.of(func, args, kwargs or {})
+            return func(*args, **(kwargs or {})) if drawn is None else drawn
         start, self.used = self.used, self.used + torch.Size(args[2]).numel()
         return self.words[start : self.used].view(args[2])
 
