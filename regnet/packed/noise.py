@@ -26,30 +26,35 @@ class Noise:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.generators: list[torch.Generator] = []
+        self.on_device: list[torch.Generator] = []  # for each network, on a GPU
         self.keys = torch.zeros(0, dtype=torch.int64)  # (K,), of the next step
         self._needed: dict[torch.Size, int] = {}
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Starts the stream of each network anew."""
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        if self.device.type == "cuda":
+            self.on_device = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
         self.keys = sent(torch.tensor(seeds, dtype=torch.int64), self.device)
         torch.manual_seed(sum(seeds) % 2**63)
 
     def keep(self, index: Tensor) -> None:
         self.generators = [self.generators[k] for k in index.tolist()]
+        self.on_device = [self.on_device[k] for k in index.tolist() if self.on_device]
         self.keys = self.keys[index.to(self.device)]
 
     @contextmanager
     def of(self, k: int) -> Iterator[None]:
-        """torch's global stream is that of network k."""
-        if self.device.type != "cpu":
-            yield
-            return
-        before = torch.random.get_rng_state()
-        torch.random.set_rng_state(self.generators[k].get_state())
+        """torch's global streams are those of network k."""
+        own, shared = [self.generators[k]], [torch.default_generator]
+        if self.on_device:
+            own.append(self.on_device[k])
+            shared.append(torch.cuda.default_generators[self.on_device[k].device.index])
+        before = [stream.get_state() for stream in shared]
+        _take_over(shared, [generator.get_state() for generator in own])
         yield
-        self.generators[k].set_state(torch.random.get_rng_state())
-        torch.random.set_rng_state(before)
+        _take_over(own, [stream.get_state() for stream in shared])
+        _take_over(shared, before)
 
     def words(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Tensor:
         """What the layers of `rows` need for one step on samples like x and y, int64 (K, 1 + n), the key first."""
@@ -71,6 +76,11 @@ class Noise:
                 functional_call(objective, state, (x, y))
             self._needed[x.shape] = counted.count
         return self._needed[x.shape]
+
+
+def _take_over(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
 
 
 class Given(TorchFunctionMode):

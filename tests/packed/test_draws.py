@@ -47,6 +47,17 @@ def test_half_precision_never_rounds_to_one(dtype):
     assert u.float().mean() == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 4.0])
+def test_shares_of_a_dirichlet_distribution(alpha):
+    shares = draws().dirichlet(torch.full((20_000, 2), alpha, dtype=torch.float64))
+    torch.testing.assert_close(shares.sum(1), torch.ones(20_000, dtype=torch.float64))
+    assert (shares[:, 0] > 0.5).double().mean() == pytest.approx(0.5, abs=0.02)
+    smaller = shares.amin(1).numpy()  # the larger of two is often 1 but for less than rounding
+    assert stats.kstest(2 * stats.beta(alpha, alpha).cdf(smaller), "uniform").pvalue > 0.01
+    several = draws().dirichlet(torch.tensor([1.0, 2.0, 5.0]).expand(20_000, 3))
+    torch.testing.assert_close(several.mean(0), torch.tensor([1.0, 2.0, 5.0]) / 8, rtol=0.02, atol=0)
+
+
 def test_words_have_all_bits_and_follow_the_published_generator():
     words = draws().words(20_000)
     ones = torch.stack([(words >> bit) & 1 for bit in range(64)], 1).double().mean(0)
@@ -122,9 +133,7 @@ def test_dropout_drops_its_share():
     assert (y == 0).float().mean() == pytest.approx(0.3, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    "layer", [lambda: GaussianDropout(0.3), lambda: ConcreteDropout(0.2), lambda: nn.Dropout(0.4)]
-)
+@pytest.mark.parametrize("layer", [lambda: GaussianDropout(0.3), lambda: ConcreteDropout(0.2), lambda: nn.Dropout(0.4)])
 def test_what_a_run_draws_depends_on_no_other(layer):
     def objective(k):
         torch.manual_seed(k)
