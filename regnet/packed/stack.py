@@ -84,6 +84,7 @@ class Stack:
         for computation in (*self._gradients.values(), *self._updates):
             if isinstance(computation, Traced):
                 computation.patience = PATIENCE
+                computation.forget()
 
     def remember(self, index: Sequence[int]) -> None:
         """The networks at `index` are at their best now."""
@@ -174,7 +175,10 @@ class Stack:
         self._updates: list[Computation] = [partial(self._act, i, list(limits)) for i, limits in enumerate(self.limits)]
         if recorded:
             self._gradients = {stacked: Traced(one, written) for stacked, one in self._gradients.items()}
-            self._updates = [Traced(one, written) for one in self._updates]
+            of_network = len(self._of_network(self.state))
+            self._updates = [
+                Traced(one, of_network + len(limits)) for one, limits in zip(self._updates, self.limits, strict=True)
+            ]
 
     def _compute(self, stacked: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         names = [*self.params, *self.buffers, *self.shared]

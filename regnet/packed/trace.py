@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from ..core.graphs import Graphed, captured
+
 OURS = ("regnet.", "torch.nn.")
 
 
@@ -17,6 +19,7 @@ class Traced:
     Modules, `vmap` and autograd are then out of the way: a step of 16 MLPs 64-128-10 takes 2.3 ms in place of 5.8.
     There is one recording for each set of shapes and strides. It is exact, but for decisions taken in Python: those
     of the first call stand. So what is recorded must take none by anything but shapes, see `takes_no_decisions`.
+    On a GPU it becomes a CUDA graph, whose results the next call overwrites, see `Graphed`.
 
     Args:
         function: tensors ─► tensors; it may write into its arguments.
@@ -37,9 +40,16 @@ class Traced:
                 return self.function(*tensors)
             # recording computes as well: copies take what it writes
             copies = [t.clone() for t in tensors[: self.written]]
-            self.recorded[key] = make_fx(self.function)(*copies, *tensors[self.written :]).forward
+            played = make_fx(self.function)(*copies, *tensors[self.written :]).forward
+            self.recorded[key] = captured(played, self.written, tensors[0].device)
         with torch.autocast(tensors[0].device.type, enabled=False):  # whose casts were recorded, where they apply
             return self.recorded[key](*tensors)
+
+    def forget(self) -> None:
+        """Lets go of what it keeps on a GPU for tensors that are not there any more."""
+        for played in self.recorded.values():
+            if isinstance(played, Graphed):
+                played.forget()
 
 
 def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
