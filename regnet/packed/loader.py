@@ -119,8 +119,8 @@ class PackedLoader:
             index = torch.cat(orders) if len(orders) > 1 else orders[0]
             taken = sent(one.index_select(0, index), self.device)
             return taken.view(len(wanted), -1, *taken.shape[1:])
-        taken = [tensor.index_select(0, order) for tensor, order in zip(tensors, orders, strict=True)]
-        return torch.stack([sent(tensor, self.device) for tensor in taken])
+        each = [tensor.index_select(0, order) for tensor, order in zip(tensors, orders, strict=True)]
+        return torch.stack([sent(tensor, self.device) for tensor in each])
 
     def _dealt(self, each: Tensor, names: Sequence[Hashable]) -> Tensor:
         """To every run the entry of its name, (K, ...), where each has the entries of the different names."""
