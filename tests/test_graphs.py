@@ -69,6 +69,8 @@ class Machine:
             "current_device": lambda: 0,
             "default_generators": (Generator(),),
             "synchronize": lambda: None,
+            "get_rng_state": torch.get_rng_state,
+            "set_rng_state": torch.set_rng_state,
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
         monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
@@ -177,16 +179,31 @@ def test_on_a_gpu_a_graph_gives_what_the_function_gives():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("wait", [lambda y: y.sum().item(), lambda y: torch.rand_like(y).sum()])
-def test_on_a_gpu_what_cannot_be_replayed_is_called_as_it_is(wait):
+def test_on_a_gpu_a_graph_draws_what_the_function_draws():
+    def noisy(weight):
+        weight.add_(torch.rand_like(weight))
+        return weight, torch.randn_like(weight)
+
+    found = []
+    for make in (lambda function: function, lambda function: captured(function, 1, torch.device("cuda"))):
+        torch.manual_seed(0)
+        weight, function = torch.zeros(1000, device="cuda"), make(noisy)
+        found.append([tuple(tensor.clone() for tensor in function(weight)) for _ in range(WARM + 5)])
+    torch.testing.assert_close(*found)
+    assert function.captured
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_what_waits_is_called_as_it_is():
     def waits(weight):
         weight.add_(1)
-        return (weight + 0 * wait(weight) if wait.__code__.co_names[-1] == "item" else weight + wait(weight),)
+        return (weight * weight.sum().item(), torch.rand_like(weight))
 
-    weight, graphed = torch.zeros(100, device="cuda"), None
+    weight = torch.zeros(100, device="cuda")
     graphed = captured(waits, 1, weight.device)
     for n in range(WARM + 4):
         graphed(weight)
         assert weight.eq(n + 1).all()
     assert not graphed.works
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
     torch.rand(3, device="cuda").sum().item()  # the generator is not left in a capture

@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -10,18 +11,31 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-Function = Callable[..., Sequence[Tensor]]
+Function = Callable[..., Sequence[Tensor | None]]
 WARM = 3  # calls before the capture, in which cuBLAS and cuDNN choose and allocate
 MOST = 8  # graphs of one function
 CLOSE = 1e-2  # to the largest entry: how far a replay may be from the function, which may add up in another order
 
 
-class Captured(NamedTuple):
-    """A graph with the memory that it reads beside what it writes into, and where it leaves its results."""
+class Input:
+    """Where a graph reads an argument that it does not write into."""
 
+    def __init__(self, tensor: Tensor) -> None:
+        self.memory = once(tensor).clone()
+        self.read = self.memory.expand(tensor.shape)
+        self.seen, self.version = tensor, tensor._version
+
+    def take(self, tensor: Tensor) -> None:
+        """Copies what is not the tensor of the last time, or has changed since."""
+        if tensor is not self.seen or tensor._version != self.version:
+            self.memory.copy_(once(tensor), non_blocking=True)
+            self.seen, self.version = tensor, tensor._version
+
+
+class Captured(NamedTuple):
     graph: Any
-    inputs: list[Tensor]
-    results: Sequence[Tensor]
+    inputs: list[Input]
+    results: Sequence[Tensor | None]
 
 
 class Graphed:
@@ -29,8 +43,8 @@ class Graphed:
 
     A graph knows addresses: there is one for each place of the tensors that the function writes into, and the others
     are copied to where the graph reads them. **The results are overwritten by the next call.** A first replay is
-    compared with the function; where it differs (as with random numbers that are no function of the arguments), or
-    where the capture fails (as of a function that waits for the GPU), the function is called as it is from then on.
+    compared with the function. Where it differs, or where the capture fails (as of a function that waits for the GPU),
+    the function is called as it is from then on.
 
     Args:
         function: tensors ─► tensors; it may write into its arguments.
@@ -44,14 +58,14 @@ class Graphed:
         self.stream: Any = None
         self.works = True
 
-    def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
+    def __call__(self, *tensors: Tensor) -> Sequence[Tensor | None]:
         if not self.works:
             return self.function(*tensors)
         place = tuple(tensor.data_ptr() for tensor in tensors[: self.written])
         if place in self.captured:
             graph, inputs, results = self.captured[place]
             for mine, theirs in zip(inputs, tensors[self.written :], strict=True):
-                mine.copy_(once(theirs), non_blocking=True)
+                mine.take(theirs)
             graph.replay()
             return results
         self.calls[place] += 1
@@ -73,7 +87,7 @@ class Graphed:
         self.captured.clear()
         self.calls.clear()
 
-    def _beside(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    def _beside(self, tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Called on another stream than the usual one, as a capture is."""
         usual, self.stream = torch.cuda.current_stream(), self.stream or torch.cuda.Stream()
         self.stream.wait_stream(usual)
@@ -81,37 +95,46 @@ class Graphed:
             results = self.function(*tensors)
         usual.wait_stream(self.stream)
         for result in results:
-            result.record_stream(usual)
+            if result is not None:
+                result.record_stream(usual)
         return results
 
-    def _capture(self, place: tuple[int, ...], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Raises RuntimeError, with all tensors as they were: it cannot be captured, or a replay differs."""
+    def _capture(self, place: tuple[int, ...], tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Raises RuntimeError, with all as it was: it cannot be captured, or a replay differs."""
         if len(self.captured) >= MOST:
             self.forget()
         written, rest = tensors[: self.written], tensors[self.written :]
         before = [tensor.clone() for tensor in written]
-        inputs = [once(tensor).clone() for tensor in rest]
-        read = [mine.expand(tensor.shape) for mine, tensor in zip(inputs, rest, strict=True)]
-        graph, generator = torch.cuda.CUDAGraph(), torch.cuda.default_generators[torch.cuda.current_device()]
-        usual, state = torch.cuda.current_stream(), generator.clone_state()
-        try:
-            # other threads may use the GPU meanwhile
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                results = self.function(*written, *read)
-        except RuntimeError:
-            # torch leaves both as they are in a capture
-            torch.cuda.set_stream(usual)
-            generator.graphsafe_set_state(state)
-            raise
+        inputs = [Input(tensor) for tensor in rest]
+        graph = torch.cuda.CUDAGraph()
+        # other threads may use the GPU meanwhile
+        with _restored(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            results = self.function(*written, *(one.read for one in inputs))
+        drawn = torch.cuda.get_rng_state()
         graph.replay()
+        torch.cuda.set_rng_state(drawn)  # the function draws the same numbers
         after = [tensor.clone() for tensor in before]
         expected = self.function(*after, *rest)
         if not all(map(close, (*results, *written), (*expected, *after))):
+            torch.cuda.set_rng_state(drawn)
             for tensor, former in zip(written, before, strict=True):
                 tensor.copy_(former)
             raise RuntimeError("its replay differs from the function itself")
         self.captured[place] = Captured(graph, inputs, results)
         return results
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """A capture that fails leaves its stream the current one, and the generator in its state of a capture."""
+    stream, generator = torch.cuda.current_stream(), torch.cuda.default_generators[torch.cuda.current_device()]
+    state = generator.clone_state()
+    try:
+        yield
+    except BaseException:
+        torch.cuda.set_stream(stream)
+        generator.graphsafe_set_state(state)
+        raise
 
 
 def captured(function: Function, written: int, device: torch.device) -> Function:
@@ -127,7 +150,9 @@ def once(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def close(one: Tensor, other: Tensor) -> bool:
+def close(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
     if not one.is_floating_point():
         return torch.equal(one, other)
     largest = other.nan_to_num(0, 0, 0).abs().amax().item() if other.numel() else 0.0

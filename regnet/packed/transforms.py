@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from ..training.module import RegularizedModule
+from ..training.trace import takes_no_decisions
 from .draws import mixed
 from .noise import Given, Noise
-from .trace import takes_no_decisions
 
 log = logging.getLogger(__name__)
 
