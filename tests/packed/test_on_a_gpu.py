@@ -4,16 +4,22 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regnet import regularizers as R
+from regnet.core.tasks import Classification
 from regnet.data.samples import Samples
+from regnet.models import CNN, MLP
 from regnet.packed.moving import Moving
 from regnet.packed.noise import Noise
 from regnet.packed.optimizers import stack
 from regnet.packed.placed import Placed
+from regnet.packed.plan import obstacle
+from regnet.packed.stack import Stack
 from regnet.packed.transforms import Transforms
+from regnet.training.objective import Objective
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 ADAM = [{"lr": 1e-3}, {"lr": 1e-1, "betas": (0.5, 0.9), "weight_decay": 0.3}]
@@ -165,3 +171,59 @@ def test_transforms_follow_the_schedules_of_their_runs():
     transforms.keep(torch.tensor([2, 0]))
     runs[2].transforms[0].strength.fill_(7)
     assert transforms.buffers[0]["strength"].tolist() == [7, 1]
+
+
+NETWORKS = {
+    "mlp": lambda: MLP((1, 6, 6), 3, [6], dropout=lambda: R.Dropout(0.4)),
+    "cnn, batch norm": lambda: CNN((1, 6, 6), 3, [[2]], head=[5], norm="batch", dropout=lambda: R.GaussianDropout(0.4)),
+    "gates": lambda: MLP((1, 6, 6), 3, [6], dropout=lambda: R.ConcreteDropout(0.2)),
+}
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("case", RULES)
+def test_a_step_sends_and_reads_nothing(case, network, stacked):
+    """Forward, backward, penalties, noise, update and constraints of three runs, on a device that has no numbers."""
+    each = [
+        Objective(NETWORKS[network](), Classification(), {"l1": R.L1(0.1 * k), "l2": R.L2(0.1)}).to(META)
+        for k in range(3)
+    ]
+    updates = [[R.WeightDecay(0.1).to(META), R.MaxNorm(1.0).to(META), R.ProximalL1(0.1).to(META)] for _ in each]
+    step = Stack.__new__(Stack)  # which otherwise asks, once, what is the same in all runs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "__bool__", lambda _: False)
+        step.__init__(each, updates, recorded=False)
+    kind, (first, second) = RULES[case]
+    rule = stack([kind([torch.zeros(1, requires_grad=True)], **own) for own in (first, second, first)], step.params)
+    rows, noise = slice(0, 3), Noise(META)
+    noise.begin([1, 2, 3])
+    x, y = torch.rand(5, 1, 6, 6, device=META), torch.zeros(5, dtype=torch.int64, device=META)
+    if stacked:
+        x, y = x.expand(3, *x.shape), y.expand(3, *y.shape)
+    rates = rule.lr.float()
+    with Traffic() as traffic:
+        values, grads = step.gradients(rows, x, y, noise, stacked)
+        step.update(R.WeightDecay, rows, rates)
+        rule.step(step.params, grads)
+        step.update((R.Constraint, R.Proximal), rows, rates, rule.step_sizes(step.params))
+    assert values.device == META
+    assert traffic.launched > 50
+    assert (traffic.sent, traffic.read) == (0, 0)
+
+
+def test_what_would_wait_is_counted():
+    with Traffic() as traffic:
+        torch.zeros(3, 2).sum().item()
+        torch.zeros(3).to(META)
+    assert (traffic.sent, traffic.read) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("devices", "packed"), [([1], True), ("1,", False), ([0, 1], False), (2, False), ([True], False), ("auto", False)]
+)
+def test_a_pack_takes_the_one_gpu_that_is_named(devices, packed, compose_train):
+    config = OmegaConf.to_container(compose_train("optimizer=adam"), resolve=False)
+    config["trainer"]["devices"] = devices
+    usual = compose_train("optimizer=adam").trainer.devices
+    assert (obstacle(config) is None) == (packed or devices == usual)
