@@ -90,9 +90,9 @@ def robust(found: Found, left: Left) -> None:
 
 
 ARMS: dict[str, tuple[Callable[[Found, Left], None], float]] = {  # and their seconds
-    "tests": (tests, 100),
-    "step": (step, 60),
-    "stack": (stack, 60),
+    "tests": (tests, 130),
+    "step": (step, 50),
+    "stack": (stack, 50),
     "wide": (study("wide"), 110),
     "srivastava": (study("srivastava"), 70),
     "cnn": (study("cnn"), 70),
