@@ -27,9 +27,14 @@ benchmark: $(VENV)/ready
 	$(BIN)/python scripts/benchmark.py
 
 # where $(PYTHON) has torch already, as on a machine that reaches no package index, it is taken as it is
-gpu:
-	@if [ ! -e $(VENV)/ready ] && $(PYTHON) -c 'import torch' 2>/dev/null; then $(PYTHON) scripts/benchmark.py gpu; \
-	else $(MAKE) --no-print-directory $(VENV)/ready && $(BIN)/python scripts/benchmark.py gpu; fi
+ifneq ($(filter gpu,$(MAKECMDGOALS)),)
+ifeq ($(wildcard $(VENV)/ready),)
+HAS_TORCH := $(shell $(PYTHON) -c 'from importlib.util import find_spec as f; print(f("torch") and "yes" or "")')
+endif
+endif
+
+gpu: $(if $(HAS_TORCH),,$(VENV)/ready)
+	$(if $(HAS_TORCH),$(PYTHON),$(BIN)/python) scripts/benchmark.py gpu
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

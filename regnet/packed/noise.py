@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ..core.devices import sent
-from .draws import GAMMA, Draws
+from .keyed import GAMMA, Keyed
 
 
 class Noise:
@@ -19,8 +19,8 @@ class Noise:
     On the CPU, where most of regnet's layers draw 64-bit words, a step's words are drawn before it, for each
     network from its generator, and handed out as the layers ask for them: bitwise those of the run alone.
     What else is drawn, and all on a GPU, is computed from a key that each network has for each of its steps, see
-    `Draws`: it depends on the run's seed, and neither on the runs beside it nor on how many are computed at once.
-    What torch draws by other functions than `Draws` knows comes from its global stream, for each network other numbers.
+    `Keyed`: it depends on the run's seed, and neither on the runs beside it nor on how many are computed at once.
+    What torch draws by other functions than `Keyed` knows comes from its global stream, for each network other numbers.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -89,7 +89,7 @@ class Given(TorchFunctionMode):
     def __init__(self, words: Tensor) -> None:
         super().__init__()
         self.words, self.used = words, 1
-        self.draws = Draws(words[0])
+        self.draws = Keyed(words[0])
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if len(self.words) == 1 or not _is_words(func, args):

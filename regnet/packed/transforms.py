@@ -9,7 +9,7 @@ from torch.func import functional_call, vmap
 
 from ..training.module import RegularizedModule
 from ..training.trace import takes_no_decisions
-from .draws import mixed
+from .keyed import mixed
 from .noise import Given, Noise
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from torch.func import vmap
 
 from regnet.core.tasks import Classification
 from regnet.models import MLP
-from regnet.packed.draws import Draws, mixed
+from regnet.packed.keyed import Keyed, mixed
 from regnet.packed.noise import Given, Noise
 from regnet.packed.stack import Stack
 from regnet.regularizers import ConcreteDropout, GaussianDropout
@@ -21,7 +21,7 @@ DTYPES = [torch.float32, torch.float64]
 
 
 def draws(key=7):
-    return Draws(torch.tensor(key))
+    return Keyed(torch.tensor(key))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

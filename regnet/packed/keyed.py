@@ -19,7 +19,7 @@ TRIES = 8
 FEATURES = (F.dropout1d, F.dropout2d, F.dropout3d)
 
 
-class Draws:
+class Keyed:
     """What is drawn one after the other from the stream of `key`, 0-d int64, on its device."""
 
     def __init__(self, key: Tensor) -> None:
