@@ -29,9 +29,9 @@ class Given:
         return 1.0
 
 
-@pytest.mark.parametrize("name", floor.MODELS)
+@pytest.mark.parametrize("name", floor.NETWORKS)
 def test_the_operations_are_those_of_a_step(name):
-    network = floor.network_of(name)
+    network = floor.plain(name)
     products, activations, masks, update, batch = floor.parts(network, X, Given())
     with FlopCounterMode(display=False) as counted:
         F.cross_entropy(network(X.float()), torch.zeros(8, dtype=torch.int64)).backward()
@@ -40,7 +40,7 @@ def test_the_operations_are_those_of_a_step(name):
     assert update.bytes == 28 * count
     assert update.seconds == pytest.approx(28 / 16)
     assert batch.bytes == 6 * X.numel()
-    hidden = {"mlp": 128, "wide": 2048, "cnn": 128}[name]
+    hidden = {"784-128-10": 128, "784-1024-1024-10": 2048, "cnn": 128}[name]
     assert masks.bytes == masks.seconds * 2 == 8 * hidden * 2
     maps = 32 * 28 * 28 + 64 * 14 * 14
     pooled = maps + maps / 4
@@ -57,4 +57,4 @@ def test_ceilings_and_steps_are_measured(monkeypatch):
     conv = torch.nn.Conv2d(1, 2, 3, padding=1)
     assert ceilings.convolution(conv, torch.zeros(2, 1, 8, 8), True) > 0
     y = torch.zeros(300, dtype=torch.int64)
-    assert floor.bare(floor.network_of("mlp"), torch.zeros(300, 1, 28, 28), y, ceilings.clock, steps=2) > 0
+    assert floor.bare(floor.plain("784-128-10"), torch.zeros(300, 1, 28, 28), y, ceilings.clock, steps=2) > 0

@@ -1,6 +1,6 @@
 """What a training step takes at the least on this machine, and what is left between that and the steps there are.
 
-    python scripts/benchmark.py floor [--rounds 5] [--threads N] [--only mlp,...] [--save FILE.json]
+    python scripts/benchmark.py floor [--rounds 5] [--threads N] [--only 784-128-10,...] [--save FILE.json]
 
 784-128-10, 784-1024-1024-10 and the cnn, batches of 128 MNIST images (REGNET_DATA; else made up), dropout 0.5, L1, L2,
 Adam. A step is taken apart into what no implementation can leave out, and each part is timed alone, or divided by what
@@ -39,13 +39,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gpu import mnist
+from .step import BATCH, L1, L2, NETWORKS, Stopwatch, penalty, plain
 
-BATCH, STEPS, L1, L2, RATE = 128, 100, 1e-5, 1e-4, 0.5
-MODELS = {
-    "mlp": ("784-128-10", []),
-    "wide": ("784-1024-1024-10", ["model.widths=[1024,1024]"]),
-    "cnn": ("cnn", ["model=cnn"]),
-}
+STEPS = 100
 WINDOW = 0.02  # seconds
 SIZES = {"cache": 2**20, "memory": 2**28}  # bytes
 
@@ -172,12 +168,10 @@ def parts(network: nn.Module, x: Tensor, ceilings: Ceilings) -> list[Part]:
 def bare(network: nn.Module, x: Tensor, y: Tensor, clock: Clock, steps: int = STEPS) -> float:
     """Seconds of a step of a hand-written loop, whose tensors are floats in memory."""
     x, optimizer = x.float().div_(255), torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    weights = [w for w in network.parameters() if w.ndim > 1]
     order = torch.randperm(len(x), device=x.device).split(BATCH)
 
     def step(index: Tensor) -> None:
-        loss = F.cross_entropy(network(x[index]), y[index])
-        loss = loss + L1 * sum(w.abs().sum() for w in weights) + L2 * sum(w.square().sum() for w in weights)
+        loss = F.cross_entropy(network(x[index]), y[index]) + penalty(network)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -187,15 +181,13 @@ def bare(network: nn.Module, x: Tensor, y: Tensor, clock: Clock, steps: int = ST
     return clock.seconds(lambda: [step(index) for index in order[:steps]], 1) / min(steps, len(order))
 
 
-def regnet(overrides: list[str], clock: Clock, epochs: int = 3) -> float:
+def regnet(name: str, clock: Clock, epochs: int = 3) -> float:
     """Seconds of a step of `regnet-train` with all that is on by default; the least of the epochs after the first."""
     from hydra import compose, initialize_config_dir
 
     from regnet.compose.build import build
     from regnet.compose.config_files import config_folder
-    from regnet.compose.trainer import build_trainer
-
-    from .step import Stopwatch
+    from regnet.compose.trainer import build_loggers, build_trainer
 
     class Timed(Stopwatch):
         def on_train_epoch_start(self, trainer, pl_module) -> None:
@@ -206,35 +198,30 @@ def regnet(overrides: list[str], clock: Clock, epochs: int = 3) -> float:
             clock._wait()
             self.trained.append(clock.now())
 
-    stopwatch, root = Timed(), os.environ["REGNET_DATA"]
-    given = ["data=mnist", f"data.root={root}", f"data.batch_size={BATCH}", f"data.train_size={STEPS * BATCH}"]
-    given += ["regularizer=[dropout,l1,l2]", f"regularizer.dropout.rate={RATE}", f"regularizer.l1.strength={L1}"]
+    stopwatch, (widths, _) = Timed(), NETWORKS[name]
+    overrides = [
+        *(["model=cnn"] if widths is None else [f"model.widths={widths}"]),
+        *("data=mnist", f"data.root={os.environ['REGNET_DATA']}", f"data.batch_size={BATCH}"),
+        *(f"data.train_size={STEPS * BATCH}", "regularizer=[dropout,l1,l2]", f"regularizer.l1.strength={L1}"),
+        *(f"regularizer.l2.strength={L2}", f"trainer.max_epochs={epochs}", f"trainer.accelerator={clock.device.type}"),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            own = [f"regularizer.l2.strength={L2}", f"trainer.max_epochs={epochs}", f"folder={folder}"]
-            cfg = compose("train", [*given, *own, f"trainer.accelerator={clock.device.type}", *overrides])
+            cfg = compose("train", [*overrides, f"folder={folder}"])
         setup = build(cfg)
-        trainer = build_trainer(cfg, {"stopwatch": stopwatch}, folder)
+        trainer = build_trainer(cfg, {"stopwatch": stopwatch}, folder, build_loggers(cfg).values())
         trainer.fit(setup.module, datamodule=setup.data)
     trained = zip(stopwatch.starts, stopwatch.trained, strict=False)
     return min(end - start for start, end in list(trained)[1:]) / STEPS
 
 
-def network_of(name: str) -> nn.Module:
-    from regnet.models import CNN, MLP
-
-    make = lambda: nn.Dropout(RATE)  # noqa: E731
-    widths = {"mlp": [128], "wide": [1024, 1024]}
-    return CNN((1, 28, 28), 10, dropout=make) if name == "cnn" else MLP((1, 28, 28), 10, widths[name], dropout=make)
-
-
 def measure(name: str, rounds: int, ceilings: Ceilings, x: Tensor, y: Tensor) -> dict[str, Any]:
-    network = network_of(name).to(x.device)
+    network = plain(name).to(x.device)
     found = parts(network, x[:BATCH], ceilings)
     steps: dict[str, list[float]] = {"bare": [], "regnet": []}
     for _ in range(rounds):
-        steps["bare"].append(bare(network_of(name).to(x.device), x, y, ceilings.clock))
-        steps["regnet"].append(regnet(MODELS[name][1], ceilings.clock))
+        steps["bare"].append(bare(plain(name).to(x.device), x, y, ceilings.clock))
+        steps["regnet"].append(regnet(name, ceilings.clock))
     floor = sum(part.seconds for part in found)
     return {
         "parts": [asdict(part) for part in found],
@@ -246,7 +233,7 @@ def measure(name: str, rounds: int, ceilings: Ceilings, x: Tensor, y: Tensor) ->
 
 
 def tell(name: str, found: dict[str, Any]) -> None:
-    print(f"\n{MODELS[name][0]}: {'':<13}Mop      kB    µs   GFLOP/s   GB/s")
+    print(f"\n{name}: {'':<13}Mop      kB    µs   GFLOP/s   GB/s")
     for part in found["parts"]:
         us = part["seconds"] * 1e6
         print(
@@ -266,7 +253,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--only", default=",".join(MODELS), help="by commas")
+    parser.add_argument("--only", default=",".join(NETWORKS), help="by commas")
     parser.add_argument("--save", type=Path, help="the results as JSON")
     arguments = parser.parse_args(argv)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

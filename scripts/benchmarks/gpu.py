@@ -6,8 +6,8 @@ Without a GPU it says so and measures nothing. Every arm has a time of its own; 
 recorded with its error, and the others go on. Results are written after each arm, and a figure beside them at the end.
 
     tests       those marked `gpu`
-    step        one step of 784-128-10 with dropout 0.5 and L2, batches of 128: a bare loop, the same as a CUDA graph,
-                and `regnet-train`, in turns
+    step        one step of 784-128-10 with dropout 0.5, L1 and L2, batches of 128: a bare loop, the same as a CUDA
+                graph, and `regnet-train`, in turns
     stack       one step of 256 such networks at once: as it is computed, recorded, and as a CUDA graph; and what the
                 profiler sees of it: launches, copies and waits
     wide        256 jobs of the MNIST MLP, 10 epochs, packed beside one by one

@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-BATCH, L2, TRAIN = 128, 1e-4, 54_000
+from .step import BATCH, L1, L2, NETWORKS, Stopwatch, penalty, plain
+
+NAME = "784-128-10"
+TRAIN = NETWORKS[NAME][1]
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 SEEN = ("cudaLaunchKernel", "cuLaunchKernel", "cudaLaunchKernelExC", "cudaGraphLaunch", "cudaMemcpyAsync", *WAITS)
 
@@ -47,14 +50,12 @@ def single(found: dict[str, Any], left: Callable[[], float], device: str = "cuda
 
 def bare(x: Tensor, y: Tensor, graph: bool = False) -> float:
     """Seconds of a step of a hand-written loop over tensors on the device, in the second of two epochs."""
-    x = ((x.flatten(1).float() / 255) - 0.1307) / 0.3081
-    net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)).to(x.device)
+    x, net = ((x.float() / 255) - 0.1307) / 0.3081, plain(NAME).to(x.device)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True, capturable=graph)
     index = torch.zeros(BATCH, dtype=torch.int64, device=x.device)
 
     def step() -> None:
-        loss = F.cross_entropy(net(x[index]), y[index])
-        loss = loss + L2 * sum(w.square().sum() for w in net.parameters() if w.ndim > 1)
+        loss = F.cross_entropy(net(x[index]), y[index]) + penalty(net)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -93,9 +94,7 @@ def regnet(epochs: int) -> float:
 
     from regnet.compose.build import build
     from regnet.compose.config_files import config_folder
-    from regnet.compose.trainer import build_trainer
-
-    from .step import Stopwatch
+    from regnet.compose.trainer import build_loggers, build_trainer
 
     class Synchronized(Stopwatch):
         def on_validation_start(self, trainer, pl_module) -> None:
@@ -104,12 +103,13 @@ def regnet(epochs: int) -> float:
 
     stopwatch = Synchronized()
     root = os.environ["REGNET_DATA"]
-    overrides = ["data=mnist", f"data.root={root}", "regularizer=[dropout,l2]", f"regularizer.l2.strength={L2}"]
+    overrides = ["data=mnist", f"data.root={root}", f"data.batch_size={BATCH}", "regularizer=[dropout,l1,l2]"]
+    overrides += [f"regularizer.l1.strength={L1}", f"regularizer.l2.strength={L2}"]
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             cfg = compose("train", [*overrides, f"trainer.max_epochs={epochs}", f"folder={folder}"])
         setup = build(cfg)
-        trainer = build_trainer(cfg, {"stopwatch": stopwatch}, folder)
+        trainer = build_trainer(cfg, {"stopwatch": stopwatch}, folder, build_loggers(cfg).values())
         trainer.fit(setup.module, datamodule=setup.data)
     steps = setup.data.batches()
     return statistics.median(trained / steps for trained, _ in stopwatch.times()[1:])
