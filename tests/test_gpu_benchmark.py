@@ -107,6 +107,7 @@ def test_made_up_images_are_read_as_mnist(made_up):
         assert not is_made_up
 
 
+@pytest.mark.filterwarnings("ignore:The number of training batches")
 def test_steps_are_measured(made_up):
     found = {}
     gpu_steps.stacked(found, lambda: 0.0, device="cpu", networks=2, steps=1)
