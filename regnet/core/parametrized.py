@@ -46,14 +46,14 @@ class Made(NamedTuple):
         parts: the tensors it is computed from.
         compute: gives the weight; it changes no state, and can be differentiated.
         is_weight_norm: whether the parts are g and v of w = g v / ||v||.
-        trained: whether one of the parts is not frozen.
+        trained: the parts that are not frozen.
     """
 
     by: str
     parts: Sequence[Tensor]
     compute: Callable[[], Tensor]
     is_weight_norm: bool
-    trained: bool
+    trained: Sequence[Tensor]
 
     def write(self, w: Tensor) -> None:
         """Gives the parts values that make the weight `w`. ||v|| stays, so that steps on v reach as far as before.
@@ -88,13 +88,13 @@ def made(module: nn.Module, attribute: str) -> Made | None:
             return None
         parts = [getattr(chain, name) for name in _originals(chain)]
         norm = len(layers) == 1 and isinstance(layers[0], WeightNorm | parametrizations._WeightNorm)
-        trained = any(is_trained(chain, *part) for part in zip(_originals(chain), parts, strict=True))
+        trained = [part for name, part in zip(_originals(chain), parts, strict=True) if is_trained(chain, name, part)]
         return Made(type(layers[0]).__name__, parts, lambda: _composed(layers, parts), norm, trained)
     for hook in _hooks(module):
         if _attribute(hook) == attribute:
             parts = [getattr(module, name) for name in _hooked(hook)]
             norm = isinstance(hook, WeightNormHook)
-            trained = any(is_trained(module, *part) for part in zip(_hooked(hook), parts, strict=True))
+            trained = [part for name, part in zip(_hooked(hook), parts, strict=True) if is_trained(module, name, part)]
             return Made(_title(hook), parts, partial(_computed, hook, module), norm, trained)
     return None
 
@@ -108,6 +108,12 @@ def is_trained(module: nn.Module, name: str, tensor: Tensor) -> bool:
     if noted is not None:
         return name not in noted
     return tensor.requires_grad or not isinstance(tensor, nn.Parameter)
+
+
+def trained(network: nn.Module) -> list[Tensor]:
+    """The parameters that are not frozen, see `is_trained`."""
+    own = ((module, *one) for module in network.modules() for one in module._parameters.items())
+    return [tensor for module, name, tensor in own if tensor is not None and is_trained(module, name, tensor)]
 
 
 def note_frozen(network: nn.Module) -> None:

@@ -64,7 +64,7 @@ class Weight(NamedTuple):
     def trained(self) -> bool:
         """Whether it is not frozen now; of one that is computed, whether one of its parts is not."""
         how = self.made
-        return is_trained(self.module, self.attribute, self.tensor) if how is None else how.trained
+        return is_trained(self.module, self.attribute, self.tensor) if how is None else bool(how.trained)
 
     @property
     def has_gradient(self) -> bool:
@@ -81,10 +81,9 @@ class Weight(NamedTuple):
         how = self.made
         if how is None:
             return [(self.tensor, gradient)]
-        parts = [part for part in how.parts if part.requires_grad]
         with torch.enable_grad():
             weight = how.compute()
-        return list(zip(parts, torch.autograd.grad(weight, parts, gradient), strict=True))
+        return list(zip(how.trained, torch.autograd.grad(weight, how.trained, gradient), strict=True))
 
     def write(self, tensor: Tensor) -> None:
         """Makes `tensor` the weight, in place.

@@ -6,6 +6,7 @@ On a CPU, per step of 8 MLPs 64-128-10 of 128 samples, one thread: the gradient 
 convolution in groups, as vmap has it, as long as one for each: those are left as they are.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,7 +25,11 @@ USUAL = {  # what F.cross_entropy passes on where it is called with logits and t
 
 
 class Forms(TorchFunctionMode):
-    """Under vmap over networks, linear layers, cross-entropy and log-softmax take their stacked forms."""
+    """Under vmap over networks, linear layers, cross-entropy and log-softmax take their stacked forms.
+
+    `torch.autograd.grad`, which vmap cannot take, differentiates the stacked outputs by the stacked inputs, each
+    network by its own. Those which ask for it by ``requires_grad_`` must be differentiable outside of vmap.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -34,7 +39,41 @@ class Forms(TorchFunctionMode):
             return _cross_entropy(*args)
         if func is Tensor.log_softmax and args[0].ndim == 2 and args[1:] == (1,) and not kwargs:
             return _log_softmax(args[0]).t()
+        if func is torch.autograd.grad:
+            return _grad(*args, **kwargs)
+        if func is Tensor.requires_grad_:
+            return args[0]
         return func(*args, **kwargs)
+
+
+def _grad(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], grad_outputs: Any, create_graph: bool, **_: Any
+) -> tuple[Tensor, ...]:
+    """`torch.autograd.grad` of one output, as it passes its arguments on."""
+    (output,) = outputs
+    (direction,) = grad_outputs if isinstance(grad_outputs, tuple | list) else (grad_outputs,)
+    return _Gradient.apply(create_graph, output, torch.ones_like(output) if direction is None else direction, *inputs)
+
+
+class _Gradient(torch.autograd.Function):
+    @staticmethod
+    def forward(create_graph: bool, output: Tensor, direction: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(output, inputs, direction, create_graph=create_graph)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Nothing: under vmap, what is differentiated again is the graph that was created."""
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], create_graph: bool, output: Tensor, direction: Tensor, *x: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+        with torch.enable_grad():  # else what is moved has no graph
+            stacked, given = (
+                tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+                for tensor, dim in ((output, in_dims[1]), (direction, in_dims[2]))
+            )
+        return torch.autograd.grad(stacked, x, given, create_graph=create_graph), in_dims[3:]
 
 
 def _log_softmax(logits: Tensor) -> Tensor:  # (B, C) ─► (C, B)

@@ -22,7 +22,16 @@ from ..run.events import EventFile
 from ..run.ledger import training_state
 from ..run.life import Run
 from ..run.loggers import break_off, end_session, hyperparameters, start_session
-from ..training.callbacks import AtomicCheckpointIO, BestCheckpoint, EarlyStopping, LastCheckpoint, MetricsCsv
+from ..training.callbacks import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    EarlyStopping,
+    LastCheckpoint,
+    MetricsCsv,
+    Snapshots,
+)
+from ..training.callbacks.averages import Average
+from ..training.callbacks.others import FromStart, Moment
 from .job import Job
 
 Tensors = dict[str, Tensor]
@@ -42,7 +51,7 @@ class Member:
     Its parameters lie in the pack's `Stack`. What decides and what writes are the same objects as of a run alone.
 
     Attributes:
-        epoch: how many were trained.
+        epoch: how many were trained, of `epochs`, of `batches` and `steps` each.
         step: how many the optimizer made.
         stopped: whether it is to train no further.
     """
@@ -58,14 +67,21 @@ class Member:
         self.rates: list[float] = []  # of learning, in the last step, where the schedule has moved them since
         callbacks = setup.regularizers.callbacks.values()
         self.stoppers = [one for one in callbacks if isinstance(one, EarlyStopping)]
-        self.others = [one for one in callbacks if not isinstance(one, EarlyStopping)]
+        self.makers = [one for one in callbacks if isinstance(one, FromStart)]
+        self.others = [one for one in callbacks if not isinstance(one, EarlyStopping | FromStart)]
+        self.average = next((one for one in callbacks if isinstance(one, Average)), None)
+        self.averaged: tuple[Tensors, int] | None = None  # the average and its count, where the run goes on with one
+        self.snapshots = next((one for one in callbacks if isinstance(one, Snapshots)), None)
+        self.accumulates, self.batches = cfg.trainer.accumulate_grad_batches or 1, self.data.batches()
+        self.epochs, self.steps = cfg.trainer.max_epochs, -(-self.batches // self.accumulates)
+        self.logged = -1  # the last step whose terms were
         self.best: BestCheckpoint | None = self._callback("best")
         self.last: LastCheckpoint | None = self._callback("last")
         self.csv: MetricsCsv | None = self._callback("metrics_csv")
         self.epoch = self.step = 0
         self.stopped = False
         self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
-        self.beside: Tensors = {}  # of `chosen`: what schedules have moved by then beside the objective
+        self.beside: Tensors = {}  # of `chosen`: what has moved by then beside the objective
         self.unsaved_best = False
         self.loggers: dict[str, Any] = {}
         self.resumed: dict[str, Any] | None = None  # the checkpoint from which the run goes on, without its weights
@@ -80,6 +96,8 @@ class Member:
             name: EventFile(Path(one.log_dir), purge_step) if isinstance(one, TensorBoardLogger) else one
             for name, one in loggers.items()
         }
+        for maker in self.makers:
+            maker.plan(self.epochs * self.steps, self.optimizer.param_groups)
         self.ledger.stores = start_session(self.loggers, hyperparameters(self.cfg))
         self.ledger.listeners = list(self.loggers.values())
 
@@ -106,11 +124,27 @@ class Member:
 
     def log_step(self, terms: Metrics) -> None:
         """Raises Diverged: a term is not finite."""
+        self.logged = self.step
         self.ledger.step(terms, self.epoch, self.step)
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.epoch, self.epochs, self.step, self.step % self.steps == 0)
+
+    def begin_step(self) -> bool:
+        """Whether a callback has changed the optimizer's settings."""
+        if not self.makers:
+            return False
+        before = self._rates()
+        for maker in self.makers:
+            maker.set_rates(self.moment, self.optimizer.param_groups)
+        return self._rates() != before
 
     def end_step(self) -> bool:
         """Counts a step of the optimizer; whether the schedule has changed the settings of the next one."""
         self.step += 1
+        if self.snapshots and self.snapshots.due(self.moment):
+            self.snapshots.ensemble.take()
         if self.scheduler is None or self.module.interval != "step":
             return False
         self.rates = self._rates()
@@ -127,13 +161,17 @@ class Member:
         self.ledger.validated(self.epoch, self.step, state, val, probe)
         self.ledger.enter(self.epoch, self.step)
         loss = self._watched(TIES)
-        monitor = self.best.monitor if self.best else None
+        choosable = all(maker.begun(self.moment) for maker in self.makers)
+        monitor = self.best.monitor if self.best and choosable else None
         best = self.best is not None and monitor is not None and self.best.improves(self._watched(monitor), loss)
-        if best:
+        if self.best and best:
+            self.best.saved_step = self.step
             self.chosen, self.unsaved_best = self.progress(), True
-            self.beside = self._beside() if self.module.schedules.scheduled else {}
+            moving = self.module.schedules.scheduled or any(update.counts for update in self.module.updates)
+            self.beside = self._beside() if moving else {}
         for stopper in self.stoppers:
-            stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
+            if choosable:
+                stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
             self.stopped |= stopper.exhausted(self.epoch)
         if self.scheduler is not None and self.module.interval == "epoch":
             if isinstance(self.scheduler, ReduceLROnPlateau) and self.module.monitor:
@@ -143,13 +181,19 @@ class Member:
         self.epoch += 1
         return best
 
-    def save(self, best: Tensors | None, last: Tensors | None, optimizer_state: dict[int, Any], steps: int) -> None:
+    def save(
+        self,
+        best: Tensors | None,
+        last: Tensors | None,
+        optimizer_state: dict[int, Any],
+        averaged: tuple[Tensors, int] | None = None,
+    ) -> None:
         """Writes best.ckpt if it has changed, and the whole state as last.ckpt, from which a run alone may go on too.
 
         Args:
             best: the objective's state at its best; None where there is none yet.
             last: its present state; None is not to be gone on from.
-            steps: of an epoch.
+            averaged: the average that stands for `last`, and its count.
         """
         disk = AtomicCheckpointIO()
         if self.unsaved_best and best and self.best and self.chosen:
@@ -158,6 +202,8 @@ class Member:
         if self.last is None or last is None:
             return
         self.last.stopped = self.stopped
+        if self.average:
+            self.average._latest_update_step = self.step
         groups = [
             {key: value for key, value in group.items() if key != "params"} | {"params": list(range(len(self.names)))}
             for group in self.optimizer.param_groups
@@ -166,18 +212,22 @@ class Member:
             self.epoch,
             self.step,
             self._whole(last),
-            batches=steps,
-            finished=self.epoch == self.cfg.trainer.max_epochs,
+            batches=self.batches,
+            steps_of_epoch=self.steps,
+            finished=self.epoch == self.epochs,
             optimizer={"state": optimizer_state, "param_groups": groups},
             scheduler=self.scheduler.state_dict() if self.scheduler else None,
             interval=self.module.interval,
             callbacks={callback.state_key: callback.state_dict() for callback in self._with_state()},
         )
+        if averaged:
+            state = lightning_state.with_average(state, self._whole(averaged[0]), averaged[1])
         disk.save_checkpoint(state | self.ledger.state_dict(), self.last.path)
 
     def load(self, path: Path) -> tuple[dict[int, Any], Tensors | None]:
         """Goes on from last.ckpt; returns the state of the optimizer and the objective's best, for the stacked ones."""
         state = read_checkpoint(path)
+        self.averaged = lightning_state.take_average(state)
         if any(state["state_dict"][PREFIX + name].dtype == torch.float64 for name in self.names):
             self.module.double()
         self.module.load_state_dict(state.pop("state_dict"))
@@ -221,7 +271,7 @@ class Member:
         return torch.tensor(self.ledger.measured[monitor]).item()
 
     def _with_state(self) -> list[Any]:
-        return [callback for callback in (*self.stoppers, self.best, self.last) if callback]
+        return [callback for callback in (*self.stoppers, *self.makers, self.best, self.last) if callback]
 
     def _callback(self, name: str) -> Any:
         return make(self.cfg.callbacks[name], f"callbacks.{name}") if self.cfg.callbacks.get(name) else None

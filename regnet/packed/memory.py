@@ -13,12 +13,14 @@ from torch import Tensor
 
 from ..core.exact import Exact
 from ..data.loader import EpochSampler, TensorLoader
+from ..regularizers import SAM, Proximal
+from ..training.callbacks import Ema, Snapshots, Swa
 from .alike import in_common
 from .job import CannotPack
 from .member import Member
 from .module import stack_of
 from .noise import Noise
-from .optimizers import stack as stack_optimizers
+from .rules import stack as stack_optimizers
 from .stack import UPDATES
 
 SHARE = 0.7  # of the free memory that packs may take
@@ -43,11 +45,22 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         if isinstance(part, Exact) and part.unpackable:
             raise CannotPack(f"{type(part).__name__}: {part.unpackable}")
     for member in members:
-        if member.others:
-            raise CannotPack(f"{type(member.others[0]).__name__} acts through a callback")
+        strange = [*member.others, *(one for one in member.makers if type(one) not in (Ema, Swa, Snapshots))]
+        if strange:
+            raise CannotPack(f"{type(strange[0]).__name__} acts through a callback")
+        if len(member.makers) > 1:
+            raise CannotPack(f"{' and '.join(type(one).__name__ for one in member.makers)} each make another network")
+        if member.snapshots and member.scheduler:
+            raise CannotPack("Snapshots set the learning rate themselves")
         for update in member.module.updates:
             if not isinstance(update, UPDATES):
                 raise CannotPack(f"{type(update).__name__} is an update of a kind that packs do not know")
+        if any(isinstance(one, SAM) for one in member.module.updates) and any(
+            transform.of_objective for transform in member.module.transforms
+        ):
+            raise CannotPack("a transform that sees the objective is to do so twice a step, under SAM")
+        if any(isinstance(one, SAM) for one in member.module.updates) and member.accumulates > 1:
+            raise CannotPack("SAM takes all accumulated batches again")
         if member.data.train.lazy:
             raise CannotPack("its images are read from disk")
     try:
@@ -91,13 +104,21 @@ def _one_step(members: Sequence[Member], trainer: Any) -> Footprint:
         _, grads = stack.gradients(rows, xs, ys, noise, stacked=True)
     if changed := sorted(name for _, name, _ in set(in_common(pair[0].module)) - before):
         raise CannotPack(f"{changed[0]} changes when it is called, and is no buffer")  # one for all runs, and often
-    rule.step(stack.params, grads, rows)
     dtype = next(iter(stack.params.values())).dtype
-    stack.update(object, rows, rule.lr.to(root, dtype), rule.step_sizes(stack.params, rows))
+    stack.before_step(rows, rule.lr.to(root, dtype), grads, noise)
+    rule.step(stack.params, grads, rows)
+    proximal = any(isinstance(update, Proximal) for update in pair[0].module.updates)
+    stack.after_step(rows, rule.step_sizes(stack.params, rows) if proximal else None)
     stack.task_metrics(rows, [x], y)
-    # weights, gradients, the best weights; the optimizer's state; and what the backward pass needs
+    # weights, gradients, the best weights, with an average that and what it takes the place of; the optimizer's state;
+    # and what the backward pass needs
     weights, state = _bytes(stack.params), sum(_bytes(one) for one in rule.state.values())
-    kept = 3 * weights + state + 2 * _bytes(stack.buffers) + 2 * activations
+    kept = (
+        (3 + 2 * bool(pair[0].average) + (pair[0].accumulates > 1)) * weights
+        + state
+        + 2 * _bytes(stack.buffers)
+        + 2 * activations
+    )
     return Footprint(kept // len(pair), (2 * weights + state + activations) // len(pair))
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -17,14 +18,16 @@ from ..core.exact import in_precision
 from ..core.seeds import derive
 from ..data.loader import as_float
 from ..data.samples import Samples
-from ..regularizers import Constraint, Proximal, WeightDecay
+from ..regularizers import Proximal
+from .accumulated import Accumulated, clip
+from .averages import Averages
 from .chunks import Chunks
 from .loader import PackedLoader, Part
 from .member import Member, Trained
 from .moving import Moving
 from .noise import Noise
-from .optimizers import stack as stack_optimizers
-from .stack import Stack
+from .rules import stack as stack_optimizers
+from .stack import Stack, Tensors
 from .transforms import Transforms
 
 Metrics = dict[str, float]
@@ -71,11 +74,16 @@ class PackedModule(lightning.LightningModule):
                 self.rule.load(k, optimizer, member.names, member.step)
                 if best:
                     self.stack.load_best(k, best)
+        self.averages = Averages(self.members, self.stack) if self.members[0].average else None
+        first = self.members[0]
+        self.most = first.cfg.trainer.gradient_clip_val or None  # 0 is none, too
+        self.accumulated = Accumulated(self.stack.params, first.accumulates) if first.accumulates > 1 else None
+        self.batch = 0  # of the epoch
         self.noise = Noise(self.root)
         self.transforms = Transforms([member.module for member in self.members], self.root)
         self._follow_schedules()
         self.loader = PackedLoader([member.data for member in self.members], self.root)
-        steps = self.loader.most_steps() * self.members[0].cfg.trainer.max_epochs
+        steps = self.loader.most_steps() * self.members[0].epochs
         self.chunks = Chunks(len(self.members), each, steps, self.root)
         self.terms = self.members[0].objective.terms
         self.sums = torch.zeros(0)  # (K, terms): Σ of each term over the epoch's samples
@@ -95,8 +103,7 @@ class PackedModule(lightning.LightningModule):
 
     def begin(self) -> bool:
         """Lets members go that were at their end when they were saved; returns whether any is left to train."""
-        epochs = [member.cfg.trainer.max_epochs for member in self.members]
-        done = [k for k, m in enumerate(self.members) if m.stopped or m.epoch >= epochs[k]]
+        done = [k for k, m in enumerate(self.members) if m.stopped or m.epoch >= m.epochs]
         if done:
             self._dismiss(done)
         return bool(self.members)
@@ -114,13 +121,16 @@ class PackedModule(lightning.LightningModule):
 
     def training_step(self, batch: Iterator[list[Part]], batch_idx: int) -> None:
         """All steps of an epoch."""
-        for parts in batch:
+        for self.batch, parts in enumerate(batch):
             stop_here()
             self._train(self.root_trainer.precision_plugin.convert_input(parts))
 
     def _train(self, parts: list[Part]) -> None:
         start = time.perf_counter()
         self._schedule(parts)
+        changed = [self.members[k].begin_step() for part in parts for k in range(part.first, part.last)]
+        if any(changed):
+            self._set_groups()
         size = self.chunks.size
         for part in parts:
             stacked, x, y = self._transformed(part)
@@ -137,13 +147,20 @@ class PackedModule(lightning.LightningModule):
         for k in (k for part in parts for k in range(part.first, part.last)):
             member = self.members[k]
             if member.module.schedules.scheduled:
-                steps = self.loader.steps(k) * member.cfg.trainer.max_epochs
-                self.scheduled[k] = member.module.schedules.at(member.step / steps)
+                self.scheduled[k] = member.module.schedules.at(member.step / (member.steps * member.epochs))
                 moved = True
         if moved:
             self.moving.set([value for values in self.scheduled for value in values])
 
     def on_train_epoch_end(self) -> None:
+        with self.averages.in_place() if self.averages else nullcontext():
+            if self.averages:
+                self.averages.recount(self.current_epoch, self.noise)
+            self._measure()
+        self.tell(len(self.members))
+        self._write()
+
+    def _measure(self) -> None:
         here = [k for k in range(len(self.members)) if k not in self.errors]
         weights = self.stack.statistics()
         vals = self._task_metrics([member.data.val for member in self.members])
@@ -159,35 +176,52 @@ class PackedModule(lightning.LightningModule):
             except Exception as error:  # this run's own
                 self.errors[k] = error
         self.stack.remember([k for k in improved if k not in self.errors])
-        self.tell(len(self.members))
-        self._write()
 
     def _step(self, rows: slice, x: Tensor, y: Tensor, stacked: bool) -> None:
         values, grads = self.stack.gradients(rows, x, y, self.noise, stacked)  # (K, terms)
-        self.stack.update(WeightDecay, rows, self.rates[rows])
-        params = {name: p[rows] for name, p in self.stack.params.items()}
-        self.rule.step(params, grads, rows)
-        steps = self.rule.step_sizes(params, rows) if self.proximal else None
-        self.stack.update((Constraint, Proximal), rows, self.rates[rows], steps)
         count = x.shape[1] if stacked else len(x)
         self.sums[rows].add_(values, alpha=count)
         self._count(rows, values, count)
+        if self.accumulated is None:
+            self._update(rows, grads)
+            return
+        self.accumulated.add(rows, grads)
+        for due, together in groupby(range(rows.start, rows.stop), key=self._steps_now):
+            if due:
+                own = [*together]
+                part = slice(own[0], own[-1] + 1)
+                self._update(part, self.accumulated.take(part))
+
+    def _steps_now(self, k: int) -> bool:
+        """Whether the optimizer makes a step after this batch of member k."""
+        done = self.batch + 1
+        return done % self.members[k].accumulates == 0 or done == self.members[k].batches
+
+    def _update(self, rows: slice, grads: Tensors) -> None:
+        if self.most is not None:
+            clip(grads, self.most)
+        self.stack.before_step(rows, self.rates[rows], grads, self.noise)
+        params = {name: p[rows] for name, p in self.stack.params.items()}
+        self.rule.step(params, grads, rows)
+        self.stack.after_step(rows, self.rule.step_sizes(params, rows) if self.proximal else None)
+        moved = [member.end_step() for member in self.members[rows]]
+        if any(moved):
+            self._set_groups()
+        if self.averages:
+            self.averages.step(rows)
 
     def _count(self, rows: slice, values: Tensor, count: int) -> None:
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning declares it nowhere
-        told, moved = None, False
+        told = None
         for i, k in enumerate(range(rows.start, rows.stop)):
             self.counts[k] += count
             member = self.members[k]
-            if every and member.step % every == 0 and k not in self.errors:
+            if every and member.step % every == 0 and member.step != member.logged and k not in self.errors:
                 told = values.tolist() if told is None else told
                 try:
                     member.log_step(dict(zip(self.terms, told[i], strict=True)))
                 except Diverged as error:
                     self.errors[k] = error
-            moved |= member.end_step()
-        if moved:
-            self._set_groups()
 
     def _transformed(self, part: Part) -> tuple[bool, Tensor, Tensor]:
         """The batch after each member's transforms, with its own noise."""
@@ -200,7 +234,12 @@ class PackedModule(lightning.LightningModule):
         measured = []
         dtype = next(iter(self.stack.params.values())).dtype
         data = self.members[0].data
-        for _, run in groupby(enumerate(sets), key=lambda item: (item[1].tensor.data_ptr(), len(item[1]))):
+
+        def alike(item: tuple[int, Samples]) -> tuple[int, ...]:
+            k, samples = item
+            return samples.tensor.data_ptr(), len(samples), self.stack.snapshots(k)
+
+        for _, run in groupby(enumerate(sets), key=alike):
             group = list(run)
             batches = self.loader.placed(group[0][1].tensor).split(data.eval_batch_size)
             x = [in_precision(as_float(sent(batch, self.root)), dtype) for batch in batches]
@@ -238,15 +277,18 @@ class PackedModule(lightning.LightningModule):
         member.flush()  # a checkpoint is of no use without the rows before it
         best = self.stack.state_of(k, best=True) if member.chosen else None
         last = self.stack.state_of(k) if k not in self.errors else None
-        member.save(best, last, self.rule.state_of(k, member.names), self.loader.steps(k))
+        averaged = (self.averages.state_of(k), self.averages.counts[k]) if self.averages else None
+        member.save(best, last, self.rule.state_of(k, member.names), averaged)
 
     def _dismiss(self, leaving: list[int]) -> None:
         gone = [(self.members[k], self.errors[k] if k in self.errors else self._trained(k)) for k in leaving]
         stay = [k for k in range(len(self.members)) if k not in leaving]
         if stay:
             index = torch.tensor(stay)
-            for part in (self.stack, self.rule, self.noise, self.transforms, self.loader):
-                part.keep(index)
+            parts = (self.stack, self.rule, self.noise, self.transforms, self.loader, self.averages, self.accumulated)
+            for part in parts:
+                if part is not None:
+                    part.keep(index)
         self.members = [self.members[k] for k in stay]
         self._follow_schedules()
         self.errors = {}
@@ -256,7 +298,8 @@ class PackedModule(lightning.LightningModule):
             self.left(member, outcome)
 
     def _trained(self, k: int) -> Trained:
-        return Trained(self.stack.state_of(k, best=True) if self.members[k].chosen else None, self.stack.state_of(k))
+        best = self.stack.state_of(k, best=True) if self.members[k].chosen else None
+        return Trained(best, self.averages.state_of(k) if self.averages else self.stack.state_of(k))
 
 
 def stack_of(members: Sequence[Member], recorded: bool = True) -> Stack:

@@ -1,7 +1,10 @@
 """The noise streams of K networks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -12,15 +15,19 @@ from torch.overrides import TorchFunctionMode
 from ..core.devices import sent
 from .keyed import GAMMA, Keyed
 
+Tensors = dict[str, Tensor]
+Draws = tuple[Tensor, ...]  # the key, then one tensor of each kind
+Request = tuple[torch.dtype, int]  # a kind, int64 for words and else normal numbers, and how many
+
 
 class Noise:
     """Each network draws from its own stream, as it would alone.
 
-    On the CPU, where most of regnet's layers draw 64-bit words, a step's words are drawn before it, for each
-    network from its generator, and handed out as the layers ask for them: bitwise those of the run alone.
-    What else is drawn, and all on a GPU, is computed from a key that each network has for each of its steps, see
-    `Keyed`: it depends on the run's seed, and neither on the runs beside it nor on how many are computed at once.
-    What torch draws by other functions than `Keyed` knows comes from its global stream, for each network other numbers.
+    On the CPU the 64-bit words and the normal numbers of a step are drawn before it, for each network from its
+    generator, and handed out as its parts ask for them: bitwise those of the run alone. What else is drawn, and all on
+    a GPU, is computed from a key that each network has for each of its steps, see `Keyed`: it depends on the run's
+    seed, and neither on the runs beside it nor on how many are computed at once. What torch draws by other functions
+    than `Keyed` knows comes from its global stream, for each network other numbers.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,7 +35,7 @@ class Noise:
         self.generators: list[torch.Generator] = []
         self.on_device: list[torch.Generator] = []  # for each network, on a GPU
         self.keys = torch.zeros(0, dtype=torch.int64)  # (K,), of the next step
-        self._needed: dict[torch.Size, int] = {}
+        self._needed: dict[Hashable, list[Request]] = {}
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Starts the stream of each network anew."""
@@ -56,26 +63,39 @@ class Noise:
         _take_over(own, [stream.get_state() for stream in shared])
         _take_over(shared, before)
 
-    def words(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Tensor:
-        """What the layers of `rows` need for one step on samples like x and y, int64 (K, 1 + n), the key first."""
-        generators = self.generators[rows]
-        count = self._needs(objective, x, y) if self.device.type == "cpu" else 0
-        words = torch.empty(len(generators), 1 + count, dtype=torch.int64, device=self.device)
-        words[:, 0] = self.keys[rows]
-        self.keys[rows] += GAMMA
-        if count:
-            for row, generator in zip(words, generators, strict=True):
-                row[1:].random_(-(2**63), 2**63 - 1, generator=generator)
-        return words
+    def step(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Draws:
+        """What the objectives of `rows` draw in one step on samples like x and y."""
+        return self.draws(rows, x.shape, partial(functional_call, objective, args=(x, y)), objective)
 
-    def _needs(self, objective: nn.Module, x: Tensor, y: Tensor) -> int:
-        """How many words the layers ask for, found by one pass."""
-        if x.shape not in self._needed:
-            with _Counted() as counted, torch.no_grad(), torch.random.fork_rng(devices=[]):
-                state = {name: tensor.clone() for name, tensor in objective.state_dict(keep_vars=True).items()}
-                functional_call(objective, state, (x, y))
-            self._needed[x.shape] = counted.count
-        return self._needed[x.shape]
+    def draws(self, rows: slice, key: Hashable, call: Callable[[Tensors], Any], module: nn.Module) -> Draws:
+        """What `call` draws for each network of `rows`: its key (K,), and on a CPU (K, n) of each kind.
+
+        Args:
+            key: names the call, which is tried once, to see what it asks for, on a copy of the state of `module`.
+        """
+        keys = self.keys[rows].clone()
+        self.keys[rows] += GAMMA
+        if self.device.type != "cpu":
+            return (keys,)
+        if key not in self._needed:
+            with _Asked() as asked, torch.enable_grad(), torch.random.fork_rng(devices=[]):
+                call({name: tensor.clone() for name, tensor in module.state_dict(keep_vars=True).items()})
+            self._needed[key] = asked.requests
+        requests = self._needed[key]
+        generators = self.generators[rows]
+        sizes: dict[torch.dtype, int] = {}
+        for dtype, size in requests:
+            sizes[dtype] = sizes.get(dtype, 0) + size
+        drawn = {dtype: torch.empty(len(generators), size, dtype=dtype) for dtype, size in sizes.items()}
+        for k, generator in enumerate(generators):
+            left = {dtype: tensor[k] for dtype, tensor in drawn.items()}
+            for dtype, size in requests:
+                place, left[dtype] = left[dtype][:size], left[dtype][size:]
+                if dtype == torch.int64:
+                    place.random_(-(2**63), 2**63 - 1, generator=generator)
+                else:
+                    place.normal_(generator=generator)
+        return keys, *drawn.values()
 
 
 def _take_over(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> None:
@@ -84,31 +104,56 @@ def _take_over(generators: Sequence[torch.Generator], states: Sequence[Tensor]) 
 
 
 class Given(TorchFunctionMode):
-    """Hands out `words` (1 + n,) to the layers that ask for random 64-bit words; what else they draw has their key."""
+    """Hands out what was drawn, (n,) of each kind, to those who ask for it; what else they draw has their key."""
 
-    def __init__(self, words: Tensor) -> None:
+    def __init__(self, draws: Draws) -> None:
         super().__init__()
-        self.words, self.used = words, 1
-        self.draws = Keyed(words[0])
+        self.keyed = Keyed(draws[0]) if draws else None
+        self.left = {tensor.dtype: tensor for tensor in draws[1:]}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if len(self.words) == 1 or not _is_words(func, args):
-            drawn = self.draws.of(func, args, kwargs or {})
-            return func(*args, **(kwargs or {})) if drawn is None else drawn
-        start, self.used = self.used, self.used + torch.Size(args[2]).numel()
-        return self.words[start : self.used].view(args[2])
+        kwargs = kwargs or {}
+        asked = _asked(func, args, kwargs)
+        if asked is None or asked[0] not in self.left or len(self.left[asked[0]]) < asked[1].numel():
+            drawn = self.keyed.of(func, args, kwargs) if self.keyed else None
+            return func(*args, **kwargs) if drawn is None else drawn
+        dtype, shape = asked
+        given = self.left[dtype][: shape.numel()].view(shape)
+        self.left[dtype] = self.left[dtype][shape.numel() :]
+        return given
 
 
-class _Counted(TorchFunctionMode):
+class _Asked(TorchFunctionMode):
+    """Notes what is drawn: neighbouring words as one, as they are the same bits."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self._each: list[Request] = []
+
+    @property
+    def requests(self) -> list[Request]:
+        found: list[Request] = []
+        for dtype, together in groupby(self._each, key=itemgetter(0)):
+            sizes = [size for _, size in together]
+            found += [(dtype, sum(sizes))] if dtype == torch.int64 else [(dtype, size) for size in sizes]
+        return found
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _is_words(func, args):
-            self.count += torch.Size(args[2]).numel()
+        asked = _asked(func, args, kwargs or {})
+        if asked is not None:
+            self._each.append((asked[0], asked[1].numel()))
         return func(*args, **(kwargs or {}))
 
 
-def _is_words(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    return func is torch.randint and args[:2] == (-(2**63), 2**63 - 1)
+def _asked(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[torch.dtype, torch.Size] | None:
+    """Kind and shape of a draw: int64 for words, else normal numbers."""
+    if func is torch.randint and args[:2] == (-(2**63), 2**63 - 1):
+        return torch.int64, torch.Size(args[2])
+    if func is torch.randn_like:
+        return kwargs.get("dtype", args[0].dtype), args[0].shape
+    if func is torch.randn and args and "generator" not in kwargs:
+        shape = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+        return kwargs.get("dtype") or torch.get_default_dtype(), torch.Size(shape)
+    return None

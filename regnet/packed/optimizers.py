@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.adam import adam
 
 from ..core.devices import sent
@@ -78,7 +77,8 @@ class Stacked:
     def _number(self, name: str, values: Tensor, rows: slice, like: Tensor) -> Number:
         """(K,) as a Python number where all are known to be equal, else as `like` takes it."""
         if values.device.type != "cpu":
-            return values.to(like.dtype) if any(self.numbers.get(name, [1.0])[rows]) else 0.0
+            known = self.numbers.get(name)
+            return values.to(like.dtype) if known is None or any(known[rows]) else 0.0
         numbers = values.tolist()
         return numbers[0] if len(set(numbers)) == 1 else values.to(like.device, like.dtype)
 
@@ -242,25 +242,6 @@ class AdamW(Adam):
     def decayed(self, p: Tensor, g: Tensor, n: Mapping[str, Number]) -> Tensor:
         p.mul_(n["shrink"])
         return g
-
-
-KINDS = {torch.optim.SGD: SGD, torch.optim.Adam: Adam, torch.optim.AdamW: AdamW}
-
-
-def stack(optimizers: Sequence[Optimizer], params: Tensors) -> Stacked:
-    """The stacked form of K optimizers of one kind. Raises ValueError for a kind or option that has none."""
-    first = optimizers[0]
-    if type(first) not in KINDS:
-        raise ValueError(f"{type(first).__name__} has no stacked form; {', '.join(k.__name__ for k in KINDS)} have")
-    if any(map(torch.is_complex, params.values())):
-        raise ValueError("complex parameters have no stacked form")
-    for optimizer in optimizers:
-        if len(optimizer.param_groups) > 1:
-            raise ValueError("several parameter groups have no stacked form")
-        for option in ("amsgrad", "maximize", "dampening"):
-            if optimizer.param_groups[0].get(option):
-                raise ValueError(f"{option} has no stacked form")
-    return KINDS[type(first)](params, [optimizer.param_groups[0] for optimizer in optimizers])
 
 
 def _some(number: Number) -> bool:

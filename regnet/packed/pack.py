@@ -127,7 +127,8 @@ class Pack:
         for member in members:
             size = _batch(member)
             if size not in self.operations:
-                self.operations[size] = of_training(member.module, member.data, trainer.strategy.root_device)
+                device = trainer.strategy.root_device
+                self.operations[size] = of_training(member.module, member.data, device, member.accumulates)
         most = min(self.size or len(members), room(kept, trainer.strategy.root_device, self.processes))
         self._train_in_parts(members, most, step)
 
@@ -301,6 +302,7 @@ def trainer_of(member: Member) -> Any:
     with open_dict(bare):
         bare.callbacks, bare.logger = {}, {}
         bare.trainer.enable_checkpointing = False
+        bare.trainer.gradient_clip_val, bare.trainer.accumulate_grad_batches = None, 1  # the pack does so itself
     return build_trainer(bare, {}, str(Path.cwd()))
 
 

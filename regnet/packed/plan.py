@@ -26,14 +26,20 @@ OWN = {  # what each run of a pack has for itself
 }
 SCHEDULE = "schedule"  # of a regularizer, which each run follows by itself
 NUMBER = object()
-EARLY_STOPPING = "regnet.training.callbacks.EarlyStopping"
-OPTIMIZERS = {"torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW"}
+CALLBACKS = "regnet.training.callbacks."
+EARLY_STOPPING = f"{CALLBACKS}EarlyStopping"
+STACKED = (EARLY_STOPPING, *(f"{CALLBACKS}{name}" for name in ("Ema", "Swa", "Snapshots")))
+OPTIMIZERS = {f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam")}
 OPTIMIZER_KEYS = {
     *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),
-    "foreach",
+    *("foreach", "alpha", "centered", "lr_decay", "initial_accumulator_value", "momentum_decay"),
+    "decoupled_weight_decay",
 }
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
-FREE = ("max_epochs", "accelerator", "precision", "log_every_n_steps", "deterministic", "enable_progress_bar")
+FREE = {
+    *("max_epochs", "accelerator", "precision", "log_every_n_steps", "deterministic", "enable_progress_bar"),
+    *("gradient_clip_val", "accumulate_grad_batches"),
+}
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def obstacle(cfg: Config) -> str | None:
             return f"callbacks.{name}"
     for name, node in cfg["regularizer"].items():
         target = node.get("_target_") or "" if isinstance(node, dict) else ""
-        if target.startswith(("regnet.training.callbacks.", "lightning.")) and target != EARLY_STOPPING:
+        if target.startswith((CALLBACKS, "lightning.")) and target not in STACKED:
             return f"regularizer.{name} (it acts through a callback)"
     if cfg["data"].get("num_workers"):
         return f"data.num_workers={cfg['data']['num_workers']}"

@@ -15,7 +15,8 @@ from ..core.exact import settings
 from ..core.parametrized import note_frozen
 from ..core.tasks import Classification, Regression
 from ..core.weights import grouped, name_statistics, tensor_statistics, weights
-from ..regularizers import Constraint, Proximal, Update, WeightDecay
+from ..regularizers import SAM, BeforeStep, Constraint, GradientUpdate, Lookahead, Proximal, Update, WeightDecay
+from ..training.callbacks import Ensemble
 from ..training.objective import Objective
 from ..training.trace import Traced, takes_no_decisions
 from .forms import Forms
@@ -25,7 +26,7 @@ Tensors = dict[str, Tensor]
 Computation = Callable[..., Sequence[Tensor]]
 NETWORK = "network."
 PATIENCE = 20  # calls before recording, which pays only if the shape then stays
-UPDATES = (WeightDecay, Constraint, Proximal)  # the kinds that a stack knows
+UPDATES = (SAM, GradientUpdate, WeightDecay, Lookahead, Constraint, Proximal)  # the kinds that a stack knows
 
 
 class Stack:
@@ -52,7 +53,8 @@ class Stack:
         self.objectives, self.updates = list(objectives), [list(one) for one in updates]
         first = self.objectives[0]
         trained = {name for name, p in first.named_parameters() if p.requires_grad}
-        every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
+        self.growing = _growing(first)
+        every = _stacked([_tensors(one, self.growing) for one in self.objectives])
         fixed = settings(first).keys() - _names(self.objectives, moving)
         self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
         self.params = {name: t for name, t in every.items() if name in trained}
@@ -98,7 +100,12 @@ class Stack:
     def state_of(self, k: int, best: bool = False) -> Tensors:
         """A copy of the state of network k, now or at its best."""
         state = self.best if best else self.state
-        return {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
+        own = {name: self.objectives[k].get_buffer(name) for name in self.growing}
+        return {name: tensor[k].clone() for name, tensor in state.items()} | self.shared | own
+
+    def snapshots(self, k: int) -> int:
+        """How many network k has taken."""
+        return len(self.objectives[k].get_buffer(self.growing[0])) if self.growing else 0
 
     def load_best(self, k: int, state: Tensors) -> None:
         self.remember(())
@@ -110,30 +117,53 @@ class Stack:
 
         x and y are (B, ...) for all of them, or (K, B, ...) if `stacked`.
         """
-        words = noise.words(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
-        own = [tensor[rows] for tensor in self.state.values()]
-        values, *grads = self._gradients[stacked](*own, *self.shared.values(), x, y, words)
+        draws = noise.step(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
+        params, buffers = ([tensor[rows] for tensor in of.values()] for of in (self.params, self.buffers))
+        fixed = (*self.shared.values(), x, y, *draws)
+        values, *grads = self._gradients[stacked](*params, *buffers, *fixed)
+        for i, update in enumerate(self.updates[0]):
+            if isinstance(update, SAM):  # the same batch again, with the same noise
+                limits = [limit[rows] for limit in self.limits[i].values()]
+                there = self._updates[i](*limits, *params, *grads)
+                _, *grads = self._gradients[stacked](*there, *(buffer.clone() for buffer in buffers), *fixed)
         return values, dict(zip(self.params, grads, strict=True))
 
+    def before_step(self, rows: slice, lr: Tensor, grads: Tensors, noise: Noise) -> None:
+        """What changes the gradients of `rows`, and decay, in their order; lr (K,)."""
+        for i, update in enumerate(self.updates[0]):
+            if isinstance(update, GradientUpdate):
+                own = self._of_network(grads)
+                scope = _Scope(self.model.network, update)
+                draws = noise.draws(rows, i, partial(_try_to_change, scope, own), scope)
+                self._update(i, rows, *own.values(), *draws)
+            elif isinstance(update, BeforeStep):
+                self._update(i, rows, lr)
+
+    def after_step(self, rows: slice, steps: Tensors | None = None) -> None:
+        """What acts on the weights of `rows` behind the optimizer; `steps` are what proximal updates follow."""
+        for i, update in enumerate(self.updates[0]):
+            if isinstance(update, Proximal):
+                self._update(i, rows, *self._of_network(steps or {}).values())
+            elif isinstance(update, Lookahead | Constraint):
+                self._update(i, rows)
+
     @torch.no_grad()
-    def update(self, kind: type | tuple[type, ...], rows: slice, lr: Tensor, steps: Tensors | None = None) -> None:
-        """Updates of a kind of each network of `rows`; lr (K,); `steps` are what proximal ones follow."""
-        own = [tensor[rows] for tensor in self._of_network(self.state).values()]
-        for update, limits, act in zip(self.updates[0], self.limits, self._updates, strict=True):
-            if isinstance(update, kind):
-                sizes = self._of_network(steps).values() if steps and isinstance(update, Proximal) else ()
-                act(*own, *(tensor[rows] for tensor in limits.values()), lr, *sizes)
+    def _update(self, i: int, rows: slice, *more: Tensor) -> None:
+        own = (*self._of_network(self.state).values(), *self.limits[i].values())
+        self._updates[i](*(tensor[rows] for tensor in own), *more)
 
     @torch.no_grad()
     def task_metrics(self, rows: slice, batches: Sequence[Tensor], y: Tensor) -> list[dict[str, float]]:
         """The task's metrics of the networks of `rows`, in evaluation mode.
 
         Args:
+            rows: of networks that have taken equally many snapshots.
             batches: the same inputs for all of them, (B, ...) each.
             y: their targets, (N,), or (K, N) where each network has its own.
         """
         objective = self.objectives[0]
         state = {name: tensor[rows] for name, tensor in self.state.items()}
+        state |= _stacked([{n: one.get_buffer(n) for n in self.growing} for one in self.objectives[rows]])
         shared = self._of_network(self.shared)
         objective.eval()
 
@@ -172,46 +202,74 @@ class Stack:
         self._gradients: dict[bool, Computation] = {
             stacked: partial(self._compute, stacked) for stacked in (False, True)
         }
-        self._updates: list[Computation] = [partial(self._act, i, list(limits)) for i, limits in enumerate(self.limits)]
+        self._updates: list[Computation] = [
+            partial(self._ascend if isinstance(update, SAM) else self._act, i, list(limits))
+            for i, (update, limits) in enumerate(zip(self.updates[0], self.limits, strict=True))
+        ]
         if recorded:
             self._gradients = {
                 stacked: Traced(one, written, len(self.shared)) for stacked, one in self._gradients.items()
             }
-            of_network = len(self._of_network(self.state))
             self._updates = [
-                Traced(one, of_network + len(limits)) for one, limits in zip(self._updates, self.limits, strict=True)
+                Traced(one, self._written(update, limits))
+                for one, update, limits in zip(self._updates, self.updates[0], self.limits, strict=True)
             ]
+
+    def _written(self, update: Update, limits: Tensors) -> int:
+        """How many tensors an update may change: those of the network, its own, and gradients; SAM none."""
+        if isinstance(update, SAM):
+            return 0
+        gradients = len(self._of_network(self.params)) if isinstance(update, GradientUpdate) else 0
+        return len(self._of_network(self.state)) + len(limits) + gradients
 
     def _compute(self, stacked: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         names = [*self.params, *self.buffers, *self.shared]
-        *state, x, y, words = tensors
+        state, (x, y, *draws) = tensors[: len(names)], tensors[len(names) :]
         named = dict(zip(names, state, strict=True))
         buffers = {name: named[name] for name in self.buffers}
         shared = {name: named[name] for name in self.shared}
 
-        def terms(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, words: Tensor) -> Tensor:
-            with Given(words), Forms():
+        def terms(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, *draws: Tensor) -> Tensor:
+            with Given(draws), Forms():
                 terms = functional_call(self.model, params | buffers | shared, (x, y))
             return torch.stack(list(terms.values()))
 
-        batch = 0 if stacked else None
+        targets = 0 if stacked else None
+        if self.objectives[0].needs.of_inputs:  # each network has derivatives of its own
+            x = (x if stacked else x.expand(len(state[0]), *x.shape)).detach().requires_grad_()
         with torch.enable_grad():
             params = {name: named[name].detach().requires_grad_() for name in self.params}
-            values = vmap(terms, in_dims=(0, 0, batch, batch, 0), randomness="different")(params, buffers, x, y, words)
+            axes = (0, 0, 0 if x.requires_grad else targets, targets, *(0 for _ in draws))
+            values = vmap(terms, in_dims=axes, randomness="different")(params, buffers, x, y, *draws)
             grads = torch.autograd.grad(values.sum(), list(params.values()))
         return values.detach(), *(grad.contiguous() for grad in grads)  # laid out as the weights, for fused optimizers
 
     def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
         scope = _Scope(self.model.network, self.updates[0][i])
+        trained = self._of_network(self.params)
         names = [*(NETWORK + name for name in self._of_network(self.state)), *(f"update.{name}" for name in limits)]
-        state, (lr, *sizes) = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
-        steps = dict(zip(self._of_network(self.params), sizes, strict=bool(sizes)))
+        state, more = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
+        for name in trained:  # by which those are told from frozen ones
+            state[NETWORK + name] = state[NETWORK + name].detach().requires_grad_()
 
-        def act(state: Tensors, lr: Tensor, steps: Tensors) -> Tensor:
-            functional_call(scope, state, (lr, steps))
-            return lr
+        def act(state: Tensors, *more: Tensor) -> Tensor:
+            named = dict(zip(trained, more, strict=False))
+            with Given(more[len(trained) :]), Forms():
+                functional_call(scope, state, (named, *more))
+            return next(iter(state.values())).new_zeros(())
 
-        return (vmap(act)(state, lr, steps),)
+        return (vmap(act, randomness="different")(state, *more),)
+
+    @torch.no_grad()
+    def _ascend(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The parameters at w + e of `SAM`, from its own buffers, the parameters and their gradients."""
+        sharpness = self.updates[0][i]
+        assert isinstance(sharpness, SAM)
+        named = dict(zip((f"sharpness.{name}" for name in limits), tensors, strict=False))
+        found = tensors[len(limits) :]
+        w, grads = found[: len(self.params)], found[len(self.params) :]
+        there = _There(sharpness)
+        return vmap(lambda named, *found: functional_call(there, named, found))(named, *zip(w, grads, strict=True))
 
     @staticmethod
     def _of_network(tensors: Tensors) -> Tensors:
@@ -244,14 +302,33 @@ class _Scope(nn.Module):
         super().__init__()
         self.network, self.update = network, update
 
-    def forward(self, lr: Tensor, steps: Tensors) -> None:
+    def forward(self, named: Tensors, *more: Tensor) -> None:
+        """`named` are the gradients or step sizes of the trained parameters; the learning rate comes alone."""
         if isinstance(self.update, Proximal):
-            self.update(self.network, steps)
+            self.update(self.network, named)
+        elif isinstance(self.update, GradientUpdate):
+            self.update.change(self.network, named)
         elif isinstance(self.update, WeightDecay):
             for factor, found in grouped(self.network, self.update.select, self.update.scale):
-                self.update.shrink(found, factor * lr)
+                self.update.shrink(found, factor * more[0])
         else:
             self.update(self.network)
+
+
+class _There(nn.Module):
+    """The weights w + e of one network."""
+
+    def __init__(self, sharpness: SAM) -> None:
+        super().__init__()
+        self.sharpness = sharpness
+
+    def forward(self, *found: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        return tuple(w + e for (w, _), e in zip(found, self.sharpness.ascent(found), strict=True))
+
+
+def _try_to_change(scope: _Scope, grads: Tensors, state: Tensors) -> None:
+    with torch.no_grad():
+        functional_call(scope, state, ({name: gradient[0].clone() for name, gradient in grads.items()},))
 
 
 class _Used(nn.Module):
@@ -272,6 +349,17 @@ class _Metrics(nn.Module):
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self.loss.measures(outputs, y)
+
+
+def _growing(objective: Objective) -> list[str]:
+    """The names of the buffers that each network has for itself, as they grow: its snapshots'."""
+    ensembles = ((path, part) for path, part in objective.named_modules() if isinstance(part, Ensemble))
+    return [f"{path}.{name}" for path, part in ensembles for name in part.growing]
+
+
+def _tensors(objective: Objective, without: Sequence[str]) -> Tensors:
+    every = dict(objective.named_parameters()) | dict(objective.named_buffers())
+    return {name: tensor for name, tensor in every.items() if name not in without}
 
 
 def _stacked(each: Sequence[Tensors]) -> Tensors:

@@ -64,7 +64,7 @@ class Transforms:
         transforms = self.modules[0].transforms
 
         def transformed(buffers: list[dict[str, Tensor]], x: Tensor, y: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-            with Given(key[None]):
+            with Given((key,)):
                 for transform, own in zip(transforms, buffers, strict=True):
                     x, y = functional_call(transform, own, (x, y))
             return x, y

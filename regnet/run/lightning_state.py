@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning
+import torch
 from lightning import Trainer
 
 
@@ -16,6 +17,7 @@ def checkpoint(
     steps: int,
     weights: Mapping[str, Any],
     batches: int,
+    steps_of_epoch: int,
     finished: bool,
     optimizer: Mapping[str, Any],
     scheduler: Mapping[str, Any] | None,
@@ -27,7 +29,7 @@ def checkpoint(
     Args:
         epochs: trained so far.
         steps: of the optimizer so far.
-        batches: of an epoch.
+        batches: of an epoch, which has so many steps.
         finished: whether it was the last epoch that was asked for.
         interval: after which the schedule is stepped, ``epoch`` or ``step``.
         callbacks: their states by their keys.
@@ -35,7 +37,7 @@ def checkpoint(
     completed = epochs if finished else epochs - 1
     return {
         **chosen(completed, steps, weights),
-        "loops": _loops(epochs, completed, steps, batches, interval if scheduler else None),
+        "loops": _loops(epochs, completed, steps, batches, steps_of_epoch, interval if scheduler else None),
         "callbacks": dict(callbacks),
         "optimizer_states": [dict(optimizer)],
         "lr_schedulers": [] if scheduler is None else [dict(scheduler)],
@@ -52,6 +54,24 @@ def chosen(epoch: int, steps: int, weights: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def with_average(checkpoint: dict[str, Any], weights: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """A checkpoint of weights that are an average of so many, beside the present ones, as `WeightAveraging` has it."""
+    return {
+        **checkpoint,
+        "state_dict": dict(weights),
+        "current_model_state": checkpoint["state_dict"],
+        "averaging_state": {"n_averaged": torch.tensor(count)},
+    }
+
+
+def take_average(checkpoint: dict[str, Any]) -> tuple[dict[str, Any], int] | None:
+    """The inverse: takes the average and its count out of a checkpoint, if it has one."""
+    if "averaging_state" not in checkpoint:
+        return None
+    average, checkpoint["state_dict"] = checkpoint["state_dict"], checkpoint.pop("current_model_state")
+    return average, int(checkpoint.pop("averaging_state")["n_averaged"])
+
+
 def epochs_of(checkpoint: Mapping[str, Any]) -> int:
     """How many epochs were trained before the checkpoint."""
     return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
@@ -63,7 +83,9 @@ def begin_at(trainer: Trainer, epoch: int) -> None:
     progress.ready = progress.completed = progress.processed = epoch
 
 
-def _loops(epochs: int, completed: int, steps: int, batches: int, interval: str | None) -> dict[str, Any]:
+def _loops(
+    epochs: int, completed: int, steps: int, batches: int, of_epoch: int, interval: str | None
+) -> dict[str, Any]:
     def progress(total: int, current: int, *more: str) -> dict[str, dict[str, int]]:
         keys = ("ready", "completed", *more)
         return {"total": dict.fromkeys(keys, total), "current": dict.fromkeys(keys, current)}
@@ -71,15 +93,16 @@ def _loops(epochs: int, completed: int, steps: int, batches: int, interval: str 
     epoch = progress(epochs, epochs, "started", "processed")
     epoch["total"]["completed"], epoch["current"]["completed"] = epochs - 1, completed
     zeros = progress(0, 0)
-    scheduled = {"epoch": progress(epochs, 1), "step": progress(steps, batches)}
+    scheduled = {"epoch": progress(epochs, 1), "step": progress(steps, of_epoch)}
     fit = {
         "state_dict": {},
         "epoch_loop.state_dict": {"_batches_that_stepped": steps},
-        "epoch_loop.batch_progress": progress(steps, batches, "started", "processed") | {"is_last_batch": True},
+        "epoch_loop.batch_progress": progress(epochs * batches, batches, "started", "processed")
+        | {"is_last_batch": True},
         "epoch_loop.scheduler_progress": scheduled.get(interval or "", zeros),
         "epoch_loop.automatic_optimization.state_dict": {},
         "epoch_loop.automatic_optimization.optim_progress": {
-            "optimizer": {"step": progress(steps, batches), "zero_grad": progress(steps, batches, "started")}
+            "optimizer": {"step": progress(steps, of_epoch), "zero_grad": progress(steps, of_epoch, "started")}
         },
         "epoch_loop.manual_optimization.state_dict": {},
         "epoch_loop.manual_optimization.optim_step_progress": zeros,

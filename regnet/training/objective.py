@@ -35,7 +35,8 @@ class Needs(NamedTuple):
         """(passes B, ...) each."""
         if self.passes > 1:
             x, y = torch.cat([x] * self.passes), torch.cat([y] * self.passes)
-        return (x.detach().requires_grad_() if self.of_inputs and not x.requires_grad else x), y
+        # a view, which says so of itself alone
+        return (x.view_as(x).requires_grad_() if self.of_inputs and not x.requires_grad else x), y
 
     def inputs(self, x: Tensor) -> Tensor:
         """For the network: a copy where x is differentiated by, which nothing may then change in place."""
@@ -46,7 +47,7 @@ class Objective(nn.Module):
     """Named terms of the training objective, whose sum is minimized: ``loss``, then ``penalty/<name>``.
 
     A plain function of parameters and batch: it knows of no trainer, device or loop, and may be called
-    under `torch.func` (but with a penalty that differentiates by the inputs).
+    under `torch.func`; with a penalty that differentiates by the inputs under `regnet.packed.forms` alone.
 
     Where a penalty compares two passes of the same batch, all terms are those of the doubled batch; they are
     means over it, and expect the same as of one pass.

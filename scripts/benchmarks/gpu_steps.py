@@ -155,7 +155,7 @@ def whole_step(x: Tensor, y: Tensor, networks: int, recorded: bool) -> Iterator[
     from regnet.data.loader import as_float
     from regnet.models import MLP
     from regnet.packed.noise import Noise
-    from regnet.packed.optimizers import stack as stack_optimizers
+    from regnet.packed.rules import stack as stack_optimizers
     from regnet.packed.stack import Stack
     from regnet.training.objective import Objective
 

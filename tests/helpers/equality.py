@@ -31,12 +31,36 @@ def compare(alone, packed, relative):
     for name in ("best.ckpt", "last.ckpt"):
         a, b = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (alone, packed))
         assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"])
-        assert name == "best.ckpt" or a["loops"] == b["loops"]
+        assert name == "best.ckpt" or _progress(a) == _progress(b)
         assert list(a["state_dict"]) == list(b["state_dict"])
         for key, weight in a["state_dict"].items():
             # rounding is relative to a tensor's largest entry: a single one may cancel to any smallness
             size = weight.double().abs().max().item() if weight.numel() else 0
             torch.testing.assert_close(b["state_dict"][key], weight, rtol=relative, atol=relative * size, msg=key)
+
+
+def close_tensors(a, b, relative):
+    """Through nested containers; what only one of two mappings has is left out."""
+    if isinstance(a, torch.Tensor) and a.is_floating_point():
+        size = a.double().abs().max().item() if a.numel() else 0
+        torch.testing.assert_close(b, a, rtol=relative, atol=relative * size)
+    elif isinstance(a, dict):
+        for key in a.keys() & b.keys():
+            close_tensors(a[key], b[key], relative)
+    elif isinstance(a, list | tuple):
+        for one, other in zip(a, b, strict=True):
+            close_tensors(one, other, relative)
+    elif isinstance(a, float):
+        assert b == pytest.approx(a, rel=relative)
+    else:
+        assert same(a, b), (a, b)
+
+
+def _progress(checkpoint):
+    loops = checkpoint["loops"]
+    # SAM's second closure is counted in some steps and not in others
+    loops["fit_loop"]["epoch_loop.automatic_optimization.optim_progress"]["optimizer"].pop("zero_grad")
+    return loops
 
 
 def close(got, expected, relative):

@@ -9,7 +9,7 @@ from regnet.core.tasks import Classification
 from regnet.models import CNN, MLP
 from regnet.packed.module import PackedModule
 from regnet.packed.noise import Noise
-from regnet.packed.optimizers import stack as stack_optimizers
+from regnet.packed.rules import stack as stack_optimizers
 from regnet.packed.stack import Stack
 from regnet.training.objective import Objective
 from tests.helpers.commands import record, train
@@ -51,9 +51,9 @@ class Steps:
 
     def step(self, i):
         values, grads = self.stack.gradients(self.rows, self.x[i], self.y[i], self.noise, stacked=False)
-        self.stack.update(R.WeightDecay, self.rows, self.rates)
+        self.stack.before_step(self.rows, self.rates, grads, self.noise)
         self.rule.step(self.stack.params, grads)
-        self.stack.update(R.Constraint, self.rows, self.rates)
+        self.stack.after_step(self.rows)
         return values.clone()
 
 

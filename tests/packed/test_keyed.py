@@ -99,7 +99,7 @@ def test_torchs_own_functions_draw_from_the_key(call):
     expected = CALLS[call]()
 
     def drawn(key):
-        with Given(key[None]):
+        with Given((key,)):
             return CALLS[call]()
 
     before = torch.get_rng_state()
@@ -119,7 +119,7 @@ def test_torchs_own_functions_draw_from_the_key(call):
 
 
 def test_what_has_a_generator_of_its_own_keeps_it():
-    with Given(torch.tensor([3])):
+    with Given((torch.tensor(3),)):
         drawn = torch.rand(5, generator=torch.Generator().manual_seed(0))
         kept = F.dropout(torch.ones(50), 0.5, training=False)
     assert torch.equal(drawn, torch.rand(5, generator=torch.Generator().manual_seed(0)))
@@ -127,7 +127,7 @@ def test_what_has_a_generator_of_its_own_keeps_it():
 
 
 def test_dropout_drops_its_share():
-    with Given(torch.tensor([3])):
+    with Given((torch.tensor(3),)):
         y = F.dropout(torch.ones(40_000), 0.3)
     assert sorted(set(y.tolist())) == [0.0, pytest.approx(1 / 0.7)]
     assert (y == 0).float().mean() == pytest.approx(0.3, abs=0.01)

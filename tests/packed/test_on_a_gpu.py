@@ -1,5 +1,6 @@
 """What packs do on a GPU, as far as it can be seen without one: torch's meta device has no numbers to be read."""
 
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -14,9 +15,9 @@ from regnet.data.samples import Samples
 from regnet.models import CNN, MLP
 from regnet.packed.moving import Moving
 from regnet.packed.noise import Noise
-from regnet.packed.optimizers import stack
 from regnet.packed.placed import Placed
 from regnet.packed.plan import obstacle
+from regnet.packed.rules import stack
 from regnet.packed.stack import Stack
 from regnet.packed.transforms import Transforms
 from regnet.training.objective import Objective
@@ -26,10 +27,17 @@ ADAM = [{"lr": 1e-3}, {"lr": 1e-1, "betas": (0.5, 0.9), "weight_decay": 0.3}]
 RULES = {
     "adam": (torch.optim.Adam, ADAM),
     "adamw": (torch.optim.AdamW, ADAM),
+    "rmsprop": (
+        torch.optim.RMSprop,
+        [{"lr": 0.1, "momentum": 0.9}, {"lr": 0.2, "weight_decay": 0.1}],
+    ),
+    "adagrad": (torch.optim.Adagrad, [{"lr": 0.1, "lr_decay": 0.1}, {"lr": 0.2, "weight_decay": 0.1}]),
+    "nadam": (torch.optim.NAdam, ADAM),
     "sgd": (torch.optim.SGD, [{"lr": 0.1, "momentum": 0.9}, {"lr": 0.2, "momentum": 0.5, "weight_decay": 0.1}]),
 }
 
 
+PROXIMAL = ("adam", "adamw", "sgd")
 TRANSFORMS = {  # and whether all runs' batches are changed at once
     "augment": (lambda k: R.ShiftFlip(1, flip=True), True),
     "mixup": (lambda k: R.Mixup(0.2 + k, num_classes=4), True),
@@ -79,12 +87,24 @@ def test_a_step_of_the_optimizer_sends_and_reads_nothing(case):
     with Traffic() as traffic:
         for _ in range(3):
             rule.step(params, params)
-            rule.step_sizes(params)
+            if case in PROXIMAL:
+                rule.step_sizes(params)
     assert traffic.launched
     assert (traffic.sent, traffic.read) == (0, 0)
+    kind, settings = RULES[case]
+    groups = [kind([torch.zeros(1, requires_grad=True)], **own).param_groups[0] for own in settings]
     with Traffic() as traffic:  # as after a step of a schedule
-        rule.set_groups([{**ADAM[0], "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.1}] * 2)
+        rule.set_groups(groups)
     assert traffic.sent == 1
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 2), slice(0, 2)])
+def test_a_number_counts_as_none_only_where_it_is_known_to_be(rows):
+    params, rule = rule_of("adam")
+    (_, _, numbers), *_ = rule._each({name: p[rows] for name, p in params.items()}, rows)
+    assert {name for name, number in numbers.items() if not torch.is_tensor(number)} == (
+        {"decay"} if rows == slice(0, 1) else set()
+    )
 
 
 def test_scheduled_settings_are_written_once_for_each_stacked_tensor():
@@ -189,7 +209,8 @@ def test_a_step_sends_and_reads_nothing(case, network, stacked):
         Objective(NETWORKS[network](), Classification(), {"l1": R.L1(0.1 * k), "l2": R.L2(0.1)}).to(META)
         for k in range(3)
     ]
-    updates = [[R.WeightDecay(0.1).to(META), R.MaxNorm(1.0).to(META), R.ProximalL1(0.1).to(META)] for _ in each]
+    kinds = [partial(R.WeightDecay, 0.1), partial(R.MaxNorm, 1.0), *[partial(R.ProximalL1, 0.1)] * (case in PROXIMAL)]
+    updates = [[make().to(META) for make in kinds] for _ in each]
     step = Stack.__new__(Stack)  # which otherwise asks, once, what is the same in all runs
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "__bool__", lambda _: False)
@@ -204,9 +225,9 @@ def test_a_step_sends_and_reads_nothing(case, network, stacked):
     rates = rule.lr.float()
     with Traffic() as traffic:
         values, grads = step.gradients(rows, x, y, noise, stacked)
-        step.update(R.WeightDecay, rows, rates)
+        step.before_step(rows, rates, grads, noise)
         rule.step(step.params, grads)
-        step.update((R.Constraint, R.Proximal), rows, rates, rule.step_sizes(step.params))
+        step.after_step(rows, rule.step_sizes(step.params) if case in PROXIMAL else None)
     assert values.device == META
     assert traffic.launched > 50
     assert (traffic.sent, traffic.read) == (0, 0)

@@ -60,7 +60,8 @@ def test_updates_of_a_stack_leave_frozen_weights(name, recorded):
     stack = Stack(objectives, [[UPDATES[name]()] for _ in networks], recorded)
     lr, steps = torch.full((3,), 0.1), {key: torch.full_like(p, 0.1) for key, p in stack.params.items()}
     for _ in range(2):
-        stack.update(object, slice(0, 3), lr, steps)
+        stack.before_step(slice(0, 3), lr, {}, Noise(torch.device("cpu")))
+        stack.after_step(slice(0, 3), steps)
     for network, start in zip(networks, before, strict=True):
         assert torch.equal(network.frozen.weight, start.frozen.weight)
         update = UPDATES[name]()

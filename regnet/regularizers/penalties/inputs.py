@@ -24,7 +24,6 @@ class InputPenalty(Penalty):
     """
 
     of_inputs = True
-    unpackable = "it differentiates by the inputs"
 
     def __init__(self, strength: float) -> None:
         super().__init__()

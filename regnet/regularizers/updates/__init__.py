@@ -1,7 +1,7 @@
 """Updates: what happens around the optimizer's step."""
 
 from .constraints import Constraint, MaxNorm, MinMaxNorm, NonNegative, OrthogonalProjection, SpectralClip, UnitNorm
-from .decay import BeforeStep, CoupledDecay, Update, WeightDecay
+from .decay import BeforeStep, CoupledDecay, GradientUpdate, Update, WeightDecay
 from .gradients import GradientClipping, GradientNoise
 from .lookahead import Lookahead
 from .proximal import Proximal, ProximalGroupLasso, ProximalL0, ProximalL1
@@ -15,6 +15,7 @@ __all__ = [
     "CoupledDecay",
     "GradientClipping",
     "GradientNoise",
+    "GradientUpdate",
     "Lookahead",
     "MaxNorm",
     "MinMaxNorm",

@@ -94,6 +94,27 @@ class BeforeStep(Update):
         return optimizer.register_step_pre_hook(before_step)
 
 
+class GradientUpdate(BeforeStep):
+    """Something that changes the gradients of the network's parameters before the optimizer uses them."""
+
+    dense = True
+
+    def change(self, network: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+        """Changes gradients in place; those that are there, by the names of their parameters in `network`."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
+        names = {id(w): name for name, w in network.named_parameters()}
+        self.change(network, {names[id(w)]: gradient for w, gradient in moving(optimizer) if id(w) in names})
+
+
+def moving(optimizer: Optimizer) -> list[tuple[Tensor, Tensor]]:
+    """The parameters of `optimizer` that have a gradient and are not frozen, with their gradients."""
+    every = [w for group in optimizer.param_groups for w in group["params"]]
+    return [(w, w.grad) for w in every if w.grad is not None and w.requires_grad]
+
+
 class Decay(BeforeStep):
     """Something that shrinks weights at each step: those of the optimizer that have a gradient, as AdamW does.
 
@@ -154,7 +175,7 @@ class WeightDecay(Decay):
             weight.write(itself.tensor)
 
 
-class CoupledDecay(Decay):
+class CoupledDecay(Decay, GradientUpdate):
     """g ← g + λ w before the optimizer's own update, which so sees the gradient of λ/2 Σw².
 
     The `weight_decay` of `torch.optim.SGD` and `torch.optim.Adam`, for any optimizer and of weights only. With
@@ -162,14 +183,13 @@ class CoupledDecay(Decay):
     section 2). The penalty `L2` of strength λ/2 has the same gradient, but is clipped with the loss's.
     """
 
-    dense = True
-    unpackable = "it changes the gradients"
-
-    @torch.no_grad()
-    def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        for factor, _, found in self.moving(network, optimizer):
-            strength = factor * at_precision_of(found[0].tensor, self.strength)
+    def change(self, network: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+        of = {id(w): gradients[name] for name, w in network.named_parameters() if name in gradients}
+        for factor, found in grouped(network, self.select, self.scale):
             for weight in found:
+                if not any(id(part) in of for part in weight.parts):
+                    continue
+                strength = factor * at_precision_of(weight.tensor, self.strength)
                 for part, slope in weight.chain(strength * weight.effective.tensor):
-                    if part.grad is not None:
-                        part.grad.add_(slope)
+                    if id(part) in of:
+                        of[id(part)].add_(slope)

@@ -1,18 +1,17 @@
 """What is done to the gradients of all parameters before the optimizer uses them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from ...core import hyperparameters
 from ...core.exact import at_precision_of
-from .decay import BeforeStep, Update
+from .decay import GradientUpdate, Update
 
 
-class GradientNoise(BeforeStep):
+class GradientNoise(GradientUpdate):
     """g ← g + N(0, η / (1 + t)^γ) at step t = 0, 1, ... (Neelakantan et al. 2015, section 3), η = `strength`.
 
     η is a variance: the paper takes 0.01, 0.3 or 1. The processes of a distributed run add the same noise.
@@ -24,8 +23,6 @@ class GradientNoise(BeforeStep):
 
     stage = Update.NOISE
     counts = True
-    dense = True
-    unpackable = "it changes the gradients"
 
     def __init__(self, strength: float, exponent: float = 0.55) -> None:
         super().__init__()
@@ -33,9 +30,8 @@ class GradientNoise(BeforeStep):
         self.register_buffer("exponent", hyperparameters.strength(exponent, "exponent"))
         self.register_buffer("steps", torch.tensor(0))
 
-    @torch.no_grad()
-    def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        found = gradients(network, optimizer)
+    def change(self, network: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+        found = [*gradients.values()]
         if found:
             strength, exponent = (at_precision_of(found[0], number) for number in (self.strength, self.exponent))
             std = (strength / (1 + self.steps) ** exponent).sqrt()
@@ -47,7 +43,7 @@ class GradientNoise(BeforeStep):
         self.steps.add_(1)
 
 
-class GradientClipping(BeforeStep):
+class GradientClipping(GradientUpdate):
     """g ← g min(1, c / ||g||_2), the norm over all parameters together (Pascanu et al. 2013), c = `radius` > 0.
 
     `torch.nn.utils.clip_grad_norm_`, with accumulated, averaged and unscaled gradients under any Trainer. Where
@@ -55,33 +51,18 @@ class GradientClipping(BeforeStep):
     """
 
     stage = Update.CLIPPING
-    dense = True
-    unpackable = "it changes the gradients"
 
     def __init__(self, radius: float) -> None:
         super().__init__()
         self.register_buffer("radius", hyperparameters.radius(radius))
 
-    @torch.no_grad()
-    def forward(self, network: nn.Module, optimizer: Optimizer) -> None:
-        found = gradients(network, optimizer)
+    def change(self, network: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+        found = [*gradients.values()]
         if found:
             norm = global_norm(found)
             factor = (at_precision_of(norm, self.radius) / norm).clamp(max=1)
             for gradient in found:
                 gradient.mul_(factor)
-
-
-def gradients(network: nn.Module, optimizer: Optimizer) -> list[Tensor]:
-    """The gradients of all parameters of `network` that `optimizer` moves, that have one and are not frozen."""
-    own = {id(w) for w in network.parameters()}
-    return [gradient for w, gradient in moving(optimizer) if id(w) in own]
-
-
-def moving(optimizer: Optimizer) -> list[tuple[Tensor, Tensor]]:
-    """The parameters of `optimizer` that have a gradient and are not frozen, with their gradients."""
-    every = [w for group in optimizer.param_groups for w in group["params"]]
-    return [(w, w.grad) for w in every if w.grad is not None and w.requires_grad]
 
 
 def global_norm(tensors: Sequence[Tensor]) -> Tensor:

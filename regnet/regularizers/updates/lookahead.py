@@ -7,6 +7,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ...core import hyperparameters, values
 from ...core.exact import Wide, wide
+from ...core.parametrized import trained
 from ...core.weights import parameters
 from .decay import Update
 
@@ -25,7 +26,6 @@ class Lookahead(Update):
 
     stage = Update.AVERAGE
     counts = True
-    unpackable = "it keeps slow weights"
 
     def __init__(self, ratio: float = 0.5, period: int = 5) -> None:
         super().__init__()
@@ -46,8 +46,9 @@ class Lookahead(Update):
         self.steps.add_(1)
         due = self.steps % self.period == 0  # stays a tensor, so that no step waits for the device
         share = torch.where(due, self.ratio, 0.0)
+        free = {id(w) for w in trained(network)}
         for slow, w in zip(self.slow.buffers(), network.parameters(), strict=True):
-            if w.requires_grad:
+            if id(w) in free:
                 slow.add_(share * (w - slow))
                 w.copy_(torch.where(due, slow, w))
             else:

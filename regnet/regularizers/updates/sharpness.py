@@ -11,8 +11,8 @@ from torch.utils.hooks import RemovableHandle
 from ...core import hyperparameters
 from ...core.exact import at_precision_of
 from ...core.seeds import bookmark
-from .decay import Update
-from .gradients import global_norm, moving
+from .decay import Update, moving
+from .gradients import global_norm
 
 
 class SAM(Update):
@@ -29,7 +29,6 @@ class SAM(Update):
     stage = Update.GRADIENT
     dense = True
     fine: ClassVar[bool] = True  # e, of which each entry is a small part of ρ
-    unpackable = "it takes two gradients a step"
 
     def __init__(self, radius: float = 0.05) -> None:
         super().__init__()

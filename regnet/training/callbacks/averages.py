@@ -1,5 +1,6 @@
 """Averages of the weights over training."""
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -13,9 +14,9 @@ from ...core import values
 from ...core.errors import UserError
 from ...core.exact import in_precision, settings, wide
 from .learning_rate import set_learning_rate
-from .others import FromStart, callbacks_of
+from .others import FromStart, Moment, callbacks_of
 
-BATCH_NORM = nn.modules.batchnorm._BatchNorm
+BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 class Average(FromStart, WeightAveraging):
@@ -27,6 +28,7 @@ class Average(FromStart, WeightAveraging):
     Attributes:
         start: the share of the epochs, in [0, 1), before the first that counts. Before it validation and checkpoints
             are those of the weights as they are, and no epoch is chosen.
+        with_buffers: whether buffers are averaged too; else those of the present go with the average.
 
     Raises:
         UserError: when training starts with another average, as validation can only see one of them, or without an
@@ -34,6 +36,7 @@ class Average(FromStart, WeightAveraging):
     """
 
     start = 0.0
+    with_buffers = True
     _average_model: Any  # an AveragedModel from `setup` on
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -48,13 +51,25 @@ class Average(FromStart, WeightAveraging):
         if stage == "fit":
             self.align(pl_module)
 
-    def epochs(self, trainer: Trainer) -> float:
+    def epochs(self, trainer: Trainer | Moment) -> float:
         """How many are averaged after the present one; below 1 before `start`."""
         before = self.start * trainer.max_epochs if self.start and trainer.max_epochs else 0  # see `setup`
         return trainer.current_epoch + 1 - before
 
-    def begun(self, trainer: Trainer) -> bool:
+    def begun(self, trainer: Trainer | Moment) -> bool:
         return self.epochs(trainer) >= 1
+
+    def due(self, trainer: Trainer | Moment) -> bool:
+        """Whether the weights of the step that was just made are taken into the average."""
+        return True
+
+    def anew(self, trainer: Trainer | Moment) -> bool:
+        """Whether the average begins with them: it is then the weights as they are."""
+        return not self.begun(trainer)
+
+    def share(self, count: int) -> float:
+        """Of the present weights in the average of `count` others and them."""
+        raise NotImplementedError
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.align(pl_module)
@@ -71,28 +86,25 @@ class Average(FromStart, WeightAveraging):
         # what is averaged, and what it is the average of
         self.pairs = [(mean, theirs[name]) for name, mean in ours.items() if name not in own]
         for mean, now in self.pairs:
-            mean.data = mean.data.to(wide(now).dtype if _is_averaged(now) else now.dtype)
-
-    def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
-        """The average of `count` weights with the current one taken into it."""
-        raise NotImplementedError
+            mean.data = mean.data.to(wide(now).dtype if is_averaged(now) else now.dtype)
 
     @torch.no_grad()
     def update(self) -> None:
         """Takes the present weights into the average; the first ones, and what is counted in integers, as they are."""
         count = int(self._average_model.n_averaged)
         for mean, now in self.pairs:
-            mixed = count and _is_averaged(mean) and (self._use_buffers or isinstance(now, nn.Parameter))
-            mean.copy_(self.mix(mean, now.to(mean.dtype), count) if mixed else now)
+            mixed = count and is_averaged(mean) and (self.with_buffers or isinstance(now, nn.Parameter))
+            mean.copy_(torch.lerp(mean, now.to(mean.dtype), self.share(count)) if mixed else now)
         self._average_model.n_averaged += 1
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step > self._latest_update_step:  # otherwise gradients were only accumulated
-            if not self.begun(trainer):
-                self._average_model.n_averaged.zero_()  # takes the weights as they are
-            self.update()
+            if self.due(trainer):
+                if self.anew(trainer):
+                    self._average_model.n_averaged.zero_()
+                self.update()
             self._latest_update_step = trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -121,7 +133,7 @@ class Average(FromStart, WeightAveraging):
             now.copy_(mean)
 
 
-def _is_averaged(tensor: Tensor) -> bool:
+def is_averaged(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
@@ -139,8 +151,8 @@ class Ema(Average):
         self.decay, self.start = values.rate(decay, "decay"), values.rate(start, "start")
         super().__init__()
 
-    def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
-        return torch.lerp(average, current, 1 - self.decay)
+    def share(self, count: int) -> float:
+        return 1 - self.decay
 
 
 class Swa(Average):
@@ -159,29 +171,38 @@ class Swa(Average):
         ValueError: a value out of range.
     """
 
+    with_buffers = False
+
     def __init__(self, start: float = 0.75, lr: float | None = None) -> None:
         self.start = values.rate(start, "start")
         self.lr = None if lr is None else values.positive(lr, "lr")
-        super().__init__(use_buffers=False)
+        super().__init__(use_buffers=self.with_buffers)
 
-    def begun(self, trainer: Trainer) -> bool:
+    def begun(self, trainer: Trainer | Moment) -> bool:
         return self.epochs(trainer) >= (1 if trainer.is_last_batch else 2)  # before an epoch's end it does not count
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def due(self, trainer: Trainer | Moment) -> bool:
+        return trainer.is_last_batch  # the validation at the last batch comes before the end of the epoch
+
+    def anew(self, trainer: Trainer | Moment) -> bool:
+        return self.epochs(trainer) < 2
+
+    def share(self, count: int) -> float:
+        return 1 / (count + 1)
+
+    def set_rates(self, trainer: Trainer | Moment, groups: Sequence[dict[str, Any]]) -> None:
         if self.lr is not None and self.epochs(trainer) >= 1:  # at each step, as schedules may be by step as well
-            for group in trainer.optimizers[0].param_groups:
+            for group in groups:
                 set_learning_rate(group, self.lr)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.set_rates(trainer, trainer.optimizers[0].param_groups)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not trainer.is_last_batch:  # the validation at the last batch comes before the end of the epoch
-            return
-        begun = self.epochs(trainer)
-        if begun < 2:
-            self._average_model.n_averaged.zero_()  # takes the weights as they are
-        self.update()
-        if begun >= 1:
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self.due(trainer) and self.begun(trainer):
             self.count_batch_norm(trainer)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -190,22 +211,25 @@ class Swa(Average):
             self.update()
         super().on_validation_epoch_start(trainer, pl_module)
 
-    def mix(self, average: Tensor, current: Tensor, count: int) -> Tensor:
-        return average + (current - average) / (count + 1)
-
     def count_batch_norm(self, trainer: Trainer) -> None:
         """The running statistics of the average, from all training batches."""
         average = self._average_model.module
-        found = [module for module in average.modules() if isinstance(module, BATCH_NORM)]
-        if not found:
-            return
-        device = average.device
-        dtype = next(average.parameters()).dtype
         loader: Any = trainer.train_dataloader
-        batches = (in_precision(batch[0], dtype) for batch in loader)
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            update_bn(batches, average, device)
-        for module in found:
+        recount(average, loader, average.device)
+        for module in batch_norms(average):
             for statistic in (module.running_mean, module.running_var):
                 if statistic is not None:  # each process has seen an equal part of the batches
                     statistic.copy_(trainer.strategy.reduce(statistic, reduce_op="mean"))
+
+
+def batch_norms(network: nn.Module) -> list[BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]
+
+
+def recount(network: nn.Module, batches: Iterable[Sequence[Tensor]], device: torch.device) -> None:
+    """The running statistics of batch norm, from all these batches; random numbers go on as if nothing was drawn."""
+    if batch_norms(network):
+        dtype = next(network.parameters()).dtype
+        inputs = (in_precision(batch[0], dtype) for batch in batches)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            update_bn(inputs, network, device)

@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ...core import values
 from ...core.errors import UserError
 from ...core.exact import settings, wide
 from .learning_rate import set_learning_rate
-from .others import FromStart, callbacks_of
+from .others import FromStart, Moment, callbacks_of
 
 
 class NetworkCallback(FromStart, Callback):
@@ -50,6 +51,11 @@ class Ensemble(nn.Sequential):
     def snapshots(self) -> dict[str, Tensor]:
         """(M, ...) of each parameter and buffer."""
         return {name: self.get_buffer(name.replace(".", "/")) for name in self.names}
+
+    @property
+    def growing(self) -> list[str]:
+        """The names of the buffers that snapshots are kept in."""
+        return [name.replace(".", "/") for name in self.names]
 
     @property
     def size(self) -> int:
@@ -109,7 +115,7 @@ class Snapshots(NetworkCallback):
         self.ensemble = Ensemble(network, self.num_classes is not None)
         return self.ensemble
 
-    def begun(self, trainer: Trainer) -> bool:
+    def begun(self, trainer: Trainer | Moment) -> bool:
         return self.ensemble.size == self.cycles
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -119,23 +125,32 @@ class Snapshots(NetworkCallback):
             raise UserError(f"snapshots cannot be taken of the average that {type(other).__name__} makes: choose one")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.steps = trainer.estimated_stepping_batches
-        if self.steps == math.inf:
+        self.plan(trainer.estimated_stepping_batches, trainer.optimizers[0].param_groups)
+
+    def plan(self, steps: float, groups: Sequence[dict[str, Any]]) -> None:
+        if steps == math.inf:
             raise UserError("regularizer=snapshots needs the end of training: set trainer.max_epochs")
-        self.period = math.ceil(self.steps / self.cycles)
-        self.rates = self.rates or [float(group["lr"]) for group in trainer.optimizers[0].param_groups]
+        self.steps, self.period = steps, math.ceil(steps / self.cycles)
+        self.rates = self.rates or [float(group["lr"]) for group in groups]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.set_rates(trainer, trainer.optimizers[0].param_groups)
+
+    def set_rates(self, trainer: Trainer | Moment, groups: Sequence[dict[str, Any]]) -> None:
         part = trainer.global_step % self.period / self.period
-        for group, rate in zip(trainer.optimizers[0].param_groups, self.rates, strict=True):
+        for group, rate in zip(groups, self.rates, strict=True):
             set_learning_rate(group, rate / 2 * (math.cos(math.pi * part) + 1))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        ended, rest = divmod(trainer.global_step, self.period)
-        if ended + (rest > 0 and trainer.global_step == self.steps) > self.ensemble.size:
+        if self.due(trainer):
             self.ensemble.take()
+
+    def due(self, trainer: Trainer | Moment) -> bool:
+        """Whether the step that was just made ends a cycle of which there is no snapshot yet."""
+        ended, rest = divmod(trainer.global_step, self.period)
+        return ended + (rest > 0 and trainer.global_step == self.steps) > self.ensemble.size
 
     def state_dict(self) -> dict[str, Any]:
         return {"rates": self.rates}
