@@ -78,7 +78,8 @@ class Stacked:
     def _number(self, name: str, values: Tensor, rows: slice, like: Tensor) -> Number:
         """(K,) as a Python number where all are known to be equal, else as `like` takes it."""
         if values.device.type != "cpu":
-            return values.to(like.dtype) if any(self.numbers.get(name, [1.0])[rows]) else 0.0
+            known = self.numbers.get(name)
+            return values.to(like.dtype) if known is None or any(known[rows]) else 0.0
         numbers = values.tolist()
         return numbers[0] if len(set(numbers)) == 1 else values.to(like.device, like.dtype)
 

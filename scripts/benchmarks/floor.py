@@ -133,7 +133,7 @@ def parts(network: nn.Module, x: Tensor, ceilings: Ceilings) -> list[Part]:
         network(x.float() / 255)
     for hook in hooks:
         hook.remove()
-    operations = moved = seconds = between = dropped = 0.0
+    operations = moved = seconds = between = passing = dropped = 0.0
     first = True
     for one, given, out in passed:
         if isinstance(one, nn.Linear):
@@ -151,11 +151,13 @@ def parts(network: nn.Module, x: Tensor, ceilings: Ceilings) -> list[Part]:
             dropped += out.numel()
         elif isinstance(one, nn.ReLU):
             between += 4 * 5 * out.numel()  # y ─► h; g and h ─► g by y
+            passing += 4 * 5 * out.numel() / ceilings.stream(4 * 2 * out.numel())
         elif isinstance(one, nn.MaxPool2d):
             between += 4 * 2 * (given.numel() + out.numel())
+            passing += 4 * 2 * (given.numel() + out.numel()) / ceilings.stream(4 * (given.numel() + out.numel()))
         first &= not isinstance(one, nn.Linear | nn.Conv2d)
     found.append(Part("products", operations, moved, seconds))
-    found.append(Part("activations", between / 4, between, between / ceilings.stream(between)))
+    found.append(Part("activations", between / 4, between, passing))
     found.append(Part("masks", dropped, 2 * dropped, 2 * dropped / ceilings.random))
     count = sum(p.numel() for p in network.parameters())
     update = 4 * 7 * count
