@@ -88,6 +88,7 @@ class Stack:
         for computation in (*self._gradients.values(), *self._updates):
             if isinstance(computation, Traced):
                 computation.patience = PATIENCE
+                computation.forget()
 
     def remember(self, index: Sequence[int]) -> None:
         """The networks at `index` are at their best now."""
@@ -119,7 +120,7 @@ class Stack:
 
         x and y are (B, ...) for all of them, or (K, B, ...) if `stacked`.
         """
-        draws = noise.words(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
+        draws = noise.step(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
         params, buffers = ([tensor[rows] for tensor in of.values()] for of in (self.params, self.buffers))
         fixed = (*self.shared.values(), x, y, *draws)
         values, *grads = self._gradients[stacked](*params, *buffers, *fixed)

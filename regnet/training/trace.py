@@ -12,6 +12,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from ..core.graphs import Graphed, captured
 from .simplify import simplified
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Traced:
     `simplify`): a step of an MLP 784-128-10 with dropout, L1 and L2 takes .6 of a hand-written one's time. There is one
     recording for each set of shapes and strides. It is bitwise exact, but for decisions taken in Python: those of the
     first call stand. So what is recorded must take none by anything but shapes, see `takes_no_decisions`.
+    On a GPU it becomes a CUDA graph, whose results the next call overwrites, see `Graphed`.
 
     Args:
         function: tensors ─► tensors; it may write into its arguments.
@@ -49,12 +51,18 @@ class Traced:
             self.calls[key] += 1
             if self.calls[key] <= self.patience:
                 return self.function(*tensors)
-            self.recorded[key] = self._record(tensors)
+            self.recorded[key] = captured(self._record(tensors), self.written, tensors[0].device)
         device = tensors[0].device.type
         if not torch.is_autocast_enabled(device):
             return self.recorded[key](*tensors)
         with torch.autocast(device, enabled=False):  # whose casts were recorded, where they apply
             return self.recorded[key](*tensors)
+
+    def forget(self) -> None:
+        """Lets go of what it keeps on a GPU for tensors that are not there any more."""
+        for recorded in self.recorded.values():
+            if isinstance(recorded, Graphed):
+                recorded.forget()
 
     def _record(self, tensors: Sequence[Tensor]) -> Computation:
         """Recording computes as well: copies take what it writes, and random numbers go on as if it had not been."""

@@ -14,8 +14,8 @@ class Policy(BatchTransform):
     """x̃ = policy(x) for each image by itself with probability `probability`, else x; x in [0, 1].
 
     The operations are those of torchvision and mean 8-bit images: what is changed is rounded to 1/255. They run one
-    image after the other on the CPU, since torchvision draws one operation for a whole batch. Grey images pass
-    with their one channel; what acts on colour alone leaves them as they are.
+    image after the other, where the images are, since torchvision draws one operation for a whole batch. Grey images
+    pass with their one channel; what acts on colour alone leaves them as they are.
 
     Args:
         policy: uint8 image (C, H, W) ─► the same, drawing from torch's global generator.
@@ -33,12 +33,14 @@ class Policy(BatchTransform):
         image_size(x)
         if x.shape[1] not in (1, 3):
             raise ValueError(f"this is for grey or colour images of 1 or 3 channels, and these have {x.shape[1]}")
-        chosen = torch.rand(len(x)) < self.probability.cpu()
-        images = x.float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu()
-        changed = [self.policy(image) if draw else image for image, draw in zip(images, chosen.tolist(), strict=True)]
+        chosen = torch.rand(len(x), device=x.device) < self.probability
+        # which are chosen on a GPU, the host would have to wait for: there all are changed
+        draws = chosen.tolist() if x.device.type == "cpu" else [True] * len(x)
+        images = x.float().mul(255).round().clamp(0, 255).to(torch.uint8)
+        changed = [self.policy(image) if draw else image for image, draw in zip(images, draws, strict=True)]
         wide = torch.promote_types(x.dtype, torch.float32)
-        new = torch.stack(changed).to(x.device, wide).div(255).to(x.dtype)
-        return torch.where(chosen.to(x.device)[:, None, None, None], new, x), y
+        new = torch.stack(changed).to(wide).div(255).to(x.dtype)
+        return torch.where(chosen[:, None, None, None], new, x), y
 
 
 class RandAugment(Policy):
