@@ -17,6 +17,7 @@ from ..run.checkpoints import readable
 from ..run.events import put_behind
 from ..run.resuming import is_rank_zero
 from ..training.callbacks import AtomicCheckpointIO, NetworkCallback, StepLimit
+from ..training.loop import EpochLoop
 from .checks import check_timers
 from .make import make, make_a
 
@@ -72,6 +73,7 @@ def build_trainer(
         max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,
         max_steps=-1,
     )
+    EpochLoop.install(trainer, cfg.get("steps_per_execution"))
     if cfg.trainer.get("overfit_batches"):  # Lightning would overfit validation as well
         trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
     return trainer

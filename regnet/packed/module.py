@@ -72,7 +72,7 @@ class PackedModule(lightning.LightningModule):
         self.loader = PackedLoader([member.data for member in self.members], self.root)
         steps = self.loader.most_steps() * self.members[0].cfg.trainer.max_epochs
         self.chunks = Chunks(len(self.members), each, steps, self.root)
-        self.terms = ["loss", *(f"penalty/{name}" for name in self.members[0].objective.penalties)]
+        self.terms = self.members[0].objective.terms
         self.sums = torch.zeros(0)  # (K, terms): Σ of each term over the epoch's samples
         self._wide = torch.promote_types(next(iter(self.stack.params.values())).dtype, torch.float32)
         self.errors: dict[int, Exception] = {}

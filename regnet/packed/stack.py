@@ -17,9 +17,9 @@ from ..core.tasks import Classification, Regression
 from ..core.weights import grouped, name_statistics, tensor_statistics, weights
 from ..regularizers import Constraint, Proximal, Update, WeightDecay
 from ..training.objective import Objective
+from ..training.trace import Traced, takes_no_decisions
 from .forms import Forms
 from .noise import Given, Noise
-from .trace import Traced, takes_no_decisions
 
 Tensors = dict[str, Tensor]
 Computation = Callable[..., Sequence[Tensor]]
@@ -173,7 +173,9 @@ class Stack:
         }
         self._updates: list[Computation] = [partial(self._act, i, list(limits)) for i, limits in enumerate(self.limits)]
         if recorded:
-            self._gradients = {stacked: Traced(one, written) for stacked, one in self._gradients.items()}
+            self._gradients = {
+                stacked: Traced(one, written, len(self.shared)) for stacked, one in self._gradients.items()
+            }
             self._updates = [Traced(one, written) for one in self._updates]
 
     def _compute(self, stacked: bool, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 PLACES = ("study", "folder")  # keys that say where a run lies
-WATCHING = ("logger", "report")  # keys that change no result: a run with another logger is the same run
+WATCHING = (
+    "logger",
+    "report",
+    "steps_per_execution",
+)  # keys that change no result: a run with another logger is the same run
 OF_DATA = ("root", "epochs")  # keys of data that change none: where they are kept; a default of the trainer's
 OF_PLACES = ("${hydra:", "${now:")  # references whose value depends on the place or the time
 

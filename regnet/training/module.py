@@ -69,8 +69,8 @@ class RegularizedModule(lightning.LightningModule):
         self._state: dict[str, float] = {}  # of the training, at the last validation
         self._rates: list[float | Tensor] = []  # of learning, in the last step
         self._logged_step = -1
-        self._names: list[str] = []
-        self._sums: Tensor | None = None  # (terms + 1,): Σ of each term over the epoch's samples, and their number
+        self._sums: Tensor | None = None  # (terms,): Σ of each term over the epoch's samples
+        self._count = 0  # of the samples
         self._outputs: tuple[list[Batch], list[Batch]] = ([], [])  # logits and targets of val and probe
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -125,22 +125,45 @@ class RegularizedModule(lightning.LightningModule):
         self._sums = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self._begin_step()
+        self.replay.keep(batch, batch_idx)
+        x, y = self._transformed(batch)
+        values = torch.stack(list(self.objective(x, y).values()))
+        if self.replay.running:
+            return values.sum()
+        self._accumulate(values.detach(), len(x))
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0 is never
+        if every and self.global_step % every == 0 and self.global_step != self._logged_step:
+            self._log_step(values)
+        return values.sum()
+
+    def step(self, batch: Batch, optimizer: Optimizer, gradients: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """What Lightning makes of `training_step` and `optimizer_step`, without its hooks and without a log.
+
+        Args:
+            gradients: (x, y) ─► the terms, whose sum's gradients are then those of the parameters.
+        """
+        self._begin_step()
+
+        def closure() -> Tensor:
+            x, y = self._transformed(batch)
+            values = gradients(x, y)
+            if not self.replay.running:
+                self._accumulate(values, len(x))
+            return values.sum()
+
+        optimizer.step(self.replay.around(closure, optimizer))
+
+    def _begin_step(self) -> None:
         stop_here()
         if self.schedules.scheduled:
             self.schedules.set(self.global_step / self._steps)
-        self.replay.keep(batch, batch_idx)
+
+    def _transformed(self, batch: Batch) -> Batch:
         x, y = batch
         for transform in self.transforms:
             x, y = transform(x, y, self.objective)
-        terms = self.objective(x, y)
-        values = torch.stack(list(terms.values()))
-        if self.replay.running:
-            return values.sum()
-        self._accumulate(terms, values.detach(), len(x))
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0 is never
-        if every and self.global_step % every == 0 and self.global_step != self._logged_step:
-            self._log_step(terms, values)
-        return values.sum()
+        return x, y
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, self.replay.around(optimizer_closure, optimizer))
@@ -190,20 +213,21 @@ class RegularizedModule(lightning.LightningModule):
         outputs.clear()
         return self.objective.loss.metrics(logits, y)
 
-    def _accumulate(self, terms: dict[str, Tensor], values: Tensor, count: int) -> None:
+    def _accumulate(self, values: Tensor, count: int) -> None:
         if self._sums is None:
-            self._names = list(terms)
-            self._sums = values.new_zeros(len(values) + 1)
-        self._sums[:-1].add_(values, alpha=count)
-        self._sums[-1] += count
+            self._sums, self._count = torch.zeros_like(values), 0
+        self._sums.add_(values, alpha=count)
+        self._count += count
 
     def _train_terms(self) -> dict[str, float]:
         if self._sums is None:
             return {}
-        *sums, count = self.trainer.strategy.reduce(self._sums.clone(), reduce_op="sum").tolist()
-        return {name: value / count for name, value in zip(self._names, sums, strict=True)}
+        sums = torch.cat([self._sums, self._sums.new_tensor([self._count])])
+        *sums, count = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        return {name: value / count for name, value in zip(self.objective.terms, sums, strict=True)}
 
-    def _log_step(self, terms: dict[str, Tensor], values: Tensor) -> None:
+    def _log_step(self, values: Tensor) -> None:
         self._logged_step = self.global_step  # with accumulated gradients, several batches have the same step
         alone = self.trainer.world_size == 1  # else one would stop while the others go on
-        self.ledger.step(dict(zip(terms, values.tolist(), strict=True)), self.current_epoch, self.global_step, alone)
+        named = dict(zip(self.objective.terms, values.tolist(), strict=True))
+        self.ledger.step(named, self.current_epoch, self.global_step, alone)

@@ -67,6 +67,11 @@ class Objective(nn.Module):
         self.penalties = nn.ModuleDict(penalties or {})  # type: ignore[assignment]
         self.needs = Needs.of(self.penalties.values())
 
+    @property
+    def terms(self) -> list[str]:
+        """Their names."""
+        return ["loss", *(f"penalty/{name}" for name in self.penalties)]
+
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         x, y = self.needs.batch(x, y)
         with ExitStack() as stack:

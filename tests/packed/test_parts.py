@@ -23,10 +23,10 @@ from regnet.packed.compose import SweepLoader
 from regnet.packed.forms import Forms
 from regnet.packed.noise import Noise
 from regnet.packed.stack import Stack
-from regnet.packed.trace import Traced, takes_no_decisions
 from regnet.regularizers import L1, L2, DropConnect, Dropout
 from regnet.run.events import EventFile
 from regnet.training.objective import Objective
+from regnet.training.trace import Traced, takes_no_decisions
 from tests.helpers.quick_hydra import quick_hydra
 
 CPU = torch.device("cpu")

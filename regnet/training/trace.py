@@ -1,0 +1,110 @@
+"""A step's computation without Python's part in it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from .simplify import simplified
+
+OURS = ("regnet.", "torch.nn.")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+Computation = Callable[..., Sequence[Tensor | None]]
+
+
+class Traced:
+    """A function of tensors, recorded when it is called as the plain list of tensor operations that it comes to.
+
+    Modules, `vmap` and autograd are then out of the way, and what can be left out of the list is left out (see
+    `simplify`): a step of an MLP 784-128-10 with dropout, L1 and L2 takes .6 of a hand-written one's time. There is one
+    recording for each set of shapes and strides. It is bitwise exact, but for decisions taken in Python: those of the
+    first call stand. So what is recorded must take none by anything but shapes, see `takes_no_decisions`.
+
+    Args:
+        function: tensors ─► tensors; it may write into its arguments.
+        written: how many of the first arguments it may write into.
+        settings: how many of the next ones seldom change. What follows from them alone is computed when they do.
+    """
+
+    def __init__(self, function: Computation, written: int, settings: int = 0) -> None:
+        self.function, self.written = function, written
+        self.settings = slice(written, written + settings)
+        self.recorded: dict[tuple, Computation] = {}
+        self.calls: Counter[tuple] = Counter()
+        self.patience = 0  # calls with the same shapes before they are recorded
+
+    def __call__(self, *tensors: Tensor) -> Sequence[Tensor | None]:
+        key = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+        if key not in self.recorded:
+            self.calls[key] += 1
+            if self.calls[key] <= self.patience:
+                return self.function(*tensors)
+            self.recorded[key] = self._record(tensors)
+        device = tensors[0].device.type
+        if not torch.is_autocast_enabled(device):
+            return self.recorded[key](*tensors)
+        with torch.autocast(device, enabled=False):  # whose casts were recorded, where they apply
+            return self.recorded[key](*tensors)
+
+    def _record(self, tensors: Sequence[Tensor]) -> Computation:
+        """Recording computes as well: copies take what it writes, and random numbers go on as if it had not been."""
+        settings = range(*self.settings.indices(len(tensors)))
+        recorded = _on_copies(make_fx(self.function), tensors, self.written)[0]
+        with torch.no_grad(), torch.autocast(tensors[0].device.type, enabled=False):
+            wanted = _on_copies(recorded.forward, tensors, self.written)
+            shorter = _on_copies(
+                lambda *copies: [_Prepared(*simplified(recorded, copies, settings), settings)], tensors, self.written
+            )[0][0]
+            return shorter if _same(_on_copies(shorter, tensors, self.written), wanted) else recorded.forward
+
+
+class _Prepared:
+    """A computation in two parts, of which the first is done again only when what it depends on has changed."""
+
+    def __init__(self, prepare: Computation, compute: Computation, settings: range) -> None:
+        self.prepare, self.compute, self.settings = prepare, compute, settings
+        self.seen: list[tuple[Tensor, int]] = []
+        self.prepared: Sequence[Tensor] | None = None
+
+    def __call__(self, *tensors: Tensor) -> Sequence[Tensor | None]:
+        settings = tensors[self.settings.start : self.settings.stop]
+        if self.prepared is None or any(
+            now is not before or now._version != version
+            for now, (before, version) in zip(settings, self.seen, strict=True)
+        ):
+            self.prepared = self.prepare(*settings)
+            self.seen = [(setting, setting._version) for setting in settings]
+        return self.compute(*self.prepared, *tensors)
+
+
+def _on_copies(computation: Computation, tensors: Sequence[Tensor], written: int) -> tuple[Any, list[Tensor]]:
+    """What it returns, and the copies of what it writes."""
+    with torch.random.fork_rng([t.device for t in tensors[:1] if t.is_cuda]):
+        copies = [t.detach().clone() for t in tensors[:written]]
+        return computation(*copies, *tensors[written:]), copies
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Bitwise, of tensors in lists of lists."""
+    if not isinstance(one, Tensor):
+        return one is other or (len(one) == len(other) and all(map(_same, one, other)))
+    return (
+        one.dtype == other.dtype and one.stride() == other.stride() and torch.allclose(one, other, 0, 0, equal_nan=True)
+    )
+
+
+def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
+    """Whether all are regnet's or torch's own: a stranger's may draw from Python's `random`, or count its calls."""
+    every = {part for module in modules for part in module.modules()}
+    return all(type_before_parametrizations(part).__module__.startswith(OURS) for part in every) and not any(
+        _is_strange(hook) for part in every for kind in HOOKS for hook in getattr(part, kind).values()
+    )
+
+
+def _is_strange(hook: Callable[..., Any]) -> bool:
+    return not getattr(hook, "__module__", type(hook).__module__).startswith(OURS)
