@@ -2,7 +2,7 @@
 
 ``torch._dynamo`` (with SymPy and triton) and ``torchmetrics`` (with torchvision, SciPy and matplotlib) take more than
 half of the time of ``import lightning``. Lightning asks whether a module was compiled, which none is before
-``torch._dynamo`` is loaded, and derives from ``torchmetrics.Metric``. torch's optimizers ask that no compiler looks
+``torch._dynamo`` is loaded, and derives from ``torchmetrics.Metric``. torch's optimizers tell the compiler not to look
 into them.
 """
 
@@ -30,7 +30,8 @@ class Deferred(ModuleType):
         with LOCK:  # another thread waits until all is there; the one that loads it sees what there is
             if type(self) is Deferred and name in ANSWERS[self.__name__]:
                 with _answering():
-                    return ANSWERS[self.__name__][name]()
+                    vars(self)[name] = ANSWERS[self.__name__][name]()  # until it is loaded
+                return vars(self)[name]
             if type(self) is Deferred and (not name.startswith("__") or name == "__all__"):
                 load(self)
             return ModuleType.__getattribute__(self, name)
@@ -153,6 +154,10 @@ def _disable(fn: Any = None, recursive: bool = True, **options: Any) -> Any:
     return call
 
 
+def _graph_break(*_: Any, **__: Any) -> None:
+    """`torch._dynamo.graph_break`, which does something only where it compiles."""
+
+
 def _part(module: str, name: str) -> Any:
     """Something of torchmetrics that its other parts need not be loaded for."""
     import_module("torchmetrics.utilities")  # imports the module of `Metric`, which in turn imports from it
@@ -169,6 +174,7 @@ ANSWERS: dict[str, dict[str, Callable[[], Any]]] = {
     "torch._dynamo": {
         "OptimizedModule": partial(_instances_later, "torch._dynamo", "OptimizedModule"),
         "disable": lambda: _disable,
+        "graph_break": lambda: _graph_break,
     },
     "torchmetrics": {
         "__version__": partial(version, "torchmetrics"),
