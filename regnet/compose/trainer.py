@@ -72,19 +72,11 @@ def build_trainer(
         default_root_dir=folder,
         max_epochs=cfg.trainer.max_epochs if cfg.trainer.max_epochs is not None or not limits else -1,
         max_steps=-1,
-        **_already_so(cfg.trainer),
     )
     EpochLoop.install(trainer, cfg.get("steps_per_execution"))
     if cfg.trainer.get("overfit_batches"):  # Lightning would overfit validation as well
         trainer.limit_val_batches = cfg.trainer.get("limit_val_batches") or 1.0
     return trainer
-
-
-def _already_so(trainer: DictConfig) -> dict[str, None]:
-    """Leaves what is nondeterministic as it is: torch imports its compiler when it is told, which takes a second."""
-    if trainer.get("deterministic") is False and not torch.are_deterministic_algorithms_enabled():
-        return {"deterministic": None}
-    return {}
 
 
 def _limits(trainer: DictConfig) -> Iterator[Callback]:

@@ -97,7 +97,7 @@ class _Finder(MetaPathFinder):
                 spec.loader = _Loader(spec.loader)
             return spec
         package = sys.modules.get(name.rpartition(".")[0])
-        if type(package) is Deferred and not self.answering:
+        if type(package) is Deferred and not self.answering and name not in PARTS:
             load(package)
             if name in sys.modules:  # by its package
                 return spec_from_loader(name, _Loaded())
@@ -173,9 +173,11 @@ def _plot(*arguments: Any, **options: Any) -> Any:
 ANSWERS: dict[str, dict[str, Callable[[], Any]]] = {
     "torch._dynamo": {
         "OptimizedModule": partial(_instances_later, "torch._dynamo", "OptimizedModule"),
+        "config": partial(import_module, "torch._dynamo.config"),
         "disable": lambda: _disable,
         "graph_break": lambda: _graph_break,
     },
+    "torch._inductor": {"config": partial(import_module, "torch._inductor.config")},
     "torchmetrics": {
         "__version__": partial(version, "torchmetrics"),
         "_logger": partial(logging.getLogger, "torchmetrics"),
@@ -188,6 +190,11 @@ ANSWERS: dict[str, dict[str, Callable[[], Any]]] = {
         "plot_single_or_multi_val": lambda: _plot,
     },
 }
+PARTS = (  # are imported without their package
+    "torch._dynamo.config",
+    "torch._inductor.config",
+    "torch._inductor.custom_graph_pass",
+)
 FINDER = _Finder()
 
 
