@@ -62,6 +62,14 @@ def load(module: ModuleType) -> None:
             module.__class__ = ModuleType
 
 
+def load_all() -> bool:
+    """Loads all that are deferred and were asked for; whether there were any."""
+    found = [module for name in ANSWERS if type(module := sys.modules.get(name)) is Deferred]
+    for module in found:
+        load(module)
+    return bool(found)
+
+
 class _Loader(Loader):
     """Leaves a module as it is."""
 
@@ -75,8 +83,24 @@ class _Loader(Loader):
         pass
 
 
+class _Part(Loader):
+    """Loads a part of a deferred package, and what it imports of that package, without the package itself."""
+
+    def __init__(self, real: Loader) -> None:
+        self.real = real
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.real.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec: Any = module.__spec__
+        spec.loader = module.__loader__ = self.real
+        with _answering():
+            self.real.exec_module(module)
+
+
 class _Loaded(Loader):
-    """Gives a module that is there."""
+    """Gives a module that is there, as its package has loaded it."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = sys.modules[spec.name]
@@ -97,11 +121,15 @@ class _Finder(MetaPathFinder):
                 spec.loader = _Loader(spec.loader)
             return spec
         package = sys.modules.get(name.rpartition(".")[0])
-        if type(package) is Deferred and not self.answering and name not in PARTS:
-            load(package)
-            if name in sys.modules:  # by its package
-                return spec_from_loader(name, _Loaded())
-        return None
+        if type(package) is not Deferred or self.answering:
+            return None
+        if name in PARTS:
+            spec = self._real(name, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _Part(spec.loader)
+            return spec
+        load(package)
+        return spec_from_loader(name, _Loaded()) if name in sys.modules else None
 
     def _real(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         others = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
@@ -158,6 +186,11 @@ def _graph_break(*_: Any, **__: Any) -> None:
     """`torch._dynamo.graph_break`, which does something only where it compiles."""
 
 
+def _unknown() -> None:
+    """torch looks whether its code cache is there, which would have code lines for a traceback."""
+    raise AttributeError
+
+
 def _part(module: str, name: str) -> Any:
     """Something of torchmetrics that its other parts need not be loaded for."""
     import_module("torchmetrics.utilities")  # imports the module of `Metric`, which in turn imports from it
@@ -177,7 +210,7 @@ ANSWERS: dict[str, dict[str, Callable[[], Any]]] = {
         "disable": lambda: _disable,
         "graph_break": lambda: _graph_break,
     },
-    "torch._inductor": {"config": partial(import_module, "torch._inductor.config")},
+    "torch._inductor": {"codecache": _unknown, "config": partial(import_module, "torch._inductor.config")},
     "torchmetrics": {
         "__version__": partial(version, "torchmetrics"),
         "_logger": partial(logging.getLogger, "torchmetrics"),
@@ -192,8 +225,9 @@ ANSWERS: dict[str, dict[str, Callable[[], Any]]] = {
 }
 PARTS = (  # are imported without their package
     "torch._dynamo.config",
+    "torch._inductor.compiler_bisector",
     "torch._inductor.config",
-    "torch._inductor.custom_graph_pass",
+    "torch._inductor.fx_passes",
 )
 FINDER = _Finder()
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from ..core.deferred import load_all
 from .simplify import simplified
 
 OURS = ("regnet.", "torch.nn.")
@@ -54,13 +56,31 @@ class Traced:
     def _record(self, tensors: Sequence[Tensor]) -> Computation:
         """Recording computes as well: copies take what it writes, and random numbers go on as if it had not been."""
         settings = range(*self.settings.indices(len(tensors)))
-        recorded = _on_copies(make_fx(self.function), tensors, self.written)[0]
+        recorded = _on_copies(partial(_graph, self.function), tensors, self.written)[0]
         with torch.no_grad(), torch.autocast(tensors[0].device.type, enabled=False):
             wanted = _on_copies(recorded.forward, tensors, self.written)
             shorter = _on_copies(
                 lambda *copies: [_Prepared(*simplified(recorded, copies, settings), settings)], tensors, self.written
             )[0][0]
             return shorter if _same(_on_copies(shorter, tensors, self.written), wanted) else recorded.forward
+
+
+def prepare_recording() -> None:
+    """Imports what recording takes, half a second: once, where processes are to part."""
+    import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (`make_fx` relies on the compiler to import it)
+
+    make_fx(torch.neg)(torch.zeros(1))
+
+
+def _graph(function: Computation, *tensors: Tensor) -> Any:
+    import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (see `prepare_recording`)
+
+    try:
+        return make_fx(function)(*tensors)
+    except Exception:
+        if not load_all():  # what `make_fx` relies on differs between versions of torch
+            raise
+        return make_fx(function)(*tensors)
 
 
 class _Prepared:
