@@ -67,18 +67,16 @@ class Traced:
 
 def prepare_recording() -> None:
     """Imports what recording takes, half a second: once, where processes are to part."""
-    import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (`make_fx` relies on the compiler to import it)
-
-    make_fx(torch.neg)(torch.zeros(1))
+    _graph(torch.neg, torch.zeros(1))
 
 
 def _graph(function: Computation, *tensors: Tensor) -> Any:
-    import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (see `prepare_recording`)
+    import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (`make_fx` relies on the compiler to import it)
 
     try:
         return make_fx(function)(*tensors)
     except Exception:
-        if not load_all():  # what `make_fx` relies on differs between versions of torch
+        if not load_all():  # what else it relies on differs between versions of torch
             raise
         return make_fx(function)(*tensors)
 
