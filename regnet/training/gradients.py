@@ -57,18 +57,19 @@ class _Recording:
 
     def begin(self) -> None:
         parameters = dict(self.objective.named_parameters())
+        self.parameters = list(parameters.values())
         buffers = dict(self.objective.named_buffers())
         self.settings = settings(self.objective)
         self.trained = {name: p for name, p in parameters.items() if p.requires_grad}
-        others = parameters.items() - self.trained.items() if len(self.trained) < len(parameters) else ()
-        self.rest = dict(others) | {name: b for name, b in buffers.items() if name not in self.settings}
+        self.frozen = {name: p for name, p in parameters.items() if not p.requires_grad}
+        self.rest = self.frozen | {name: b for name, b in buffers.items() if name not in self.settings}
         self.names = [*self.trained, *self.rest, *self.settings]
         self.tensors = [*self.trained.values(), *self.rest.values(), *self.settings.values()]
 
     @torch.no_grad()
     def __call__(self, x: Tensor, y: Tensor, forward: Callable[[], AbstractContextManager[Any]]) -> Tensor:
-        for parameter in self.trained.values():
-            parameter.grad = None  # its memory is free for the next
+        for parameter in self.parameters:
+            parameter.grad = None  # its memory is then free for the next
         self.forward = forward
         values, *grads = self.traced(*self.tensors, x, y)
         for parameter, grad in zip(self.trained.values(), grads, strict=True):
@@ -80,8 +81,10 @@ class _Recording:
         named = dict(zip(self.names, state, strict=True))
         with torch.enable_grad():
             trained = {name: named[name].detach().requires_grad_() for name in self.trained}
+            frozen = {name: nn.Parameter(named[name], False) for name in self.frozen}  # as penalties know it
             with self.forward():
-                values = torch.stack(list(functional_call(self.objective, named | trained, (x, y)).values()))
+                terms = functional_call(self.objective, named | trained | frozen, (x, y))
+                values = torch.stack(list(terms.values()))
             grads = torch.autograd.grad(values.sum(), list(trained.values()), allow_unused=True)
         return values.detach(), *map(_laid_out, grads, trained.values())
 

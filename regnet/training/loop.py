@@ -1,7 +1,6 @@
 """Several steps of the optimizer between two looks of Lightning."""
 
 import math
-from functools import partial
 from typing import Any
 
 from lightning import Trainer
@@ -10,6 +9,7 @@ from lightning.pytorch.loops.fetchers import _DataFetcher
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
 
 from .callbacks import NoProfiler
 from .gradients import Gradients
@@ -64,8 +64,8 @@ class EpochLoop(_TrainingEpochLoop):
         trainer.fit_loop.epoch_loop = loop
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
-        ahead = 0 if self.restarting else self._ahead()
-        if ahead > 0 and (callbacks := self._callbacks()) is not None:
+        callbacks = None if self.restarting else self._callbacks()
+        if callbacks is not None and (ahead := self._ahead()) > 0:
             module: RegularizedModule = self.trainer.lightning_module  # type: ignore[assignment]  # see `_callbacks`
             if self.gradients is None or self.gradients.objective is not module.objective:
                 self.gradients = Gradients(module.objective)
@@ -76,11 +76,12 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _ahead(self) -> int:
         """How many batches there are before the next one that Lightning is to see."""
-        trainer, done, steps = self.trainer, self.batch_progress.current.ready, self.global_step
+        trainer: Any = self.trainer  # of whose attributes it declares some
+        done, steps = self.batch_progress.current.ready, self.global_step
         last = trainer.num_training_batches - done
         seen = done if trainer.check_val_every_n_epoch else self.batch_progress.total.ready
         validated = trainer.val_check_batch - seen % trainer.val_check_batch
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # 0 is never
+        every = trainer.log_every_n_steps  # 0 is never
         logged = -steps % every + 1 if every else math.inf
         limit = self.max_steps - steps if self.max_steps != -1 else math.inf
         ahead = min(last, validated, logged, limit, self.steps or math.inf) - 1
@@ -88,7 +89,8 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _callbacks(self) -> list[Callback] | None:
         """Those that act at a step, all regnet's; None where Lightning has to see each step."""
-        trainer, module = self.trainer, self.trainer.lightning_module
+        trainer: Any = self.trainer
+        module = trainer.lightning_module
         acting = [one for one in trainer.callbacks if any(_overrides(one, Callback, name) for name in OF_STEP)]
         precision = trainer.precision_plugin
         quick = (
@@ -119,13 +121,16 @@ class EpochLoop(_TrainingEpochLoop):
             callback.on_train_batch_start(trainer, module, batch, index)
         self.batch_progress.increment_started()
         progress = self.automatic_optimization.optim_progress.optimizer
+
+        def computed(x: Tensor, y: Tensor) -> Tensor:
+            progress.zero_grad.increment_ready()
+            progress.zero_grad.increment_started()
+            values = gradients(x, y, trainer.precision_plugin.train_step_context)
+            progress.zero_grad.increment_completed()
+            return values
+
         progress.step.increment_ready()
-        progress.zero_grad.increment_ready()
-        progress.zero_grad.increment_started()
-        module.step(
-            batch, trainer.optimizers[0], partial(gradients, forward=trainer.precision_plugin.train_step_context)
-        )
-        progress.zero_grad.increment_completed()
+        module.step(batch, trainer.optimizers[0], computed)
         progress.step.increment_completed()
         self.batch_progress.increment_processed()
         self.update_lr_schedulers("step", update_plateau_schedulers=False)

@@ -222,8 +222,8 @@ class RegularizedModule(lightning.LightningModule):
     def _train_terms(self) -> dict[str, float]:
         if self._sums is None:
             return {}
-        sums = torch.cat([self._sums, self._sums.new_tensor([self._count])])
-        *sums, count = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        both = torch.cat([self._sums, self._sums.new_tensor([self._count])])
+        *sums, count = self.trainer.strategy.reduce(both, reduce_op="sum").tolist()
         return {name: value / count for name, value in zip(self.objective.terms, sums, strict=True)}
 
     def _log_step(self, values: Tensor) -> None:

@@ -8,7 +8,7 @@ sums keep their order.
 
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import BuiltinFunctionType, MethodDescriptorType
 from typing import Any
 
@@ -83,7 +83,7 @@ class _Memory:
     def is_fresh(self, node: Node) -> bool:
         """Whether the graph has allocated it, and may write into it."""
         root = self.root[node]
-        return root.op == "call_function" and "looks" in root.meta and root not in self.returned
+        return root.op == "call_function" and "looks" in root.meta
 
     def last_use(self, node: Node, place: dict[Node, int]) -> int:
         return max(place[user] for member in self.members[self.root[node]] for user in member.users)
@@ -110,8 +110,9 @@ def _take_out_prepared(recorded: GraphModule, settings: Collection[int]) -> Grap
     """Moves what follows from constants and settings into a graph of its own, whose results are further arguments."""
     graph, memory = recorded.graph, _Memory(recorded.graph)
     places = [node for node in graph.nodes if node.op == "placeholder"]
-    known = {node for i, node in enumerate(places) if i in settings and node not in memory.written}
-    prepare, copied = Graph(), dict[Node, Node]()
+    known = {places[i] for i in settings}
+    prepare = Graph()
+    copied: dict[Node, Node] = {}
     for i in settings:
         copied[places[i]] = prepare.placeholder(places[i].name)
     moved = []
@@ -150,19 +151,16 @@ def _write_in_place(graph: Graph) -> None:
         """Whether `argument` may be written over when `node` is computed."""
         if not isinstance(argument, Node) or not memory.is_fresh(argument) or argument.meta["looks"] != looks:
             return False
-        shape, _, dtype, *_ = looks
-        return (
-            memory.last_use(argument, place) == place[node]
-            and argument.meta["bytes"] == shape.numel() * dtype.itemsize  # all of it, and nothing twice
-            and sum(memory.root[other] is memory.root[argument] for other in node.all_input_nodes) == 1
-        )
+        once = sum(memory.root[other] is memory.root[argument] for other in node.all_input_nodes) == 1
+        return once and memory.last_use(argument, place) == place[node]
 
     for node in list(graph.nodes):
         if not isinstance(node.target, OpOverload) or not node.args:
             continue
-        first, looks, target = node.args[0], node.meta.get("looks"), _in_place(node.target)
+        first, looks, target = _first(node), node.meta.get("looks"), _in_place(node.target)
         if node.target in COMMUTATIVE and not is_free(first, node, looks) and is_free(node.args[1], node, looks):
-            node.args = first, *_ = node.args[1], first, *node.args[2:]
+            first, second = node.args[1], first
+            node.args = first, second
         if node.target in INTO and is_free(first, node, looks):
             node.target, node.kwargs = INTO[node.target], {INTO[node.target]._schema.arguments[-1].name: first}
             memory.add(node, memory.root[first])
@@ -217,36 +215,33 @@ def _is_pure(node: Node) -> bool:
     return not node.target._schema.is_mutable and torch.Tag.nondeterministic_seeded not in node.target.tags
 
 
-def _written_by(node: Node) -> Iterable[Node]:
+def _written_by(node: Node) -> list[Node]:
     """The arguments into which it writes."""
-    if not isinstance(node.target, OpOverload) or not node.target._schema.is_mutable:
-        return []
-    given = zip(node.target._schema.arguments, node.args, strict=False)
-    named = ((argument, node.kwargs.get(argument.name)) for argument in node.target._schema.arguments)
-    written = [value for argument, value in (*given, *named) if argument.alias_info and argument.alias_info.is_write]
-    return [
-        one
-        for value in written
-        for one in (value if isinstance(value, list | tuple) else [value])
-        if isinstance(one, Node)
-    ]
+    written = [value for argument, value in _arguments(node) if argument.alias_info and argument.alias_info.is_write]
+    each = (one for value in written for one in (value if isinstance(value, list | tuple) else [value]))
+    return [one for one in each if isinstance(one, Node)]
 
 
 def _memory_of(node: Node) -> Node | None:
     """The argument whose memory a node's result is."""
     if node.target is operator.getitem:
-        return _memory_of(node.args[0])
-    if not isinstance(node.target, OpOverload):
-        return None
+        return _memory_of(_first(node))
     if node.target in UNDECLARED_VIEWS:
-        return node.args[0]
-    shared = {
-        name for result in node.target._schema.returns if result.alias_info for name in result.alias_info.before_set
-    }
-    for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
+        return _first(node)
+    returns = node.target._schema.returns if isinstance(node.target, OpOverload) else []
+    shared = {name for result in returns if result.alias_info for name in result.alias_info.before_set}
+    for argument, value in _arguments(node):
         if argument.alias_info and argument.alias_info.before_set & shared:
             return value if isinstance(value, Node) else None
-    for argument in node.target._schema.arguments:
-        if argument.name in node.kwargs and argument.alias_info and argument.alias_info.before_set & shared:
-            return node.kwargs[argument.name]
     return None
+
+
+def _first(node: Node) -> Any:
+    return node.args[0]
+
+
+def _arguments(node: Node) -> Iterator[tuple[Any, Any]]:
+    """What the schema says of each argument that is given, and the argument."""
+    declared = node.target._schema.arguments if isinstance(node.target, OpOverload) else []
+    yield from zip(declared, node.args, strict=False)
+    yield from ((argument, node.kwargs[argument.name]) for argument in declared if argument.name in node.kwargs)

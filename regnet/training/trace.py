@@ -1,5 +1,6 @@
 """A step's computation without Python's part in it."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -7,16 +8,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ..core.deferred import load_all
 from .simplify import simplified
 
+log = logging.getLogger(__name__)
+
 OURS = ("regnet.", "torch.nn.")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
-Computation = Callable[..., Sequence[Tensor | None]]
+Computation = Callable[..., Sequence[Any]]  # of tensors, and None
 
 
 class Traced:
@@ -40,7 +44,7 @@ class Traced:
         self.calls: Counter[tuple] = Counter()
         self.patience = 0  # calls with the same shapes before they are recorded
 
-    def __call__(self, *tensors: Tensor) -> Sequence[Tensor | None]:
+    def __call__(self, *tensors: Tensor) -> Sequence[Any]:
         key = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
         if key not in self.recorded:
             self.calls[key] += 1
@@ -55,14 +59,23 @@ class Traced:
 
     def _record(self, tensors: Sequence[Tensor]) -> Computation:
         """Recording computes as well: copies take what it writes, and random numbers go on as if it had not been."""
-        settings = range(*self.settings.indices(len(tensors)))
-        recorded = _on_copies(partial(_graph, self.function), tensors, self.written)[0]
+        recorded: Any = _on_copies(partial(_graph, self.function), tensors, self.written)[0]  # a GraphModule
         with torch.no_grad(), torch.autocast(tensors[0].device.type, enabled=False):
             wanted = _on_copies(recorded.forward, tensors, self.written)
-            shorter = _on_copies(
-                lambda *copies: [_Prepared(*simplified(recorded, copies, settings), settings)], tensors, self.written
-            )[0][0]
-            return shorter if _same(_on_copies(shorter, tensors, self.written), wanted) else recorded.forward
+            try:
+                shorter = self._simplified(recorded, tensors)
+                if _same(_on_copies(shorter, tensors, self.written), wanted):
+                    return shorter
+            except Exception:  # an operation that is not what it says
+                log.debug("a recorded step cannot be simplified", exc_info=True)
+        return recorded.forward
+
+    def _simplified(self, recorded: GraphModule, tensors: Sequence[Tensor]) -> Computation:
+        settings = range(*self.settings.indices(len(tensors)))
+        (prepare, compute), _ = _on_copies(
+            lambda *copies: simplified(recorded, copies, settings), tensors, self.written
+        )
+        return _Prepared(prepare, compute, settings)
 
 
 def prepare_recording() -> None:
@@ -87,9 +100,9 @@ class _Prepared:
     def __init__(self, prepare: Computation, compute: Computation, settings: range) -> None:
         self.prepare, self.compute, self.settings = prepare, compute, settings
         self.seen: list[tuple[Tensor, int]] = []
-        self.prepared: Sequence[Tensor] | None = None
+        self.prepared: Sequence[Any] | None = None
 
-    def __call__(self, *tensors: Tensor) -> Sequence[Tensor | None]:
+    def __call__(self, *tensors: Tensor) -> Sequence[Any]:
         settings = tensors[self.settings.start : self.settings.stop]
         if self.prepared is None or any(
             now is not before or now._version != version
@@ -100,7 +113,7 @@ class _Prepared:
         return self.compute(*self.prepared, *tensors)
 
 
-def _on_copies(computation: Computation, tensors: Sequence[Tensor], written: int) -> tuple[Any, list[Tensor]]:
+def _on_copies(computation: Callable[..., Any], tensors: Sequence[Tensor], written: int) -> tuple[Any, list[Tensor]]:
     """What it returns, and the copies of what it writes."""
     with torch.random.fork_rng([t.device for t in tensors[:1] if t.is_cuda]):
         copies = [t.detach().clone() for t in tensors[:written]]
@@ -111,9 +124,8 @@ def _same(one: Any, other: Any) -> bool:
     """Bitwise, of tensors in lists of lists."""
     if not isinstance(one, Tensor):
         return one is other or (len(one) == len(other) and all(map(_same, one, other)))
-    return (
-        one.dtype == other.dtype and one.stride() == other.stride() and torch.allclose(one, other, 0, 0, equal_nan=True)
-    )
+    alike = one.dtype == other.dtype and one.shape == other.shape and one.stride() == other.stride()
+    return alike and bool(((one == other) | ((one != one) & (other != other))).all())  # NaN is NaN
 
 
 def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
