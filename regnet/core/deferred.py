@@ -59,7 +59,7 @@ def load(module: ModuleType) -> None:
             sys.modules.pop(module.__name__, None)
             raise
         finally:
-            module.__class__ = ModuleType
+            module.__class__ = ModuleType  # type: ignore[assignment]  # narrowed above
 
 
 def load_all() -> bool:

@@ -80,7 +80,7 @@ class Traced:
 
 def prepare_recording() -> None:
     """Imports what recording takes, half a second: once, where processes are to part."""
-    _graph(torch.neg, torch.zeros(1))
+    _graph(lambda x: [-x], torch.zeros(1))
 
 
 def _graph(function: Computation, *tensors: Tensor) -> Any:
