@@ -14,6 +14,7 @@ from ..core.console import printable
 from ..core.errors import UserError, shown
 from ..core.files import stops_if_unwritable
 from ..core.overrides import as_typed
+from ..core.processes import leads
 from ..run.life import score, summary
 from ..run.study import place_in_study
 from .compose import SweepLoader
@@ -85,6 +86,14 @@ class PackAnnouncer:
         self.returns[job.number] = result
 
 
+def _of_others(jobs: Sequence[Job]) -> dict[int, JobReturn]:
+    """What DDP's further processes know of runs that the first one trains."""
+    found = {job.number: JobReturn(job.overrides, job.config, job.config, status=JobStatus.COMPLETED) for job in jobs}
+    for result in found.values():
+        result.return_value = float("nan")
+    return found
+
+
 def _place(job: Job) -> str:
     return place_in_study(job.number, job.overrides)
 
@@ -125,10 +134,10 @@ class PackedLauncher(StudyLauncher):
         while left := [job for job in jobs if job.number not in returns]:
             chosen = plan(left)
             taken: list[Path] = []
-            if len(left) > 1:
+            if len(left) > 1 and leads():
                 print(chosen.sentence, flush=True)
             for pack in chosen.packs:
-                returns |= self._train(pack, taken)
+                returns |= self._train(pack, taken) if leads() else _of_others(pack)
             for job, _ in chosen.alone:
                 returns |= self._alone(job, taken)
             wait_for_others(taken)

@@ -65,7 +65,7 @@ class Member:
         self.epoch = self.step = 0
         self.stopped = False
         self.chosen: dict[str, Any] | None = None  # what best.ckpt has beside the weights, which the stack remembers
-        self.beside: Tensors = {}  # of `chosen`: what schedules have moved by then beside the objective
+        self.beside: Tensors = {}  # of `chosen`: what has changed by then beside the objective
         self.unsaved_best = False
         self.loggers: dict[str, Any] = {}
         self.resumed: dict[str, Any] | None = None  # the checkpoint from which the run goes on, without its weights
@@ -131,7 +131,7 @@ class Member:
         best = self.best is not None and monitor is not None and self.best.improves(self._watched(monitor), loss)
         if best:
             self.chosen, self.unsaved_best = self.progress(), True
-            self.beside = self._beside() if self.module.schedules.scheduled else {}
+            self.beside = self._beside()
         for stopper in self.stoppers:
             stopper.watch(self.epoch, self._watched(stopper.monitor), loss)
             self.stopped |= stopper.exhausted(self.epoch)
@@ -210,8 +210,9 @@ class Member:
         return {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def _beside(self) -> Tensors:
-        state = self.module.state_dict()
-        return {name: tensor.clone() for name, tensor in state.items() if not name.startswith(PREFIX)}
+        parts = {f"{name}.": self.module.get_submodule(name) for name in ("updates", "transforms")}
+        states = [part.state_dict(prefix=prefix) for prefix, part in parts.items()]
+        return {name: tensor.clone() for state in states for name, tensor in state.items()}
 
     def _rates(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]

@@ -4,7 +4,7 @@ import copy
 import gc
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,18 @@ from .module import stack_of
 from .noise import Noise
 from .optimizers import stack as stack_optimizers
 from .stack import UPDATES
+from .trial import compare, is_of_a_person
 
+OUT_OF_MEMORY = "|".join(  # what libraries below torch raise as RuntimeError
+    (
+        r"can't allocate memory",  # torch on a CPU
+        r"could not (create|execute) a primitive",  # oneDNN
+        r"out of memory",  # CUDA, and other devices, outside of torch's own allocator
+        r"ALLOC(ATION)?_FAILED",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE, cuFFT
+        r"CUBLAS_STATUS_NOT_INITIALIZED",  # cuBLAS, whose workspace is allocated with its handle
+        r"INSUFFICIENT_RESOURCES",  # cuSPARSE
+    )
+)
 SHARE = 0.7  # of the free memory that packs may take
 
 
@@ -31,8 +42,13 @@ class Footprint(NamedTuple):
     step: int
 
 
-def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
+def try_pack(
+    members: Sequence[Member], trainer: Any, log: Any, copies: Callable[[], Sequence[Member]] | None = None
+) -> Footprint:
     """Makes one stacked step of copies of two members.
+
+    Args:
+        copies: makes two of the runs anew, which are compared where they have code of a person's own, see `compare`.
 
     Raises:
         CannotPack: the reason, where they cannot be stacked.
@@ -51,6 +67,8 @@ def try_pack(members: Sequence[Member], trainer: Any, log: Any) -> Footprint:
         if member.data.train.lazy:
             raise CannotPack("its images are read from disk")
     try:
+        if copies and is_of_a_person(first):
+            compare(first, copies, trainer)
         return _one_step(members[:2], trainer)
     except CannotPack:
         raise
@@ -114,10 +132,10 @@ def free() -> None:
 
 
 def out_of_memory(error: Exception) -> bool:
+    """Whether smaller packs may help."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # torch on a CPU and oneDNN raise RuntimeError
-    return re.search("can't allocate memory|could not (create|execute) a primitive", str(error)) is not None
+    return isinstance(error, RuntimeError) and re.search(OUT_OF_MEMORY, str(error)) is not None
 
 
 def _bytes(tensors: dict[str, Tensor]) -> int:

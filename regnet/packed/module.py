@@ -40,6 +40,7 @@ class PackedModule(lightning.LightningModule):
         left: called for a member that leaves the pack, with its states or the error that ended it.
         tell: called with the number of runs that have made one more epoch.
         each: bytes that a step of one run works on.
+        recorded: whether steps may be recorded and played back.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class PackedModule(lightning.LightningModule):
         left: Callable[[Member, Trained | Exception], None],
         tell: Callable[[int], None],
         each: int,
+        recorded: bool = True,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -59,7 +61,7 @@ class PackedModule(lightning.LightningModule):
         for member in self.members:
             trainer.precision_plugin.convert_module(member.module)  # in place
             member.module.to(self.root)
-        self.stack = stack_of(self.members)
+        self.stack = stack_of(self.members, recorded)
         self.rule = stack_optimizers([member.optimizer for member in self.members], self.stack.params)
         self.proximal = any(isinstance(update, Proximal) for update in self.members[0].module.updates)
         for k, (member, state) in enumerate(zip(self.members, states, strict=True)):
@@ -147,7 +149,7 @@ class PackedModule(lightning.LightningModule):
         self._write()
 
     def _step(self, rows: slice, x: Tensor, y: Tensor, stacked: bool) -> None:
-        values, grads = self.stack.gradients(rows, x, y, self.noise, stacked)  # (K, terms)
+        values, grads = self.stack.gradients(rows, x, y, self.noise, stacked=stacked)  # (K, terms)
         self.stack.update(WeightDecay, rows, self.rates[rows])
         params = {name: p[rows] for name, p in self.stack.params.items()}
         self.rule.step(params, grads, rows)

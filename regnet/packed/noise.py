@@ -57,8 +57,8 @@ class Noise:
         """How many words the layers ask for, found by one pass."""
         if x.shape not in self._needed:
             with _Counted() as counted, torch.no_grad(), torch.random.fork_rng(devices=[]):
-                state = {name: tensor.clone() for name, tensor in objective.state_dict(keep_vars=True).items()}
-                functional_call(objective, state, (x, y))
+                every = (*objective.named_parameters(), *objective.named_buffers())
+                functional_call(objective, {name: tensor.clone() for name, tensor in every}, (x, y))
             self._needed[x.shape] = counted.count
         return self._needed[x.shape]
 

@@ -39,6 +39,13 @@ from .stack import Tensors
 log = logging.getLogger(__name__)
 
 
+class BrokenOff(Exception):
+    """One of these jobs has ended the training of all; the others have done nothing wrong."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+
+
 class SharedData:
     """Data modules of runs of one pack, which share the samples that are the same."""
 
@@ -114,7 +121,7 @@ class Pack:
         """Where memory runs out, halves of what is left go on from their last checkpoints."""
         try:
             trainer = trainer_of(members[0])
-            kept, step = try_pack(members, trainer, log)
+            kept, step = try_pack(members, trainer, log, partial(self._copies, members))
         except (CannotPack, MemoryError) as error:
             reason = str(error) if isinstance(error, CannotPack) else "memory has no room for two of them"
             self._cannot([member.job for member in members], reason)
@@ -132,6 +139,8 @@ class Pack:
         self._train_in_parts(members, most, step)
 
     def _train_in_parts(self, members: list[Member], most: int, step: int) -> None:
+        """Where one run ends the training of a pack by an error, its halves go on apart from their last checkpoints."""
+
         def epoch(member: Member) -> int:
             return member.epoch
 
@@ -144,6 +153,7 @@ class Pack:
                     members.remove(member)
                     self._fail(member.job, error)
             left = {m.job.number: m.job for m in members}
+            broken: Sequence[Job] = ()
             try:
                 for _, together in groupby(sorted(neighbours(members), key=epoch), key=epoch):
                     group = list(together)
@@ -153,11 +163,21 @@ class Pack:
                 _pause(states, left)
                 most = (min(most, len(left)) + 1) // 2
                 self.reporter.say(f"packed: out of memory; goes on with packs of {most}")
+            except BrokenOff as stop:
+                _pause(states, left)
+                broken = stop.jobs
+                self.reporter.say(f"packed: {told(stop.__cause__)}; the halves of its pack go on apart")
             # their memory is freed before others take their place
             members.clear()
             states.clear()
             free()
-            members += [built for job in left.values() if (built := self._build(job))]
+            middle = (len(broken) + 1) // 2
+            for half in (broken[:middle], broken[middle:]):
+                self._train_in_parts(self._rebuilt([left.pop(job.number) for job in half]), most, step)
+            members += self._rebuilt(left.values())
+
+    def _rebuilt(self, jobs: Iterable[Job]) -> list[Member]:
+        return [built for job in jobs if (built := self._build(job))]
 
     def _build(self, job: Job) -> Member | None:
         if (run := self._begin(job)) is None:
@@ -167,6 +187,15 @@ class Pack:
         except Exception as error:
             self._fail(job, error)
             return None
+
+    def _copies(self, members: Sequence[Member]) -> list[Member]:
+        """Two of the runs, built anew, which nobody trains."""
+        copies = []
+        for member in dict.fromkeys((members[0], members[-1])):
+            member.job.activate()
+            cfg = member.job.task_config()
+            copies.append(Member(member.job, cfg, build(cfg, member.job.overrides, self.data.of), member.run))
+        return copies
 
     def _begin(self, job: Job) -> Run | None:
         """The run, if it is to be trained here."""
@@ -239,9 +268,11 @@ class Pack:
         except Exception as error:
             if out_of_memory(error) and len(members) > 1:
                 raise MemoryError(str(error)) from error
-            for member in members:
-                if member.job.number in left.keys() & running:
-                    ended(member, error)
+            cut = [member for member in members if member.job.number in left.keys() & running]
+            if len(cut) > 1:
+                raise BrokenOff([member.job for member in cut]) from error
+            for member in cut:
+                ended(member, error)
         finally:
             module = trainer = None  # type: ignore[assignment]  # lets go of the stack
             free()
@@ -273,6 +304,10 @@ class Pack:
             handler.close()
         del self.runs[job.number]
         return record
+
+
+def told(error: BaseException | None) -> str:
+    return sentence(error, config_name="train") if isinstance(error, Exception) else ""
 
 
 def _pause(members: Iterable[Member], left: Collection[int]) -> None:

@@ -4,7 +4,8 @@ How it is carried out is decided in `forms`, `trace` and `chunks`.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -53,7 +54,8 @@ class Stack:
         first = self.objectives[0]
         trained = {name for name, p in first.named_parameters() if p.requires_grad}
         every = _stacked([dict(one.named_parameters()) | dict(one.named_buffers()) for one in self.objectives])
-        fixed = settings(first).keys() - _names(self.objectives, moving)
+        self.lasting = first.state_dict().keys()
+        fixed = _settings(first) - _names(self.objectives, moving)
         self.shared = {name: t[0] for name, t in every.items() if name in fixed and bool((t == t[:1]).all())}
         self.params = {name: t for name, t in every.items() if name in trained}
         self.buffers = {name: t for name, t in every.items() if name not in self.params and name not in self.shared}
@@ -95,14 +97,15 @@ class Stack:
                 self.best[name].index_copy_(0, place, tensor.index_select(0, place))
 
     def state_of(self, k: int, best: bool = False) -> Tensors:
-        """A copy of the state of network k, now or at its best."""
+        """A copy of the state of network k, now or at its best, as a checkpoint has it: without transient buffers."""
         state = self.best if best else self.state
-        return {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
+        own = {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
+        return {name: tensor for name, tensor in own.items() if name in self.lasting}
 
     def load_best(self, k: int, state: Tensors) -> None:
         self.remember(())
-        for name, tensor in self.best.items():
-            tensor[k].copy_(state[name])
+        for name in self.best.keys() & self.lasting:
+            self.best[name][k].copy_(state[name])
 
     def gradients(self, rows: slice, x: Tensor, y: Tensor, noise: Noise, stacked: bool) -> tuple[Tensor, Tensors]:
         """The terms of the objectives of `rows`, (K, terms), and the gradients of their sum.
@@ -134,14 +137,13 @@ class Stack:
         objective = self.objectives[0]
         state = {name: tensor[rows] for name, tensor in self.state.items()}
         shared = self._of_network(self.shared)
-        objective.eval()
 
         def forward(own: Tensors, x: Tensor) -> Tensor:
             with Forms():
                 return functional_call(objective.network, own | shared, (x,))
 
-        outputs = torch.cat([vmap(forward, in_dims=(0, None))(self._of_network(state), x) for x in batches], 1)
-        objective.train()
+        with evaluating(objective):
+            outputs = torch.cat([vmap(forward, in_dims=(0, None))(self._of_network(state), x) for x in batches], 1)
         task = _Metrics(objective.loss)
         own = {name: tensor for name, tensor in state.items() if name.startswith("loss.")}
         same = {name: tensor for name, tensor in self.shared.items() if name.startswith("loss.")}
@@ -160,10 +162,10 @@ class Stack:
         found = weights(network, frozen=True)
         if not found:
             return [{} for _ in self.objectives]
-        used = _Used(network.eval())
+        used = _Used(network)
         own, same = ({n: t for n, t in of.items() if n.startswith(NETWORK)} for of in (self.state, self.shared))
-        rows = vmap(lambda own: functional_call(used, own | same, ()))(own)  # (K, tensors, 3)
-        network.train()
+        with evaluating(network):
+            rows = vmap(lambda own: functional_call(used, own | same, ()))(own)  # (K, tensors, 3)
         return [name_statistics(found, own) for own in rows.cpu()]
 
     def _prepare(self, recorded: bool) -> None:
@@ -225,6 +227,18 @@ class Stack:
                     buffer.data = limits[name][k]
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode; then each part is in its own again, as a network may keep one out of training."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 def _with_frozen_noted(objective: Objective) -> Objective:
     if all(parameter.requires_grad for parameter in objective.parameters()):
         return objective
@@ -272,6 +286,12 @@ class _Metrics(nn.Module):
 
 def _stacked(each: Sequence[Tensors]) -> Tensors:
     return {name: torch.stack([one[name].detach() for one in each]) for name in each[0]}
+
+
+def _settings(objective: Objective) -> set[str]:
+    """The names of buffers of regnet's own modules, which no call changes; those of a class derived from one may."""
+    own = {name for name, one in objective.named_modules() if type(one).__module__.startswith("regnet.")}
+    return {name for name in settings(objective) if name.rpartition(".")[0] in own}
 
 
 def _names(objectives: Sequence[Objective], buffers: Sequence[Tensor]) -> set[str]:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from ..core.console import printable
 from ..core.errors import UserError, shown
 from ..core.overrides import as_typed
+from ..core.processes import leads
 from ..run.record import runs_in
 from ..run.study import STUDY, STUDY_RUNS, STUDY_SWEPT
 from .command import show
@@ -45,7 +46,7 @@ class StudyReport(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Put the study's name, the number of runs and the keys by which they differ into the environment."""
-        if not _leads():
+        if not leads():
             return
         if "LOCAL_RANK" not in os.environ and (name := config.get("study")):
             os.environ[STUDY] = str(name)
@@ -58,7 +59,7 @@ class StudyReport(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Make the report; exit with code 1 if a run has no result, or none is found."""
-        if not _leads():
+        if not leads():
             return
         folder = Path(config.hydra.sweep.dir)
         for name in (STUDY, STUDY_RUNS, STUDY_SWEPT):
@@ -110,7 +111,3 @@ def sweep_sizes(config: DictConfig) -> dict[str, int] | None:
     except HydraException:
         return None
     return {key: size for key, size in sizes.items() if size > 1}
-
-
-def _leads() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0"

@@ -1,6 +1,5 @@
 """What sweepers have in common that decide on the next runs by what the last ones gave."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..compose.protocol import settle_modes
 from ..core.errors import UserError, shown
 from ..core.overrides import written
+from ..core.processes import leads
 from ..run.identity import chosen
 from ..run.record import RecordedRun, load_run
 from .space import REPEATED, Knob, check_sweep, knob, repeats_of, strings
@@ -131,11 +131,6 @@ class StudySweeper(Sweeper):
 def repeats(repeated: Mapping[str, Sequence[int]]) -> list[list[str]]:
     """The overrides of each run that one mean is of: every seed on every split."""
     return [[f"{k}={v}" for k, v in zip(repeated, values, strict=True)] for values in product(*repeated.values())]
-
-
-def leads() -> bool:
-    """Whether this is the first of DDP's processes, all of which run the same sweep."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def say(sentence: str) -> None:

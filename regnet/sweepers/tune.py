@@ -7,8 +7,9 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 
 from ..core.errors import UserError
+from ..core.processes import leads
 from ..run.record import RecordedRun, find_runs
-from .base import StudySweeper, knobs_of, leads, repeats, say, whole
+from .base import StudySweeper, knobs_of, repeats, say, whole
 from .choices import move, settings_of
 from .score import Score, best, score_of
 from .space import knob

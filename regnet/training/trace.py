@@ -137,4 +137,5 @@ def takes_no_decisions(modules: Iterable[nn.Module]) -> bool:
 
 
 def _is_strange(hook: Callable[..., Any]) -> bool:
+    hook = hook.func if isinstance(hook, partial) else hook
     return not getattr(hook, "__module__", type(hook).__module__).startswith(OURS)

@@ -9,10 +9,13 @@ mean test accuracies are printed, as a check.
 
     digits  64 jobs (8 dropout rates x 8 L2 strengths), MLP 64-128-10, 30 epochs: basic, joblib, packed
     mnist   16 jobs (4 x 4), MLP 784-128-10, 3 epochs: basic, packed
+    resnet  4 jobs (2 x 2), the resnet on digits, 2 epochs: basic, packed
     growth  digits, 5 epochs, 1 to 1,024 jobs: packed, and basic up to 16 jobs
     wide, srivastava, cnn   on a GPU only: 256 jobs of the MNIST MLP, 10 epochs; 32 jobs of 784-1024-1024-2048-10,
             3 epochs; 32 jobs of the cnn, 3 epochs; packed against a few jobs one by one, of which the time of all
             is inferred (the start of the program, known from a study of one job, is counted once)
+
+CPU seconds are those of a command and of all processes that it starts: without what further cores gain.
 
 The mnist and GPU arms need the real MNIST (REGNET_DATA). joblib needs hydra-joblib-launcher:
 pip install -e '.[benchmark]'.
@@ -21,6 +24,7 @@ pip install -e '.[benchmark]'.
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -69,9 +73,10 @@ class Study:
 
 @dataclass
 class Timed:
-    """One run of a study: wall-clock seconds, mean test accuracy, and the GPU's utilisation while it ran."""
+    """One run of a study: wall-clock and CPU seconds, mean test accuracy, and the GPU's utilisation while it ran."""
 
     seconds: float
+    cpu: float
     accuracy: float
     jobs: int
     busy: list[float] = field(default_factory=list)
@@ -79,6 +84,7 @@ class Timed:
 
 DIGITS = Study(["trainer.max_epochs=30"], RATES, STRENGTHS)
 MNIST = Study(["data=mnist", "trainer.max_epochs=3"], RATES[:8:2], STRENGTHS[:8:2])
+RESNET = Study(["model=resnet", "trainer.max_epochs=2"], RATES[:2], STRENGTHS[:2])
 ON_GPU = {
     "wide": (Study(["data=mnist", "trainer.max_epochs=10"], RATES, STRENGTHS, seeds=4), 3),
     "srivastava": (Study(["data=mnist", "trainer.max_epochs=3", *SRIVASTAVA], RATES, STRENGTHS[:8:2]), 3),
@@ -93,16 +99,17 @@ def run(study: Study, launcher: str) -> Timed:
         busy: list[float] = []
         done = threading.Event()
         threading.Thread(target=_watch_gpu, args=(busy, done), daemon=True).start()
-        start = time.perf_counter()
+        start, before = time.perf_counter(), _cpu_seconds()
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, _cpu_seconds() - before
         done.set()
         records = [json.loads(path.read_text()) for path in Path(folder).rglob("record.json")]
     if ended.returncode or len(records) != len(study) or any(one["status"] != "completed" for one in records):
         sys.exit(f"benchmark: the {launcher} study failed\n{ended.stdout}\n{ended.stderr}")
     if launcher == "packed" and any(one["launcher"] != "packed" for one in records):
         sys.exit(f"benchmark: not all jobs were packed\n{ended.stdout}")
-    return Timed(seconds, statistics.fmean(one["metrics"]["test"]["accuracy"] for one in records), len(study), busy)
+    accuracy = statistics.fmean(one["metrics"]["test"]["accuracy"] for one in records)
+    return Timed(seconds, cpu, accuracy, len(study), busy)
 
 
 def compare(name: str, study: Study, launchers: Sequence[str], rounds: int) -> None:
@@ -116,8 +123,9 @@ def compare(name: str, study: Study, launchers: Sequence[str], rounds: int) -> N
     for launcher, each in times.items():
         seconds = [one.seconds for one in each]
         ratios = [one.seconds / packed.seconds for one, packed in zip(each, times["packed"], strict=True)]
+        work = [one.cpu / packed.cpu for one, packed in zip(each, times["packed"], strict=True)]
         print(
-            f"  {launcher:<7} {_spread(seconds)} s   {_spread(ratios)}x packed   "
+            f"  {launcher:<7} {_spread(seconds)} s   {_spread(ratios)}x packed   CPU {_spread(work)}x packed   "
             f"mean test accuracy {100 * each[0].accuracy:.2f} %"
         )
     print(flush=True)
@@ -198,6 +206,12 @@ def _watch_gpu(busy: list[float], done: threading.Event) -> None:
         busy.append(float(answer.stdout.splitlines()[0]))
 
 
+def _cpu_seconds() -> float:
+    """Of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):6.1f} ({min(values):.1f} to {max(values):.1f})"
 
@@ -214,7 +228,7 @@ def main(argv: list[str]) -> None:
         prog="benchmark.py packed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="digits,mnist,growth," + ",".join(ON_GPU), help="by commas")
+    parser.add_argument("--only", default="digits,mnist,resnet,growth," + ",".join(ON_GPU), help="by commas")
     parser.add_argument("--most", type=int, default=1024, help="jobs of the growth")
     parser.add_argument("--figure", type=Path, help="an SVG file for the growth")
     arguments = parser.parse_args(argv)
@@ -227,6 +241,8 @@ def main(argv: list[str]) -> None:
         compare("digits", DIGITS, ["basic", *joblib, "packed"], arguments.rounds)
     if "mnist" in chosen:
         compare("mnist", MNIST, ["basic", "packed"], arguments.rounds)
+    if "resnet" in chosen:
+        compare("resnet", RESNET, ["basic", "packed"], arguments.rounds)
     if "growth" in chosen:
         growth(arguments.rounds, arguments.figure, arguments.most)
     gpu = [name for name in ON_GPU if name in chosen]

@@ -5,7 +5,7 @@ import enum
 import random
 import re
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -48,6 +48,10 @@ HOLDERS = {
     "numpy": np.float32,
     "array": lambda v: np.array([1, v]),
     "tensor": lambda v: torch.tensor([1, v]),
+    "large tensor": lambda v: torch.zeros(2000, dtype=torch.complex64).index_fill(0, torch.tensor(7), v).conj(),
+    "half tensor": lambda v: torch.zeros(40, 50, dtype=torch.bfloat16).fill_(v).t(),
+    "deque": lambda v: deque([v]),
+    "random stream": lambda v: torch.Generator().manual_seed(int(8 * v)),
     "object": Plain,
     "slots": Slotted,
     "closure": closed_over,
@@ -60,6 +64,12 @@ HOLDERS = {
     "generator": random.Random,
     "regular expression": lambda v: re.compile(str(v)),
 }
+
+
+def hooked(number):
+    network = nn.Sequential(nn.Linear(2, 2))
+    network[0].register_forward_hook(lambda module, inputs, output: number * output)
+    return network
 
 
 class Holding(nn.Module):
@@ -102,6 +112,7 @@ def test_runs_that_differ_in_buffers_are_alike(make):
 
 DIFFERENT = {
     "DropBlock.block_size": lambda i: member(network=nn.Sequential(DropBlock(0.1, i))),
+    "a hook of Linear": lambda i: member(network=hooked(i)),
     "L2.scale": lambda i: member(L2(0.1, scale={"*": i})),
     "L2SP.checkpoint": lambda i: member(L2SP(0.1, checkpoint=str(i))),
     "the shape of Linear.bias": lambda i: member(network=nn.Sequential(nn.Conv2d(1, 1, 1), nn.Linear(1, i))),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, MultiTaskLasso
 from torch import nn
-from torch.func import jacrev
+from torch.func import functional_call, jacrev
 from torch.func import vmap as each_sample
 from torch.nn.utils import parametrizations
 
@@ -337,3 +337,28 @@ def test_losses_of_a_doubled_batch_are_logged_as_of_one(tmp_path):
         with (tmp_path / name / "metrics.csv").open() as file:
             rows.append([float(row["train/loss"]) for row in csv.DictReader(file)])
     assert rows[0] == pytest.approx(rows[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("penalty", [R.NuclearNorm, R.SpectralNorm])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_matrix_that_is_not_finite_gives_nan_and_no_error(penalty, bad):
+    """LAPACK raises an error, of all matrices that are decomposed in one call."""
+    networks = [nn.Linear(3, 4, bias=False) for _ in range(3)]
+    expected = [penalty(1.0)(network) for network in networks]
+    with torch.no_grad():
+        networks[1].weight[0, 0] = bad
+    assert penalty(1.0)(networks[1]).isnan()
+    together = _Of(networks[0], penalty(1.0))
+    weights = torch.stack([network.weight.detach() for network in networks])
+    values = each_sample(lambda w: functional_call(together, {"network.weight": w}, ()))(weights)
+    assert values[1].isnan()
+    assert values[[0, 2]].tolist() == pytest.approx([expected[0].item(), expected[2].item()])
+
+
+class _Of(nn.Module):
+    def __init__(self, network, penalty):
+        super().__init__()
+        self.network, self.penalty = network, penalty
+
+    def forward(self):
+        return self.penalty(self.network)

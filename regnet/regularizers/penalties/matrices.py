@@ -1,6 +1,6 @@
 """Penalties of weights as matrices (out, in k), one for each group of a convolution: their singular values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -46,19 +46,25 @@ class SpectralNorm(WeightPenalty):
     """
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return total(torch.linalg.eigvalsh(_gram(_matrices(w)))[..., -1].sum() for w in found)
+        return total(_spectrum(torch.linalg.eigvalsh, _gram(_matrices(w)))[..., -1].sum() for w in found)
 
 
 class NuclearNorm(WeightPenalty):
     """λ Σ_W ||W||_*, the sum of the singular values: the convex envelope of the rank (Fazel et al. 2001)."""
 
     def measure(self, found: list[Weight]) -> Tensor:
-        return total(torch.linalg.matrix_norm(_matrices(w), "nuc").sum() for w in found)
+        return total(_spectrum(torch.linalg.svdvals, _matrices(w)).sum() for w in found)
 
 
 def _matrices(weight: Weight) -> Tensor:
     """(groups, out, in k)"""
     return weight.blocks.flatten(2)
+
+
+def _spectrum(values: Callable[[Tensor], Tensor], matrices: Tensor) -> Tensor:  # (..., m, n) ─► (..., values)
+    """NaN for a matrix that is not finite, where LAPACK would raise an error, and so end runs of the same pack too."""
+    finite = matrices.isfinite().flatten(-2).all(-1)[..., None]
+    return values(torch.where(finite[..., None], matrices, 0)).where(finite, torch.nan)
 
 
 def _gram(matrices: Tensor) -> Tensor:
