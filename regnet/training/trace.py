@@ -12,6 +12,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from ..core.deferred import load_all
 from ..core.graphs import Graphed, captured
 from .simplify import simplified
 
@@ -66,7 +67,7 @@ class Traced:
 
     def _record(self, tensors: Sequence[Tensor]) -> Computation:
         """Recording computes as well: copies take what it writes, and random numbers go on as if it had not been."""
-        recorded: Any = _on_copies(make_fx(self.function), tensors, self.written)[0]  # a GraphModule
+        recorded: Any = _on_copies(partial(_graph, self.function), tensors, self.written)[0]  # a GraphModule
         with torch.no_grad(), torch.autocast(tensors[0].device.type, enabled=False):
             wanted = _on_copies(recorded.forward, tensors, self.written)
             try:
@@ -83,6 +84,22 @@ class Traced:
             lambda *copies: simplified(recorded, copies, settings), tensors, self.written
         )
         return _Prepared(prepare, compute, settings)
+
+
+def prepare_recording() -> None:
+    """Imports what recording takes, half a second: once, where processes are to part."""
+    _graph(lambda x: [-x], torch.zeros(1))
+
+
+def _graph(function: Computation, *tensors: Tensor) -> Any:
+    import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (`make_fx` relies on the compiler to import it)
+
+    try:
+        return make_fx(function)(*tensors)
+    except Exception:
+        if not load_all():  # what else it relies on differs between versions of torch
+            raise
+        return make_fx(function)(*tensors)
 
 
 class _Prepared:

@@ -1,10 +1,10 @@
 """Augmentation by random operations on 8-bit images: torchvision's policies, drawn for each image alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from ...core import hyperparameters, values
 from .base import BatchTransform, image_size
@@ -56,6 +56,7 @@ class RandAugment(Policy):
         bins = 31
         values.whole(num_ops, "num_ops", 0)
         values.whole(magnitude, "magnitude", 0, bins - 1)
+        v2 = _transforms()
         super().__init__(v2.RandAugment(num_ops, magnitude, num_magnitude_bins=bins), probability)
 
 
@@ -66,7 +67,7 @@ class TrivialAugment(Policy):
     """
 
     def __init__(self, probability: float = 1.0) -> None:
-        super().__init__(v2.TrivialAugmentWide(), probability)
+        super().__init__(_transforms().TrivialAugmentWide(), probability)
 
 
 class AugMix(Policy):
@@ -84,7 +85,7 @@ class AugMix(Policy):
     def __init__(self, severity: int = 3, width: int = 3, probability: float = 1.0) -> None:
         values.whole(severity, "severity", 1, 10)
         values.whole(width, "width")
-        super().__init__(v2.AugMix(severity, width), probability)
+        super().__init__(_transforms().AugMix(severity, width), probability)
 
 
 class AutoAugment(Policy):
@@ -98,6 +99,7 @@ class AutoAugment(Policy):
     """
 
     def __init__(self, policy: str, probability: float = 1.0) -> None:
+        v2 = _transforms()
         known = {found.value: found for found in v2.AutoAugmentPolicy}
         if policy not in known:
             raise ValueError(
@@ -105,3 +107,10 @@ class AutoAugment(Policy):
                 "of their own, rand_augment and trivial_augment need none"
             )
         super().__init__(v2.AutoAugment(known[policy]), probability)
+
+
+def _transforms() -> Any:
+    """torchvision's, which takes more than a second to import."""
+    from torchvision.transforms import v2
+
+    return v2
