@@ -1,10 +1,11 @@
 # make study   sets up, then runs a small real study and shows its table
 # make test    sets up, then runs the tests
+# make gpu     measures a GPU, within nine minutes: the tests that need one, steps, packed studies
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test test-slow lint types benchmark clean
+.PHONY: study test test-slow lint types benchmark gpu clean
 
 study: $(VENV)/ready
 	$(BIN)/regnet-train -m study=digits experiment=decide hydra/launcher=packed
@@ -24,6 +25,16 @@ types: $(VENV)/ready
 
 benchmark: $(VENV)/ready
 	$(BIN)/python scripts/benchmark.py
+
+# where $(PYTHON) has torch already, as on a machine that reaches no package index, it is taken as it is
+ifneq ($(filter gpu,$(MAKECMDGOALS)),)
+ifeq ($(wildcard $(VENV)/ready),)
+HAS_TORCH := $(shell $(PYTHON) -c 'from importlib.util import find_spec as f; print(f("torch") and "yes" or "")')
+endif
+endif
+
+gpu: $(if $(HAS_TORCH),,$(VENV)/ready)
+	$(if $(HAS_TORCH),$(PYTHON),$(BIN)/python) scripts/benchmark.py gpu
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

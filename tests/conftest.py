@@ -52,6 +52,11 @@ def read_once():
         yield
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)

@@ -61,3 +61,16 @@ def test_the_root_is_that_of_the_whole_config():
     config = OmegaConf.create({"a": {"b": [{"c": 1}]}})
     assert root(config.a.b[0]) is config
     assert root(config) is config
+
+
+def test_a_text_is_parsed_once():
+    from omegaconf import _utils, base, grammar_parser
+
+    assert base.parse is _utils.parse
+    assert base.parse.__wrapped__ is grammar_parser.parse
+    before = base.parse.cache_info()
+    config = OmegaConf.create({"a": 1, "b": "${a} of ${a}", "c": {"a": 3, "b": "${a} of ${a}"}})
+    assert [config.b, config.c.b, config.b] == ["1 of 1", "1 of 1", "1 of 1"]
+    config.a = 2
+    assert config.b == "2 of 2"
+    assert base.parse.cache_info().misses <= before.misses + 1

@@ -14,6 +14,7 @@ from ..compose.config_files import check_files, config_folder
 from ..compose.hydra_private import get_args_parser
 from ..compose.mistakes import sentence
 from ..core.console import printable
+from ..core.deferred import defer
 from ..core.ending import exit_codes
 from ..core.errors import Unwritable, UserError, near
 from ..run.study import STUDY
@@ -28,6 +29,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str, own_modules: boo
     """
     os.environ["MPLBACKEND"] = "agg"  # a notebook's own is not there for its commands
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to another run
+    defer()
     gc.disable()  # until all is imported, see `train.prepare_process`: else it goes through the modules over and over
     if own_modules:
         sys.path.insert(0, str(Path.cwd()))  # model._target_=my.pkg.Net

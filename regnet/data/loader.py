@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from ..core.devices import sent
 from ..core.seeds import derive
 from .samples import Samples
 
@@ -67,7 +68,8 @@ class TensorLoader:
         self, samples: Samples, batch_size: int, sampler: EpochSampler, device: torch.device | str = "cpu"
     ) -> None:
         self.device = torch.device(device)
-        place = self.device if fits(samples.tensor.nbytes + samples.y.nbytes, self.device) else "cpu"
+        there = samples.tensor.device == samples.y.device == self.device
+        place = self.device if there or fits(samples.tensor.nbytes + samples.y.nbytes, self.device) else "cpu"
         self.x, self.y = samples.tensor.to(place), samples.y.to(place)
         self.batch_size, self.sampler = batch_size, sampler
 
@@ -87,10 +89,7 @@ class TensorLoader:
 
     def _batch(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """On `device`, where pixels arrive as bytes; on a GPU while it still computes."""
-        pinned = self.device.type == "cuda" and not x.is_cuda
-        if pinned:
-            x, y = x.pin_memory(), y.pin_memory()
-        return as_float(x.to(self.device, non_blocking=pinned)), y.to(self.device, non_blocking=pinned)
+        return as_float(sent(x, self.device)), sent(y, self.device)
 
 
 def make_loader(

@@ -170,7 +170,7 @@ class DataModule(LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         shuffle = not (self.trainer and self.trainer.overfit_batches)  # type: ignore[attr-defined]  # it takes the same batches in each epoch
         sampler = EpochSampler(len(self.train), self.seed, shuffle, rank, world_size, train=True)
-        return make_loader(self.train, self.batch_size, sampler, self._device(), self.num_workers)
+        return make_loader(self.train, self.batch_size, sampler, self._device(self.train), self.num_workers)
 
     def batches(self, processes: int = 1) -> int:
         """Of an epoch of training, in each of so many processes."""
@@ -185,10 +185,11 @@ class DataModule(LightningDataModule):
 
     def _eval_loader(self, samples: Samples) -> TensorLoader | DataLoader:
         sampler = EpochSampler(len(samples), self.seed, shuffle=False)
-        return make_loader(samples, self.eval_batch_size, sampler, self._device(), self.num_workers)
+        return make_loader(samples, self.eval_batch_size, sampler, self._device(samples), self.num_workers)
 
-    def _device(self) -> torch.device:
-        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+    def _device(self, samples: Samples) -> torch.device:
+        """The Trainer's; without one that of the samples."""
+        return self.trainer.strategy.root_device if self.trainer else samples.y.device
 
     def _check_settings(self) -> None:
         least = {"batch_size": 1, "eval_batch_size": 1, "train_size": 1, "num_workers": 0, "split_seed": 0, "seed": 0}

@@ -15,7 +15,7 @@ class Adaptive(Stacked):
     def state_of(self, k: int, names: Sequence[str]) -> dict[int, dict[str, Tensor]]:
         state = super().state_of(k, names)
         for own in state.values():
-            own["step"] = self.steps[k].float()
+            own["step"] = self.counts[k].float()
         return state
 
     @staticmethod
@@ -107,7 +107,7 @@ class NAdam(Adaptive):
         super().__init__(params, groups)
 
     def set_groups(self, groups: Sequence[dict[str, Any]]) -> None:
-        product = self.hyper["product"]
+        product = self.hyper["product"].to(self.place)
         super().set_groups(groups)
         self.hyper["product"] = product
 

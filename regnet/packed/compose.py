@@ -1,7 +1,7 @@
 """Hydra's config loader for hundreds of jobs that differ in numbers."""
 
+import pickle
 from collections.abc import Sequence
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -17,15 +17,15 @@ REMEMBERED = 256  # configs, of some 0.3 MB each
 class SweepLoader:
     """A `ConfigLoader` that composes jobs with the same choices once, and puts the numbers of each into a copy.
 
-    Composing takes 90 ms, a copy 5, and Hydra asks for each job twice: its sweepers compose all jobs to see that
-    they can be, and its launchers compose them again.
+    Composing takes 90 ms, a copy one (by deepcopy six), and Hydra asks for each job twice: its sweepers compose all
+    jobs to see that they can be, and its launchers compose them again.
     """
 
     def __init__(self, loader: ConfigLoader) -> None:
         self.loader = loader
         self.parser = OverridesParser.create()
         self.is_group = cache(lambda key: "." not in key and bool(loader.get_group_options(key)))
-        self.composed: dict[tuple[str, ...], DictConfig] = {}  # by the choices, and the keys of the other overrides
+        self.composed: dict[tuple[str, ...], bytes] = {}  # by the choices, and the keys of the other overrides
         self.remembered: dict[tuple[str, ...], DictConfig] = {}  # by all overrides
         self.asked: set[tuple[str, ...]] = set()  # a job that comes again gets a config of its own
 
@@ -46,14 +46,14 @@ class SweepLoader:
         numbers = [override for override in overrides if self._sets_a_value(override)]
         key = tuple(line if o not in numbers else o.get_key_element() for o, line in zip(overrides, asked, strict=True))
         if key in self.composed:
-            config = deepcopy(self.composed[key])
+            config: DictConfig = pickle.loads(self.composed[key])
             try:
                 _apply(numbers, overrides, config)
                 return config
             except OmegaConfBaseException:
                 pass  # the loader tells it better
         config = self.loader.load_sweep_config(master, list(asked))
-        self.composed[key] = deepcopy(config)
+        self.composed[key] = pickle.dumps(config)
         return config
 
     def _sets_a_value(self, override: Override) -> bool:

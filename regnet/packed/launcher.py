@@ -156,7 +156,6 @@ class PackedLauncher(StudyLauncher):
         try:
             with stops_if_unwritable(jobs[0].folder.parent), told.progress:
                 for job in jobs:
-                    job.write_config()
                     self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
                 from .pack import SharedData  # Hydra imports this file for every `--help`
                 from .workers import train

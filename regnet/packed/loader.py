@@ -1,14 +1,19 @@
 """The batches of K runs, step by step: each run's own order, computed once where runs share it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..core.devices import sent
 from ..data import DataModule
-from ..data.loader import EpochSampler, as_float, fits
+from ..data.loader import EpochSampler, as_float
+from .placed import Placed
+
+Key = tuple[int, int, int]  # the place of the training inputs, their number, the seed of their order
+Order = dict[torch.device, Tensor]  # the indices of samples, where these may be
 
 
 class Part(NamedTuple):
@@ -39,7 +44,8 @@ class PackedLoader:
     def __init__(self, data: Sequence[DataModule], device: torch.device) -> None:
         self.data, self.device = list(data), device
         self.epoch = 0
-        self._places: dict[tuple[int, int], Tensor] = {}
+        self.placed = Placed(device)
+        self._deals: dict[tuple[int, ...], Tensor] = {}
         self.sampler = self  # which Lightning tells the epoch
 
     def set_epoch(self, epoch: int) -> None:
@@ -64,13 +70,14 @@ class PackedLoader:
 
     def _epoch(self) -> Iterator[list[Part]]:
         # one order for runs with the same data and seed, so that they share their batches
-        orders: dict[tuple[int, int, int], Tensor] = {}
+        orders: dict[Key, Order] = {}
         keys = [(data.train.tensor.data_ptr(), len(data.train), data.seed) for data in self.data]
         for key, data in zip(keys, self.data, strict=True):
             if key not in orders:
                 sampler = EpochSampler(len(data.train), data.seed, shuffle=True)
                 sampler.set_epoch(self.epoch)
-                orders[key] = sampler.order().to(self.device)
+                order = sampler.order()
+                orders[key] = {order.device: order, self.device: sent(order, self.device)}
         steps = [self.steps(k) for k in range(len(self.data))]
         size = self.data[0].batch_size
 
@@ -83,40 +90,44 @@ class PackedLoader:
             for count, runs in groupby(range(len(self.data)), key=lengths.__getitem__):
                 if count:
                     rows = list(runs)
-                    index = {keys[k]: orders[keys[k]][step * size :][:count] for k in rows}
+                    index = {
+                        keys[k]: {device: order[step * size :][:count] for device, order in orders[keys[k]].items()}
+                        for k in rows
+                    }
                     parts.append(self._part(rows, [keys[k] for k in rows], index))
             yield parts
 
-    def _part(self, rows: list[int], keys: list[tuple[int, int, int]], index: dict[tuple, Tensor]) -> Part:
+    def _part(self, rows: list[int], keys: list[Key], index: dict[Key, Order]) -> Part:
         """The batch of runs `rows`, of which those with the same key have the same inputs."""
         data = [self.data[k] for k in rows]
         first, last = rows[0], rows[-1] + 1
-        xs = {
-            key: as_float(self._take(one.train.tensor, index[key]))
-            for key, one in dict(zip(keys, data, strict=True)).items()
-        }
-        targets: dict[tuple, Tensor] = {}
-        for key, one in zip(keys, data, strict=True):
-            place = key, one.train.y.data_ptr()
-            if place not in targets:
-                targets[place] = self._take(one.train.y, index[key])
-        if len(targets) == 1:
-            return Part(first, last, False, *xs.values(), *targets.values())
-        y = torch.stack([targets[key, one.train.y.data_ptr()] for key, one in zip(keys, data, strict=True)])
-        if len(xs) == 1:
-            (x,) = xs.values()
-            return Part(first, last, True, x.expand(len(rows), *x.shape), y)
-        return Part(first, last, True, torch.stack([xs[key] for key in keys]), y)
+        targets = [(key, one.train.y.data_ptr()) for key, one in zip(keys, data, strict=True)]
+        xs = {key: (one.train.tensor, index[key]) for key, one in zip(keys, data, strict=True)}
+        ys = {target: (one.train.y, index[target[0]]) for target, one in zip(targets, data, strict=True)}
+        x, y = as_float(self._taken([*xs.values()])), self._taken([*ys.values()])  # (U, B, ...), (V, B)
+        if len(ys) == 1:
+            return Part(first, last, False, x[0], y[0])
+        each = x[0].expand(len(rows), *x.shape[1:]) if len(xs) == 1 else self._dealt(x, keys)
+        return Part(first, last, True, each, self._dealt(y, targets))
 
-    def _take(self, tensor: Tensor, index: Tensor) -> Tensor:
-        placed = self._place(tensor)
-        return placed.index_select(0, index.to(placed.device)).to(self.device)
+    def _taken(self, wanted: Sequence[tuple[Tensor, Order]]) -> Tensor:
+        """The samples of each at its indices, (U, B, ...): at once where all are samples of one tensor."""
+        tensors = [self.placed(tensor) for tensor, _ in wanted]
+        orders = [order[tensor.device] for tensor, (_, order) in zip(tensors, wanted, strict=True)]
+        one = tensors[0]
+        if all(tensor is one for tensor in tensors):
+            index = torch.cat(orders) if len(orders) > 1 else orders[0]
+            taken = sent(one.index_select(0, index), self.device)
+            return taken.view(len(wanted), -1, *taken.shape[1:])
+        each = [tensor.index_select(0, order) for tensor, order in zip(tensors, orders, strict=True)]
+        return torch.stack([sent(tensor, self.device) for tensor in each])
 
-    def _place(self, tensor: Tensor) -> Tensor:
-        """On the device, once."""
-        if tensor.device == self.device:
-            return tensor
-        place = tensor.data_ptr(), len(tensor)  # a smaller training set begins where the whole one does
-        if place not in self._places:
-            self._places[place] = tensor.to(self.device) if fits(tensor.nbytes, self.device) else tensor
-        return self._places[place]
+    def _dealt(self, each: Tensor, names: Sequence[Hashable]) -> Tensor:
+        """To every run the entry of its name, (K, ...), where each has the entries of the different names."""
+        if len(each) == len(names):
+            return each
+        place = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        index = tuple(place[name] for name in names)
+        if index not in self._deals:
+            self._deals[index] = sent(torch.tensor(index), self.device)
+        return each.index_select(0, self._deals[index])

@@ -132,9 +132,7 @@ class Member:
         return Moment(self.epoch, self.epochs, self.step, self.step % self.steps == 0)
 
     def begin_step(self) -> bool:
-        """Moves what is scheduled to where it is; whether a callback has changed the optimizer's settings."""
-        if self.module.schedules.scheduled:
-            self.module.schedules.set(self.step / (self.steps * self.epochs))
+        """Whether a callback has changed the optimizer's settings."""
         if not self.makers:
             return False
         before = self._rates()

@@ -11,6 +11,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
+from ..core.devices import sent
 from ..core.ending import stop_here
 from ..core.errors import Diverged
 from ..core.exact import in_precision
@@ -23,9 +24,11 @@ from .averages import Averages
 from .chunks import Chunks
 from .loader import PackedLoader, Part
 from .member import Member, Trained
+from .moving import Moving
 from .noise import Noise
 from .rules import stack as stack_optimizers
 from .stack import Stack, Tensors
+from .transforms import Transforms
 
 Metrics = dict[str, float]
 EVERY = 5.0  # seconds between two writes to TensorBoard and metrics.csv
@@ -79,6 +82,8 @@ class PackedModule(lightning.LightningModule):
         self.accumulated = Accumulated(self.stack.params, first.accumulates) if first.accumulates > 1 else None
         self.batch = 0  # of the epoch
         self.noise = Noise(self.root)
+        self.transforms = Transforms([member.module for member in self.members], self.root)
+        self._follow_schedules()
         self.loader = PackedLoader([member.data for member in self.members], self.root)
         steps = self.loader.most_steps() * self.members[0].epochs
         self.chunks = Chunks(len(self.members), each, steps, self.root)
@@ -90,6 +95,13 @@ class PackedModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> None:
         return None
+
+    def _follow_schedules(self) -> None:
+        schedules = [member.module.schedules for member in self.members]
+        buffers = [buffer for one in schedules for buffer in one.buffers()]
+        self.moving = Moving(buffers)
+        values = iter(torch.stack(buffers).tolist() if buffers else ())
+        self.scheduled = [[next(values) for _ in one.buffers()] for one in schedules]  # the present ones
 
     def begin(self) -> bool:
         """Lets members go that were at their end when they were saved; returns whether any is left to train."""
@@ -117,6 +129,7 @@ class PackedModule(lightning.LightningModule):
 
     def _train(self, parts: list[Part]) -> None:
         start = time.perf_counter()
+        self._schedule(parts)
         changed = [self.members[k].begin_step() for part in parts for k in range(part.first, part.last)]
         if any(changed):
             self._set_groups()
@@ -129,6 +142,17 @@ class PackedModule(lightning.LightningModule):
                 self._step(rows, x[own], y[own], stacked)
         if len(parts) == 1:
             self.chunks.took(time.perf_counter() - start)
+
+    def _schedule(self, parts: list[Part]) -> None:
+        """Strengths and rates of the members that make a step, to where they are at their progress."""
+        moved = False
+        for k in (k for part in parts for k in range(part.first, part.last)):
+            member = self.members[k]
+            if member.module.schedules.scheduled:
+                self.scheduled[k] = member.module.schedules.at(member.step / (member.steps * member.epochs))
+                moved = True
+        if moved:
+            self.moving.set([value for values in self.scheduled for value in values])
 
     def on_train_epoch_end(self) -> None:
         with self.averages.in_place() if self.averages else nullcontext():
@@ -203,18 +227,9 @@ class PackedModule(lightning.LightningModule):
 
     def _transformed(self, part: Part) -> tuple[bool, Tensor, Tensor]:
         """The batch after each member's transforms, with its own noise."""
-        members = self.members[part.rows]
-        if not members[0].module.transforms:
+        if not self.members[0].module.transforms:
             return part.stacked, part.x, part.y
-        xs, ys = [], []
-        for i, member in enumerate(members):
-            x, y = (part.x[i], part.y[i]) if part.stacked else (part.x, part.y)
-            with self.noise.of(part.first + i):
-                for transform in member.module.transforms:
-                    x, y = transform(x, y, member.objective)
-            xs.append(x)
-            ys.append(y)
-        return True, torch.stack(xs), torch.stack(ys)
+        return True, *self.transforms(part.rows, part.x, part.y, self.noise, part.stacked)
 
     def _task_metrics(self, sets: Sequence[Samples]) -> list[Metrics]:
         """The metrics of each member on its own set."""
@@ -228,17 +243,18 @@ class PackedModule(lightning.LightningModule):
 
         for _, run in groupby(enumerate(sets), key=alike):
             group = list(run)
-            batches = group[0][1].tensor.split(data.eval_batch_size)
-            x = [in_precision(as_float(batch.to(self.root)), dtype) for batch in batches]
+            batches = self.loader.placed(group[0][1].tensor).split(data.eval_batch_size)
+            x = [in_precision(as_float(sent(batch, self.root)), dtype) for batch in batches]
             # twice as many samples as a training step has: without gradients nothing is kept for a backward pass
             most = max(1, 2 * self.chunks.size * data.batch_size // len(x[0]))
             for start in range(0, len(group), most):
                 part = group[start : start + most]
-                targets = {samples.y.data_ptr(): samples.y for _, samples in part}
-                y = torch.stack([samples.y for _, samples in part]) if len(targets) > 1 else part[0][1].y
+                targets = [sent(self.loader.placed(samples.y), self.root) for _, samples in part]
+                same = len({samples.y.data_ptr() for _, samples in part}) == 1
+                y = targets[0] if same else torch.stack(targets)
                 rows = slice(part[0][0], part[-1][0] + 1)
                 with torch.autocast(self.root.type, enabled=False):
-                    measured += self.stack.task_metrics(rows, x, y.to(self.root))
+                    measured += self.stack.task_metrics(rows, x, y)
         return measured
 
     def _write(self) -> None:
@@ -271,14 +287,17 @@ class PackedModule(lightning.LightningModule):
         stay = [k for k in range(len(self.members)) if k not in leaving]
         if stay:
             index = torch.tensor(stay)
-            for part in (self.stack, self.rule, self.noise, self.loader, self.averages, self.accumulated):
+            parts = (self.stack, self.rule, self.noise, self.transforms, self.loader, self.averages, self.accumulated)
+            for part in parts:
                 if part is not None:
                     part.keep(index)
         self.members = [self.members[k] for k in stay]
+        self._follow_schedules()
         self.errors = {}
         self.root_trainer.should_stop = not stay
-        for one in gone:
-            self.left(*one)
+        for member, outcome in gone:
+            member.data.test = self.loader.placed.samples(member.data.test)  # sent once for all
+            self.left(member, outcome)
 
     def _trained(self, k: int) -> Trained:
         best = self.stack.state_of(k, best=True) if self.members[k].chosen else None

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from ..core.devices import sent
+from .keyed import GAMMA, Keyed
+
 Tensors = dict[str, Tensor]
-Draws = tuple[Tensor, ...]  # one tensor of each kind
+Draws = tuple[Tensor, ...]  # the key, then one tensor of each kind
 Request = tuple[torch.dtype, int]  # a kind, int64 for words and else normal numbers, and how many
 
 
@@ -21,47 +24,59 @@ class Noise:
     """Each network draws from its own stream, as it would alone.
 
     On the CPU the 64-bit words and the normal numbers of a step are drawn before it, for each network from its
-    generator, and handed out as its parts ask for them: bitwise those of the run alone. What else is drawn comes from
-    torch's global stream, for each network other numbers; so does all on a GPU.
+    generator, and handed out as its parts ask for them: bitwise those of the run alone. What else is drawn, and all on
+    a GPU, is computed from a key that each network has for each of its steps, see `Keyed`: it depends on the run's
+    seed, and neither on the runs beside it nor on how many are computed at once. What torch draws by other functions
+    than `Keyed` knows comes from its global stream, for each network other numbers.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.generators: list[torch.Generator] = []
+        self.on_device: list[torch.Generator] = []  # for each network, on a GPU
+        self.keys = torch.zeros(0, dtype=torch.int64)  # (K,), of the next step
         self._needed: dict[Hashable, list[Request]] = {}
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Starts the stream of each network anew."""
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        if self.device.type == "cuda":
+            self.on_device = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
+        self.keys = sent(torch.tensor(seeds, dtype=torch.int64), self.device)
         torch.manual_seed(sum(seeds) % 2**63)
 
     def keep(self, index: Tensor) -> None:
         self.generators = [self.generators[k] for k in index.tolist()]
+        self.on_device = [self.on_device[k] for k in index.tolist() if self.on_device]
+        self.keys = self.keys[index.to(self.device)]
 
     @contextmanager
     def of(self, k: int) -> Iterator[None]:
-        """torch's global stream is that of network k."""
-        if self.device.type != "cpu":
-            yield
-            return
-        before = torch.random.get_rng_state()
-        torch.random.set_rng_state(self.generators[k].get_state())
+        """torch's global streams are those of network k."""
+        own, shared = [self.generators[k]], [torch.default_generator]
+        if self.on_device:
+            own.append(self.on_device[k])
+            shared.append(torch.cuda.default_generators[self.on_device[k].device.index])
+        before = [stream.get_state() for stream in shared]
+        _take_over(shared, [generator.get_state() for generator in own])
         yield
-        self.generators[k].set_state(torch.random.get_rng_state())
-        torch.random.set_rng_state(before)
+        _take_over(own, [stream.get_state() for stream in shared])
+        _take_over(shared, before)
 
-    def words(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Draws:
+    def step(self, objective: nn.Module, rows: slice, x: Tensor, y: Tensor) -> Draws:
         """What the objectives of `rows` draw in one step on samples like x and y, words and normal numbers."""
         return self.draws(rows, x.shape, partial(functional_call, objective, args=(x, y)), objective)
 
     def draws(self, rows: slice, key: Hashable, call: Callable[[Tensors], Any], module: nn.Module) -> Draws:
-        """What `call` draws for each network of `rows`: (K, n) of each kind; nothing on a GPU.
+        """What `call` draws for each network of `rows`: its key (K,), and on a CPU (K, n) of each kind.
 
         Args:
             key: names the call, which is tried once, to see what it asks for, on a copy of the state of `module`.
         """
+        keys = self.keys[rows].clone()
+        self.keys[rows] += GAMMA
         if self.device.type != "cpu":
-            return ()
+            return (keys,)
         if key not in self._needed:
             with _Asked() as asked, torch.enable_grad(), torch.random.fork_rng(devices=[]):
                 every = (*module.named_parameters(), *module.named_buffers())
@@ -81,21 +96,28 @@ class Noise:
                     place.random_(-(2**63), 2**63 - 1, generator=generator)
                 else:
                     place.normal_(generator=generator)
-        return tuple(drawn.values())
+        return keys, *drawn.values()
+
+
+def _take_over(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
 
 
 class Given(TorchFunctionMode):
-    """Hands out what was drawn, (n,) of each kind, to those who ask for it; of a kind that is not there they draw."""
+    """Hands out what was drawn, (n,) of each kind, to those who ask for it; what else they draw has their key."""
 
     def __init__(self, draws: Sequence[Tensor]) -> None:
         super().__init__()
-        self.left = {tensor.dtype: tensor for tensor in draws}
+        self.keyed = Keyed(draws[0]) if draws else None
+        self.left = {tensor.dtype: tensor for tensor in draws[1:]}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         asked = _asked(func, args, kwargs)
         if asked is None or asked[0] not in self.left or len(self.left[asked[0]]) < asked[1].numel():
-            return func(*args, **kwargs)
+            drawn = self.keyed.of(func, args, kwargs) if self.keyed else None
+            return func(*args, **kwargs) if drawn is None else drawn
         dtype, shape = asked
         given = self.left[dtype][: shape.numel()].view(shape)
         self.left[dtype] = self.left[dtype][shape.numel() :]

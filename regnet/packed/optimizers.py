@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from ..core.devices import sent
 from ..regularizers.updates.proximal import sgd_step_size
 
 Tensors = dict[str, Tensor]
@@ -18,6 +19,9 @@ Number = float | Tensor  # the same for all networks, or (K,)
 
 class Stacked:
     """State and hyper-parameters of K optimizers, (K, *shape) for each parameter and (K,) float64.
+
+    What is decided by a number is decided by `numbers` and `counts`, which the host has. What is computed from one is
+    computed where the parameters are: a step on a GPU neither waits for a number nor sends one.
 
     Args:
         params: stacked parameters (K, *shape) by name.
@@ -29,7 +33,10 @@ class Stacked:
 
     def __init__(self, params: Tensors, groups: Sequence[dict[str, Any]]) -> None:
         self.device = next(iter(params.values())).device
-        self.steps = torch.zeros(len(groups), dtype=torch.float64)
+        # of the numbers: Apple's GPUs have no float64
+        self.place = torch.device("cpu") if self.device.type in ("cpu", "mps") else self.device
+        self.counts = torch.zeros(len(groups), dtype=torch.int64)  # of steps, on the host
+        self.steps = torch.zeros(len(groups), dtype=torch.float64, device=self.place)  # the same
         self.set_groups(groups)
         self.nesterov = bool(groups[0].get("nesterov"))
         self.state: dict[str, Tensors] = {
@@ -42,15 +49,14 @@ class Stacked:
 
     def set_groups(self, groups: Sequence[dict[str, Any]]) -> None:
         """Takes the numbers of each network's own optimizer, which its schedule has changed."""
-        self.hyper = {
-            name: torch.tensor([value(group) for group in groups], dtype=torch.float64)
-            for name, value in self.read.items()
-        }
+        self.numbers = {name: [float(value(group)) for group in groups] for name, value in self.read.items()}
+        values = sent(torch.tensor(list(self.numbers.values()), dtype=torch.float64), self.place)
+        self.hyper = dict(zip(self.numbers, values, strict=True))
 
     @torch.no_grad()
     def step(self, params: Tensors, grads: Tensors, rows: slice = slice(None)) -> None:
         """Updates the networks of `rows` in place; `params` and `grads` are those of these rows."""
-        self.steps[rows] += 1
+        self._count(rows)
         for name, state, n in self._each(params, rows):
             self.rule(params[name], grads[name], state, n)
 
@@ -62,11 +68,23 @@ class Stacked:
         """Of every parameter its name, state and numbers."""
         factors = self.factors({name: value[rows] for name, value in self.hyper.items()}, self.steps[rows])
         like = next(iter(params.values()))
-        numbers = {name: _number(values, like) for name, values in factors.items()}
+        numbers = {name: self._number(name, values, rows, like) for name, values in factors.items()}
         for name, p in params.items():
             shape = (-1, *(1 for _ in p.shape[1:]))
             own = {key: n.view(shape) if isinstance(n, Tensor) else n for key, n in numbers.items()}
             yield name, {key: buffer[rows] for key, buffer in self.state[name].items()}, own
+
+    def _number(self, name: str, values: Tensor, rows: slice, like: Tensor) -> Number:
+        """(K,) as a Python number where all are known to be equal, else as `like` takes it."""
+        if values.device.type != "cpu":
+            known = self.numbers.get(name)
+            return values.to(like.dtype) if known is None or any(known[rows]) else 0.0
+        numbers = values.tolist()
+        return numbers[0] if len(set(numbers)) == 1 else values.to(like.device, like.dtype)
+
+    def _count(self, rows: slice) -> None:
+        self.counts[rows] += 1
+        self.steps[rows] += 1
 
     def factors(self, hyper: Tensors, steps: Tensor) -> Tensors:
         """The numbers (K,) that the rule multiplies by, from the hyper-parameters and the number of this step."""
@@ -81,14 +99,17 @@ class Stacked:
         raise NotImplementedError
 
     def keep(self, index: Tensor) -> None:
-        self.steps = self.steps[index]
-        self.hyper = {name: value[index] for name, value in self.hyper.items()}
+        self.counts = self.counts[index]
+        self.numbers = {name: [values[k] for k in index.tolist()] for name, values in self.numbers.items()}
+        place = index.to(self.place)
+        self.steps = self.steps[place]
+        self.hyper = {name: value[place] for name, value in self.hyper.items()}
         place = index.to(self.device)
         self.state = {name: {k: b[place] for k, b in state.items()} for name, state in self.state.items()}
 
     def state_of(self, k: int, names: Sequence[str]) -> dict[int, dict[str, Tensor]]:
         """The state of network k as torch.optim has it, parameters numbered by their place in `names`."""
-        if not self.steps[k] or not self.buffers:
+        if not self.counts[k] or not self.buffers:
             return {}
         state = {
             i: {key: buffer[k].clone() for key, buffer in self.state[name].items()}
@@ -97,11 +118,12 @@ class Stacked:
         }
         if "exp_avg" in self.buffers:
             for own in state.values():
-                own["step"] = self.steps[k].float()  # a tensor for each parameter: Adam counts in all of them
+                own["step"] = self.counts[k].float()  # a tensor for each parameter: Adam counts in all of them
         return state
 
     def load(self, k: int, state: dict[int, dict[str, Tensor]], names: Sequence[str], steps: int) -> None:
         """The inverse of `state_of`, for a network that has made so many steps."""
+        self.counts[k] = steps
         self.steps[k] = steps
         for i, name in enumerate(names):
             for key, buffer in self.state.get(name, {}).items():
@@ -165,19 +187,20 @@ class Adam(Stacked):
 
     @torch.no_grad()
     def step(self, params: Tensors, grads: Tensors, rows: slice = slice(None)) -> None:
-        if any(len(set(values[rows].tolist())) > 1 for values in (*self.hyper.values(), self.steps)):
+        if any(len(set(values[rows])) > 1 for values in (*self.numbers.values(), self.counts.tolist())):
             super().step(params, grads, rows)
             return
         # all have made as many steps: torch's own kernel takes them for one network, in a third of the time
         states = [self.state[name] for name in params]
-        hyper = {name: values[rows][0].item() for name, values in self.hyper.items()}
+        hyper = {name: values[rows][0] for name, values in self.numbers.items()}
+        made = self.steps[rows][0].to(self.device, torch.float32).repeat(len(states))  # the kernel counts in each
         adam(
             list(params.values()),
             [grads[name] for name in params],
             [state["exp_avg"][rows] for state in states],
             [state["exp_avg_sq"][rows] for state in states],
             max_exp_avg_sqs=[],
-            state_steps=[self.steps[rows][0].to(self.device, torch.float32) for _ in states],
+            state_steps=list(made.unbind()),
             fused=True,
             decoupled_weight_decay=self.decoupled,
             amsgrad=False,
@@ -188,7 +211,7 @@ class Adam(Stacked):
             beta2=hyper["beta2"],
             eps=hyper["eps"],
         )
-        self.steps[rows] += 1
+        self._count(rows)
 
     def decayed(self, p: Tensor, g: Tensor, n: Mapping[str, Number]) -> Tensor:
         return g + p * n["decay"]
@@ -219,12 +242,6 @@ class AdamW(Adam):
     def decayed(self, p: Tensor, g: Tensor, n: Mapping[str, Number]) -> Tensor:
         p.mul_(n["shrink"])
         return g
-
-
-def _number(values: Tensor, like: Tensor) -> Number:
-    """(K,) as a Python number where all are equal, else as `like` takes it."""
-    numbers = values.tolist()
-    return numbers[0] if len(set(numbers)) == 1 else values.to(like.device, like.dtype)
 
 
 def _some(number: Number) -> bool:

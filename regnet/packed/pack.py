@@ -203,6 +203,8 @@ class Pack:
         if (former := self.runs.pop(job.number, None)) is not None:
             former.release()
         job.activate()
+        with stops_if_unwritable(job.folder):
+            job.write_config()
         launcher = job.config.hydra.runtime.choices["hydra/launcher"]
         told = partial(sentence, config_name="train")
         run = Run(job.task_config(), job.folder, job.overrides, launcher, told, log=job.log())

@@ -135,6 +135,8 @@ def obstacle(cfg: Config) -> str | None:
         if key in FREE:
             if key == "precision" and str(value) not in PRECISIONS:
                 return f"trainer.precision={value}"
+        elif key == "devices" and _is_one(value):
+            continue
         elif key not in _default("trainer/default") or value != _default("trainer/default")[key]:
             return f"trainer.{key}={value}"
     if missing := sorted(_default("trainer/default").keys() - cfg["trainer"].keys()):
@@ -156,6 +158,11 @@ def obstacle(cfg: Config) -> str | None:
     if cfg["data"].get("num_workers"):
         return f"data.num_workers={cfg['data']['num_workers']}"
     return None
+
+
+def _is_one(devices: Any) -> bool:
+    """Whether they are a single GPU by its number, such as [1]."""
+    return isinstance(devices, list) and len(devices) == 1 and type(devices[0]) is int
 
 
 def _endless(job: Job) -> str | None:

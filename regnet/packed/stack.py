@@ -88,6 +88,7 @@ class Stack:
         for computation in (*self._gradients.values(), *self._updates):
             if isinstance(computation, Traced):
                 computation.patience = PATIENCE
+                computation.forget()
 
     def remember(self, index: Sequence[int]) -> None:
         """The networks at `index` are at their best now."""
@@ -102,8 +103,8 @@ class Stack:
         """A copy of the state of network k, now or at its best, as a checkpoint has it: without transient buffers."""
         state = self.best if best else self.state
         own = {name: tensor[k].clone() for name, tensor in state.items()} | self.shared
-        grown = {name: self.objectives[k].get_buffer(name) for name in self.growing}
-        return {name: tensor for name, tensor in (own | grown).items() if name in self.lasting}
+        growing = {name: self.objectives[k].get_buffer(name) for name in self.growing}
+        return {name: tensor for name, tensor in (own | growing).items() if name in self.lasting}
 
     def snapshots(self, k: int) -> int:
         """How many network k has taken."""
@@ -119,7 +120,7 @@ class Stack:
 
         x and y are (B, ...) for all of them, or (K, B, ...) if `stacked`.
         """
-        draws = noise.words(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
+        draws = noise.step(self.objectives[0], rows, x[0] if stacked else x, y[0] if stacked else y)
         params, buffers = ([tensor[rows] for tensor in of.values()] for of in (self.params, self.buffers))
         fixed = (*self.shared.values(), x, y, *draws)
         values, *grads = self._gradients[stacked](*params, *buffers, *fixed)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.exact import in_precision
 from ..data.loader import as_float
-from ..regularizers import SAM, GradientNoise
+from ..regularizers import SAM
 from ..training.trace import takes_no_decisions
 from .alike import held
 from .draws import HandedOut, Noted
@@ -82,8 +82,9 @@ class _Call(NamedTuple):
     x: Tensor
     y: Tensor
     stacked: bool
-    words: Draws  # of each network, that were drawn before the call
+    given: Draws  # of each network, that were drawn before the call
     draws: list[Tensor]  # in the call
+    streams: list[Tensor]  # of each network, after it
     values: Tensor  # (K, terms)
     grads: dict[str, Tensor]
 
@@ -111,17 +112,16 @@ class _Trial:
 
     def _prepare(self) -> None:
         for member in (*self.alone, *self.stacked):
-            _leave_out(member)
             if self.wide:
                 member.module.double()
             self.precision.convert_module(member.module).to(self.device)
-        for member in self.alone:
-            for update in member.module.updates:
-                update.attach(member.optimizer, member.objective.network)
+        for member in (*self.alone, *self.stacked):
+            for maker in member.makers:
+                maker.plan(member.epochs * member.steps, member.optimizer.param_groups)
         states = [None for _ in self.stacked]
         self.pack = PackedModule(self.stacked, states, self.trainer, _nothing, _nothing, each=1, recorded=False)
         self.pack.trainer = self.trainer
-        self.pack.chunks.settled, self.pack.most = True, None
+        self.pack.chunks.settled = True
         self.dtype = next(iter(self.pack.stack.params.values())).dtype
         half = self.trainer.precision == "bf16-mixed" and not self.wide
         self.near = NEAR_HALF if half else NEAR.get(self.dtype, NEAR_HALF)
@@ -131,13 +131,13 @@ class _Trial:
     def _watch(self) -> None:
         """What the stack is asked for is noted, and may do nothing beside it."""
         stack, noise = self.pack.stack, self.pack.noise
-        words, gradients = noise.words, stack.gradients
+        of_a_step, gradients = noise.step, stack.gradients
         noted = Noted()
         given: list[Draws] = []
 
-        def drawn_before(*args: Any, **kwargs: Any) -> Any:
+        def drawn_before(*args: Any) -> Draws:
             noted.paused = True
-            given[:] = [words(*args, **kwargs)]
+            given[:] = [of_a_step(*args)]
             noted.paused = False
             return given[0]
 
@@ -149,10 +149,11 @@ class _Trial:
             if not (torch.equal(x, inputs[0]) and torch.equal(y, inputs[1])):
                 raise CannotPack("the network changes its inputs in place, which several runs share")
             copies = {name: grad.clone() for name, grad in grads.items()}
-            self.calls.append(_Call(rows, *inputs, stacked, given[0], noted.draws, values.clone(), copies))
+            streams = [generator.get_state() for generator in noise.generators[rows]]
+            self.calls.append(_Call(rows, *inputs, stacked, given[0], noted.draws, streams, values.clone(), copies))
             return values, grads
 
-        noise.words = drawn_before  # type: ignore[method-assign]
+        noise.step = drawn_before  # type: ignore[method-assign, assignment]
         stack.gradients = partial(_without_other_noise, kept)  # type: ignore[method-assign]
         for name in ("before_step", "after_step", "task_metrics"):
             setattr(stack, name, partial(_without_other_noise, getattr(stack, name)))
@@ -186,6 +187,7 @@ class _Trial:
         x, y = each[0] if together else (torch.stack(column) for column in zip(*each, strict=True))
         self.pack.chunks.size = size
         self.pack.on_train_epoch_start()
+        self.pack.batch = self.stacked[0].batches - 1  # after which the optimizer makes a step, however many add up
         with self.precision.train_step_context():
             self.pack._train(self.precision.convert_input([Part(0, len(each), not together, x, y)]))
         if self.pack.errors:  # a term is not finite
@@ -198,27 +200,47 @@ class _Trial:
 
     def _step_of(self, k: int, member: Member) -> None:
         """One step of network k, whose gradients are compared, and replaced by those of the stack."""
-        calls = iter([call for call in self.calls if call.rows.start <= k < call.rows.stop])
-        if member.module.schedules.scheduled:
-            steps = self.pack.loader.steps(k) * member.cfg.trainer.max_epochs
-            member.module.schedules.set(member.step / steps)
+        call = next(call for call in self.calls if call.rows.start <= k < call.rows.stop)
+        row, parameters = k - call.rows.start, list(member.objective.parameters())
+        x, y = (call.x[row], call.y[row]) if call.stacked else (call.x, call.y)
+        given = tuple(one[row] for one in call.given)
+        first: list[Tensor] = []  # the terms, of several gradients a step those of the first
 
         def closure() -> Any:  # a tensor, where torch declares a float
-            call = next(calls)
-            row = k - call.rows.start
-            x, y = (call.x[row].clone(), call.y[row]) if call.stacked else (call.x.clone(), call.y)
             member.optimizer.zero_grad()
-            given = Given([words[row] for words in call.words])
-            with HandedOut(call.draws, row, len(call.values)) as draws, given, torch.enable_grad():
-                values = torch.stack(list(member.objective(x, y).values()))
+            with HandedOut(call.draws, row, len(call.values)) as draws, Given(given), torch.enable_grad():
+                values = torch.stack(list(member.objective(x.clone(), y).values()))
                 values.sum().backward()
             if not draws.fits:
                 raise CannotPack("other random numbers are asked for in a pack than alone")
-            self._compare_gradients(member, values.detach(), call, row)
+            first.append(values.detach())
             return values.sum().detach()
 
+        def compared(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            computed = args[1] if len(args) > 1 else kwargs["closure"]
+
+            def as_stacked() -> Any:
+                output = computed()
+                self._compare_gradients(member, first[0], call, row)
+                if self.pack.most is not None:
+                    torch.nn.utils.clip_grad_norm_(parameters, self.pack.most)
+                if self.device.type == "cpu":
+                    torch.random.set_rng_state(call.streams[row])
+                return output
+
+            return args[:1], {**kwargs, "closure": as_stacked}
+
+        member.begin_step()
+        network, updates = member.objective.network, list(member.module.updates)
+        makers = [update for update in updates if isinstance(update, SAM)]
+        others = [update for update in updates if not isinstance(update, SAM)]
+        handles = [update.attach(member.optimizer, network) for update in makers]
+        handles.append(member.optimizer.register_step_pre_hook(compared))
+        handles += [update.attach(member.optimizer, network) for update in others]
         member.optimizer.step(closure)
         member.end_step()
+        for handle in handles:
+            handle.remove()
 
     def _compare_gradients(self, member: Member, values: Tensor, call: _Call, row: int) -> None:
         for name, alone, stacked in zip(self.pack.terms, values, call.values[row], strict=True):
@@ -229,7 +251,7 @@ class _Trial:
             stacked = call.grads[name][row]
             alone = torch.zeros_like(p) if p.grad is None else p.grad
             self._same(f"the gradient of {_short(name)}", alone, stacked, self.zero * most)
-            p.grad = stacked.clone()
+            p.grad = stacked / member.accumulates
 
     def _compare_states(self) -> None:
         for k, (alone, stacked) in enumerate(zip(self.alone, self.stacked, strict=True)):
@@ -280,14 +302,6 @@ def _random_numbers_kept(device: torch.device) -> Iterator[None]:
     finally:
         random.setstate(own)
         np.random.set_state(numpys)
-
-
-def _leave_out(member: Member) -> None:
-    """What is regnet's own, and draws or takes further gradients around a step: it is compared in the tests."""
-    updates = [update for update in member.module.updates if not isinstance(update, SAM | GradientNoise)]
-    member.module.updates = nn.ModuleList(updates)  # type: ignore[assignment]
-    member.makers, member.average, member.snapshots = [], None, None
-    member.accumulates = 1
 
 
 @contextmanager

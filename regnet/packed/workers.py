@@ -20,6 +20,7 @@ from ..core.ending import end_with
 from ..core.errors import Unwritable
 from ..core.exact import Exact
 from ..core.threads import available
+from ..training.trace import prepare_recording
 from .job import Job, Reporter
 from .memory import out_of_memory
 from .pack import Pack, SharedData
@@ -50,6 +51,7 @@ def train(
     with suppress(Exception):  # each job that it concerns will tell
         jobs[0].activate()
         data.of(jobs[0].task_config())  # read once, before the processes part
+        prepare_recording()
     # runs of one seed side by side, as they share their batches
     order = sorted(jobs, key=lambda job: (str(job.unresolved.get("seed")), job.number))
     left = {job.number: job for job in order}

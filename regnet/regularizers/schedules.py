@@ -69,14 +69,17 @@ class Schedules:
 
     def set(self, progress: float) -> None:
         """Puts all values to where they are at `progress`, the share in [0, 1] of all steps that were made."""
-        for _, buffer, factor, modules in self.scheduled:
-            now = factor(progress)
-            for module, value in modules:
-                getattr(module, buffer).fill_(value * now)
+        for buffer, value in zip(self.buffers(), self.at(progress), strict=True):
+            buffer.fill_(value)
+
+    def at(self, progress: float) -> list[float]:
+        """What `set` puts into each of `buffers`."""
+        factors = [(factor(progress), modules) for _, _, factor, modules in self.scheduled]
+        return [value * now for now, modules in factors for _, value in modules]
 
     def buffers(self) -> list[Tensor]:
         """All that it moves."""
-        return [module.get_buffer(buffer) for _, buffer, _, modules in self.scheduled for module, _ in modules]
+        return [getattr(module, buffer) for _, buffer, _, modules in self.scheduled for module, _ in modules]
 
     def values(self) -> dict[str, float]:
         """The present value of each, under its name; of several modules the last."""

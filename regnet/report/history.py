@@ -4,7 +4,7 @@ import csv
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..core.console import printable
@@ -17,19 +17,21 @@ PENALTY = "train/penalty/"
 History = Mapping[str, Sequence[float]]  # column ─► a number for each epoch
 
 
-def read(folder: Path) -> dict[str, list[float]]:
-    """The columns of `folder/metrics.csv`; none where there is no such file. A line that was cut off is left out.
+def read(folder: Path, names: Collection[str] | None = None) -> dict[str, list[float]]:
+    """The columns of `folder/metrics.csv`, all or those of these names; none where there is no such file.
 
-    A number that no run can have (see `record.MOST`) is NaN, and so is a blank: the metric was not logged there.
+    A line that was cut off is left out. A number that no run can have (see `record.MOST`) is NaN, and so is a blank:
+    the metric was not logged there.
     """
     try:
         # A number that was cut off can look whole, but its line has no end.
         whole = [line for line in read_text(folder / METRICS_CSV).splitlines(keepends=True) if line.endswith("\n")]
         header, *rows = csv.reader(whole)
-        numbers = [list(map(_number, row)) for row in rows if len(row) == len(header)]
+        own = [(i, told) for i, name in enumerate(header) if (told := printable(name)) in (names or [told])]
+        rows = [row for row in rows if len(row) == len(header)]
+        return {name: [_number(row[i]) for row in rows] for i, name in own}
     except (OSError, ValueError, csv.Error):
         return {}
-    return {printable(name): [row[i] for row in numbers] for i, name in enumerate(header)}
 
 
 def _number(text: str) -> float:

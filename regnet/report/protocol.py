@@ -70,7 +70,7 @@ def _as_good_before(folder: Path, started: str, watched: str, first: int) -> boo
     The loss parts equal accuracies, and may fall long after these have levelled off. A run is never written again
     without another `started`, so that its file is read once.
     """
-    columns, name = read(folder), watched.rpartition("/")[2]
+    columns, name = read(folder, ("epoch", watched)), watched.rpartition("/")[2]
     if name not in METRICS or watched not in columns or "epoch" not in columns:
         return False
     costs = [(epoch, METRICS[name] * value) for epoch, value in zip(columns["epoch"], columns[watched], strict=True)]

@@ -3,12 +3,17 @@
 import gc
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.errors import UserError
 from ..core.files import write
+from ..core.forked import forked_map
 from ..run.record import read_text
 from .content import Content
 from .page import Picture, html
+
+if TYPE_CHECKING:
+    from .figures import Drawn
 
 PAGE, FIGURES = "report.html", "figures"
 
@@ -48,18 +53,18 @@ def _drawn(told: Content, folder: Path) -> list[Picture]:
     from .figures import draw, saved
     from .figures.style import styled
 
-    pictures = []
+    def picture(drawn: "Drawn") -> Picture:
+        files = saved(drawn.figure)
+        for kind, content in files.items():
+            write(folder / f"{drawn.name}.{kind}", content)
+        return Picture(drawn.name, drawn.caption, files["png"], drawn.study)
+
     gc.disable()  # a sixth of the time, with all the objects that a figure is made of
     try:
         with styled():
-            for drawn in draw(told.studies, told.baseline):
-                files = saved(drawn.figure)
-                for kind, content in files.items():
-                    write(folder / f"{drawn.name}.{kind}", content)
-                pictures.append(Picture(drawn.name, drawn.caption, files["png"], drawn.study))
+            return forked_map(picture, draw(told.studies, told.baseline))
     finally:
         gc.enable()
-    return pictures
 
 
 def _figures_of(page: Path) -> set[str]:

@@ -216,8 +216,9 @@ def pairing(run: RecordedRun) -> Pairing:
     Of another version the numbers may differ for its own sake; what knows no version is taken for one of its own.
     """
     config = run.config.get("data") or {}
-    given = {one.key: one.value for one in map(Override.guess, run.overrides)}
-    split = config.get("split_seed", given.get("data.split_seed", 0))
+    if (split := config.get("split_seed")) is None:
+        given = {one.key: one.value for one in map(Override.guess, run.overrides)}
+        split = config.get("split_seed", given.get("data.split_seed", 0))
     return run.folder if run.seed is None else run.seed, written(split), run.version
 
 

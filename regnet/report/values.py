@@ -1,6 +1,7 @@
 """What sets runs apart: the values in their configs, under the keys that a person gave to any of them."""
 
 import json
+import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,17 @@ def described(runs: Iterable[RecordedRun]) -> dict[Path, Described]:
     Two runs with the same values are alike however they came to them: by default, by an override or an experiment. A
     run that ended before its values were known is like those with the same overrides.
     """
+    global _latest
     runs = list(runs)
+    if len(runs) != len(_latest[0]) or not all(map(operator.is_, runs, _latest[0])):
+        _latest = runs, _described(runs)
+    return _latest[1]
+
+
+_latest: tuple[list[RecordedRun], dict[Path, Described]] = [], {}  # a table and its page are of the same runs
+
+
+def _described(runs: Sequence[RecordedRun]) -> dict[Path, Described]:
     nodes, begun = known_nodes(runs), starts(runs)
     made = _made(runs)
     names = {run.folder: _names(run, made) for run in runs}
@@ -158,13 +169,17 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def _following(runs: Sequence[RecordedRun], leaves: Mapping[Path, Leaves], given: Collection[str]) -> list[str]:
     """The keys whose value is that of the seed, say, in every run: they refer to it."""
-    apart = {run.folder: {"seed": run.seed} | dict(_flat(canonical(run.config))) for run in runs if run.config}
+    apart = {run.folder: {"seed": run.seed} | _apart(run.config) for run in runs if run.config}
 
     def follows(key: str, name: str) -> bool:
         return all(key not in own or _same(own[key], apart[at].get(name)) for at, own in leaves.items())
 
     keys = {key for own in leaves.values() for key in own} - {*given}
     return [key for key in keys if any(follows(key, name) for name in APART)]
+
+
+def _apart(config: Mapping[str, Any]) -> Leaves:
+    return {key: canonical(value, key.rpartition(".")[2]) for key, value in _flat(config) if key in APART}
 
 
 def _same(one: Any, other: Any) -> bool:

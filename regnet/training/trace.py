@@ -12,6 +12,8 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from ..core.deferred import load_all
+from ..core.graphs import Graphed, captured
 from .simplify import simplified
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Traced:
     `simplify`): a step of an MLP 784-128-10 with dropout, L1 and L2 takes .6 of a hand-written one's time. There is one
     recording for each set of shapes and strides. It is bitwise exact, but for decisions taken in Python: those of the
     first call stand. So what is recorded must take none by anything but shapes, see `takes_no_decisions`.
+    On a GPU it becomes a CUDA graph, whose results the next call overwrites, see `Graphed`.
 
     Args:
         function: tensors ─► tensors; it may write into its arguments.
@@ -49,16 +52,22 @@ class Traced:
             self.calls[key] += 1
             if self.calls[key] <= self.patience:
                 return self.function(*tensors)
-            self.recorded[key] = self._record(tensors)
+            self.recorded[key] = captured(self._record(tensors), self.written, tensors[0].device)
         device = tensors[0].device.type
         if not torch.is_autocast_enabled(device):
             return self.recorded[key](*tensors)
         with torch.autocast(device, enabled=False):  # whose casts were recorded, where they apply
             return self.recorded[key](*tensors)
 
+    def forget(self) -> None:
+        """Lets go of what it keeps on a GPU for tensors that are not there any more."""
+        for recorded in self.recorded.values():
+            if isinstance(recorded, Graphed):
+                recorded.forget()
+
     def _record(self, tensors: Sequence[Tensor]) -> Computation:
         """Recording computes as well: copies take what it writes, and random numbers go on as if it had not been."""
-        recorded: Any = _on_copies(make_fx(self.function), tensors, self.written)[0]  # a GraphModule
+        recorded: Any = _on_copies(partial(_graph, self.function), tensors, self.written)[0]  # a GraphModule
         with torch.no_grad(), torch.autocast(tensors[0].device.type, enabled=False):
             wanted = _on_copies(recorded.forward, tensors, self.written)
             try:
@@ -75,6 +84,22 @@ class Traced:
             lambda *copies: simplified(recorded, copies, settings), tensors, self.written
         )
         return _Prepared(prepare, compute, settings)
+
+
+def prepare_recording() -> None:
+    """Imports what recording takes, half a second: once, where processes are to part."""
+    _graph(lambda x: [-x], torch.zeros(1))
+
+
+def _graph(function: Computation, *tensors: Tensor) -> Any:
+    import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (`make_fx` relies on the compiler to import it)
+
+    try:
+        return make_fx(function)(*tensors)
+    except Exception:
+        if not load_all():  # what else it relies on differs between versions of torch
+            raise
+        return make_fx(function)(*tensors)
 
 
 class _Prepared:

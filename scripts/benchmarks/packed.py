@@ -31,7 +31,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,6 +85,14 @@ class Timed:
 DIGITS = Study(["trainer.max_epochs=30"], RATES, STRENGTHS)
 MNIST = Study(["data=mnist", "trainer.max_epochs=3"], RATES[:8:2], STRENGTHS[:8:2])
 RESNET = Study(["model=resnet", "trainer.max_epochs=2"], RATES[:2], STRENGTHS[:2])
+GROWTH = {
+    1: Study(["trainer.max_epochs=5"], RATES[:1], STRENGTHS[:1]),
+    4: Study(["trainer.max_epochs=5"], RATES[:2], STRENGTHS[:2]),
+    16: Study(["trainer.max_epochs=5"], RATES[:4], STRENGTHS[:4]),
+    64: Study(["trainer.max_epochs=5"], RATES, STRENGTHS),
+    256: Study(["trainer.max_epochs=5"], RATES, STRENGTHS, seeds=4),
+    1024: Study(["trainer.max_epochs=5"], RATES, STRENGTHS, seeds=16),
+}
 ON_GPU = {
     "wide": (Study(["data=mnist", "trainer.max_epochs=10"], RATES, STRENGTHS, seeds=4), 3),
     "srivastava": (Study(["data=mnist", "trainer.max_epochs=3", *SRIVASTAVA], RATES, STRENGTHS[:8:2]), 3),
@@ -92,17 +100,22 @@ ON_GPU = {
 }
 
 
-def run(study: Study, launcher: str) -> Timed:
-    """The study by the real command line, in an empty folder."""
+def run(study: Study, launcher: str, most: float | None = None) -> Timed:
+    """The study by the real command line, in an empty folder.
+
+    Raises subprocess.TimeoutExpired: it took more than `most` seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
         command = [*TRAIN, *study.command(), *LAUNCHERS[launcher]]
         busy: list[float] = []
         done = threading.Event()
         threading.Thread(target=_watch_gpu, args=(busy, done), daemon=True).start()
         start, before = time.perf_counter(), _cpu_seconds()
-        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        try:
+            ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=most)
+        finally:
+            done.set()
         seconds, cpu = time.perf_counter() - start, _cpu_seconds() - before
-        done.set()
         records = [json.loads(path.read_text()) for path in Path(folder).rglob("record.json")]
     if ended.returncode or len(records) != len(study) or any(one["status"] != "completed" for one in records):
         sys.exit(f"benchmark: the {launcher} study failed\n{ended.stdout}\n{ended.stderr}")
@@ -135,32 +148,37 @@ def compare_to_few(name: str, study: Study, few: int, rounds: int) -> None:
     """Packed against `few` of its jobs one by one, from which the time of all is inferred."""
     print(f"{name}: {len(study)} jobs packed, {few} one by one, {rounds} rounds, {_machine()}")
     for number in range(rounds):
-        one = run(Study(study.overrides, study.rates[:1], study.strengths[:1]), "basic").seconds
-        several = run(Study(study.overrides, study.rates[:few], study.strengths[:1]), "basic").seconds
-        each = (several - one) / (few - 1)
-        packed = run(study, "packed")
-        alone = one + each * (len(study) - 1)
-        busy = f", GPU busy {statistics.fmean(packed.busy):.0f} % of the time" if packed.busy else ""
+        found = against_few(study, few)
+        busy = f", GPU busy {found['busy']:.0f} % of the time" if "busy" in found else ""
         print(
-            f"  round {number + 1}: one job {one:.1f} s, each further one {each:.2f} s, so all {alone:.0f} s; "
-            f"packed {packed.seconds:.1f} s: {alone / packed.seconds:.1f}x{busy}",
+            "  round {}: one job {one:.1f} s, each further one {each:.2f} s, so all {alone:.0f} s; "
+            "packed {packed:.1f} s: {ratio:.1f}x".format(number + 1, **found)
+            + busy,
             flush=True,
         )
 
 
+def against_few(study: Study, few: int, left: Callable[[], float | None] = lambda: None) -> dict[str, float]:
+    """Seconds of the packed study, and of its jobs one by one, as inferred from `few` of them.
+
+    Args:
+        left: the seconds that are left to it.
+    """
+    packed = run(study, "packed", left())
+    one = run(Study(study.overrides, study.rates[:1], study.strengths[:1]), "basic", left()).seconds
+    several = run(Study(study.overrides, study.rates[:few], study.strengths[:1]), "basic", left()).seconds
+    each = (several - one) / (few - 1)
+    alone = one + each * (len(study) - 1)
+    found = {"jobs": len(study), "one": one, "each": each, "alone": alone, "packed": packed.seconds}
+    found |= {"ratio": alone / packed.seconds, "accuracy": packed.accuracy}
+    return found | ({"busy": statistics.fmean(packed.busy)} if packed.busy else {})
+
+
 def growth(rounds: int, figure: Path | None, most: int) -> None:
     """How time grows with the number of jobs."""
-    studies = {
-        1: Study(["trainer.max_epochs=5"], RATES[:1], STRENGTHS[:1]),
-        4: Study(["trainer.max_epochs=5"], RATES[:2], STRENGTHS[:2]),
-        16: Study(["trainer.max_epochs=5"], RATES[:4], STRENGTHS[:4]),
-        64: Study(["trainer.max_epochs=5"], RATES, STRENGTHS),
-        256: Study(["trainer.max_epochs=5"], RATES, STRENGTHS, seeds=4),
-        1024: Study(["trainer.max_epochs=5"], RATES, STRENGTHS, seeds=16),
-    }
     times: dict[str, dict[int, list[float]]] = {"packed": {}, "basic": {}}
     for _ in range(rounds):
-        for jobs, study in studies.items():
+        for jobs, study in GROWTH.items():
             for launcher, limit in (("packed", most), ("basic", 16)):
                 if jobs <= limit and (jobs > 1 or launcher == "basic"):  # one job is not packed
                     times[launcher].setdefault(jobs, []).append(run(study, launcher).seconds)

@@ -9,6 +9,8 @@ that a drift of the machine's speed hits all of them:
     regnet  `regnet-train data=mnist 'regularizer=[dropout,l1,l2]'` with all that is on by default: TensorBoard,
             metrics.csv, checkpoints, every term logged, train and validation metrics each epoch
     hooks   the same with steps_per_execution=1: each step by Lightning's hooks, none recorded
+    eager   regnet without Lightning's hooks, but with no step recorded (only by --arms)
+    whole   regnet with its recorded step as autograd leaves it, not simplified (only by --arms)
     usual   torchvision's dataset and transforms through a DataLoader, nn.Dropout, self.log in each step,
             TensorBoard, checkpoint, validation each epoch
     keras   Keras 3 at its fastest: tensors in memory, compiled, 32 steps per execution, checkpoint and log each epoch;
@@ -24,6 +26,7 @@ import argparse
 import importlib.util
 import json
 import logging
+import math
 import os
 import statistics
 import subprocess
@@ -32,6 +35,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from unittest.mock import patch
 
 import lightning
 import torch
@@ -154,6 +158,16 @@ def hooks(name: str, epochs: int) -> Times:
     return regnet(name, epochs, "steps_per_execution=1")
 
 
+def eager(name: str, epochs: int) -> Times:
+    with patch("regnet.training.gradients.PATIENCE", math.inf):
+        return regnet(name, epochs)
+
+
+def whole(name: str, epochs: int) -> Times:
+    with patch("regnet.training.trace.simplified", side_effect=NotImplementedError):
+        return regnet(name, epochs)
+
+
 class Usual(lightning.LightningModule):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -230,7 +244,11 @@ def main(argv: list[str]) -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
-    arms = {arm.__name__: arm for arm in (bare, regnet, hooks, usual, keras) if arm.__name__ in arguments.arms}
+    arms = {
+        arm.__name__: arm
+        for arm in (bare, regnet, hooks, eager, whole, usual, keras)
+        if arm.__name__ in arguments.arms.split(",")
+    }
     if importlib.util.find_spec("keras") is None and arms.pop("keras", None):
         print("keras: not measured, as it is not installed", flush=True)
     for network in arguments.networks.split(","):

@@ -86,7 +86,7 @@ def test_a_training_batch_of_one_is_dropped(wrap):
     assert sizes(3, 1, shuffle=True) == [1, 1, 1]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("fits", [True, False])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_gpu_gets_its_batches_there(monkeypatch, fits, shuffle):

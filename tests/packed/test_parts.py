@@ -180,7 +180,7 @@ def test_networks_with_the_same_seed_draw_the_same_words():
     each = [objective() for _ in range(3)]
     noise = Noise(CPU)
     noise.begin([1, 2, 1])
-    (words,) = noise.words(each[0], slice(0, 3), torch.rand(5, 1, 4, 4), torch.randint(3, (5,)))
+    _, words = noise.step(each[0], slice(0, 3), torch.rand(5, 1, 4, 4), torch.randint(3, (5,)))
     assert torch.equal(words[0], words[2])
     assert not torch.equal(words[0], words[1])
 

@@ -96,7 +96,7 @@ def mixed(x: Tensor, y: Tensor, mix: Mix, strength: Tensor, num_classes: int | N
     y = y if num_classes is None else probabilities(y, num_classes, wide(x).dtype)
     # Beta(α, α) as gammas; for α below 0.01 a float32 gamma underflows to 0/0
     alpha = at_precision_of(x, strength).clamp(min=0.01)  # no gamma in half precision
-    share = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
+    share = torch._sample_dirichlet(torch.stack([alpha, alpha]))[0]  # what torch.distributions.Beta draws
     order = torch.randperm(len(x), device=x.device)
     x, share = mix(x, x[order], torch.where(strength > 0, share, 1.0))
     return x, torch.lerp(y[order], y, share.to(y.dtype))

@@ -1,10 +1,10 @@
 """Augmentation by random operations on 8-bit images: torchvision's policies, drawn for each image alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from ...core import hyperparameters, values
 from .base import BatchTransform, image_size
@@ -14,8 +14,8 @@ class Policy(BatchTransform):
     """x̃ = policy(x) for each image by itself with probability `probability`, else x; x in [0, 1].
 
     The operations are those of torchvision and mean 8-bit images: what is changed is rounded to 1/255. They run one
-    image after the other on the CPU, since torchvision draws one operation for a whole batch. Grey images pass
-    with their one channel; what acts on colour alone leaves them as they are.
+    image after the other, where the images are, since torchvision draws one operation for a whole batch. Grey images
+    pass with their one channel; what acts on colour alone leaves them as they are.
 
     Args:
         policy: uint8 image (C, H, W) ─► the same, drawing from torch's global generator.
@@ -33,12 +33,14 @@ class Policy(BatchTransform):
         image_size(x)
         if x.shape[1] not in (1, 3):
             raise ValueError(f"this is for grey or colour images of 1 or 3 channels, and these have {x.shape[1]}")
-        chosen = torch.rand(len(x)) < self.probability.cpu()
-        images = x.float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu()
-        changed = [self.policy(image) if draw else image for image, draw in zip(images, chosen.tolist(), strict=True)]
+        chosen = torch.rand(len(x), device=x.device) < self.probability
+        # which are chosen on a GPU, the host would have to wait for: there all are changed
+        draws = chosen.tolist() if x.device.type == "cpu" else [True] * len(x)
+        images = x.float().mul(255).round().clamp(0, 255).to(torch.uint8)
+        changed = [self.policy(image) if draw else image for image, draw in zip(images, draws, strict=True)]
         wide = torch.promote_types(x.dtype, torch.float32)
-        new = torch.stack(changed).to(x.device, wide).div(255).to(x.dtype)
-        return torch.where(chosen.to(x.device)[:, None, None, None], new, x), y
+        new = torch.stack(changed).to(wide).div(255).to(x.dtype)
+        return torch.where(chosen[:, None, None, None], new, x), y
 
 
 class RandAugment(Policy):
@@ -54,6 +56,7 @@ class RandAugment(Policy):
         bins = 31
         values.whole(num_ops, "num_ops", 0)
         values.whole(magnitude, "magnitude", 0, bins - 1)
+        v2 = _transforms()
         super().__init__(v2.RandAugment(num_ops, magnitude, num_magnitude_bins=bins), probability)
 
 
@@ -64,7 +67,7 @@ class TrivialAugment(Policy):
     """
 
     def __init__(self, probability: float = 1.0) -> None:
-        super().__init__(v2.TrivialAugmentWide(), probability)
+        super().__init__(_transforms().TrivialAugmentWide(), probability)
 
 
 class AugMix(Policy):
@@ -82,7 +85,7 @@ class AugMix(Policy):
     def __init__(self, severity: int = 3, width: int = 3, probability: float = 1.0) -> None:
         values.whole(severity, "severity", 1, 10)
         values.whole(width, "width")
-        super().__init__(v2.AugMix(severity, width), probability)
+        super().__init__(_transforms().AugMix(severity, width), probability)
 
 
 class AutoAugment(Policy):
@@ -96,6 +99,7 @@ class AutoAugment(Policy):
     """
 
     def __init__(self, policy: str, probability: float = 1.0) -> None:
+        v2 = _transforms()
         known = {found.value: found for found in v2.AutoAugmentPolicy}
         if policy not in known:
             raise ValueError(
@@ -103,3 +107,10 @@ class AutoAugment(Policy):
                 "of their own, rand_augment and trivial_augment need none"
             )
         super().__init__(v2.AutoAugment(known[policy]), probability)
+
+
+def _transforms() -> Any:
+    """torchvision's, which takes more than a second to import."""
+    from torchvision.transforms import v2
+
+    return v2
