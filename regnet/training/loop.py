@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loops.fetchers import _DataFetcher
@@ -42,9 +43,9 @@ class EpochLoop(_TrainingEpochLoop):
 
     Lightning takes .5 to 1 ms for the hooks of a step. Here a step that ends an epoch, is logged, is validated behind,
     or is the last of all goes through them; those between go by `RegularizedModule.step`, with bitwise the same
-    results. All do where anything asks for a hook at every step: a callback that is not regnet's, a profiler, clipping
-    or accumulation by the Trainer, several devices, a scaled loss, a module derived from `RegularizedModule` that has
-    hooks of its own.
+    results. All do where anything asks for a hook at every step: a callback that is not regnet's, a profiler or a
+    search for anomalies, clipping or accumulation by the Trainer, several devices, a scaled loss, a module derived from
+    `RegularizedModule` that has hooks of its own.
 
     Args:
         steps: of the optimizer, at most, from one with hooks to the next; None for as many as there may be.
@@ -84,8 +85,7 @@ class EpochLoop(_TrainingEpochLoop):
         every = trainer.log_every_n_steps  # 0 is never
         logged = -steps % every + 1 if every else math.inf
         limit = self.max_steps - steps if self.max_steps != -1 else math.inf
-        ahead = min(last, validated, logged, limit, self.steps or math.inf) - 1
-        return int(ahead) if math.isfinite(ahead) else 0
+        return int(min(last, validated, logged, limit, self.steps or math.inf)) - 1
 
     def _callbacks(self) -> list[Callback] | None:
         """Those that act at a step, all regnet's; None where Lightning has to see each step."""
@@ -104,6 +104,8 @@ class EpochLoop(_TrainingEpochLoop):
             and trainer.gradient_clip_val is None
             and trainer._val_check_time_interval is None
             and not trainer.should_stop
+            and math.isfinite(trainer.num_training_batches)  # else no step knows whether it is the last
+            and not torch.is_anomaly_enabled()  # which looks at each step of autograd
         )
         return acting if quick else None
 
