@@ -70,6 +70,7 @@ def test_a_checkpoint_is_as_lightning_makes_it(tmp_path, interval):
             epochs * BATCHES,
             real["state_dict"],
             batches=BATCHES,
+            steps_of_epoch=BATCHES,
             finished=epochs == EPOCHS,
             optimizer=real["optimizer_states"][0],
             scheduler=real["lr_schedulers"][0] if interval else None,

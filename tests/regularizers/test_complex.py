@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import regnet.regularizers as R
 from regnet.core.tasks import Classification
 from regnet.core.weights import weight_statistics
-from regnet.packed.optimizers import stack
+from regnet.packed.rules import stack
 from regnet.run.checkpoints import load_objective
 from regnet.training.callbacks import Ema, Swa
 from regnet.training.objective import Objective

@@ -207,7 +207,7 @@ def test_a_stack_is_the_formula_of_each():
     ]
     before = [one[0].weight.detach().clone().numpy() for one in networks]
     stack = Stack(objectives, [[R.WeightDecay(strength)] for strength in strengths], recorded=False)
-    noise = SimpleNamespace(words=lambda objective, rows, x, y: ())
+    noise = SimpleNamespace(step=lambda objective, rows, x, y: ())
     values, grads = stack.gradients(slice(0, 3), X, Y, noise, stacked=False)
     assert values.dtype == grads["network.0.weight"].dtype == torch.double
     for value, strength, w in zip(values[:, 1].tolist(), strengths, before, strict=True):
