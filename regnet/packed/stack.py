@@ -164,27 +164,11 @@ class Stack:
             batches: the same inputs for all of them, (B, ...) each.
             y: their targets, (N,), or (K, N) where each network has its own.
         """
-        objective = self.objectives[0]
-        state = {name: tensor[rows] for name, tensor in self.state.items()}
-        state |= _stacked([{n: one.get_buffer(n) for n in self.growing} for one in self.objectives[rows]])
-        shared = self._of_network(self.shared)
-
-        def forward(own: Tensors, x: Tensor) -> Tensor:
-            with Forms():
-                return functional_call(objective.network, own | shared, (x,))
-
-        with evaluating(objective):
-            outputs = torch.cat([vmap(forward, in_dims=(0, None))(self._of_network(state), x) for x in batches], 1)
-        task = _Metrics(objective.loss)
-        own = {name: tensor for name, tensor in state.items() if name.startswith("loss.")}
-        same = {name: tensor for name, tensor in self.shared.items() if name.startswith("loss.")}
-
-        def metrics(own: Tensors, outputs: Tensor, y: Tensor) -> Tensor:
-            with Forms():
-                return functional_call(task, own | same, (outputs, y))
-
-        values = vmap(metrics, in_dims=(0, 0, 0 if y.ndim == 2 else None))(own, outputs, y)
-        return [dict(zip(objective.loss.names, row, strict=True)) for row in values.tolist()]
+        grown = _stacked([{n: one.get_buffer(n) for n in self.growing} for one in self.objectives[rows]])
+        state = [tensor[rows] for tensor in self.state.values()]
+        measure = partial(self._measure, list(grown)) if grown else self._measured
+        (values,) = measure(*self.shared.values(), *state, *grown.values(), y, *batches)
+        return [dict(zip(self.objectives[0].loss.names, row, strict=True)) for row in values.tolist()]
 
     @torch.no_grad()
     def statistics(self) -> list[dict[str, float]]:
@@ -204,6 +188,7 @@ class Stack:
         self._gradients: dict[bool, Computation] = {
             stacked: partial(self._compute, stacked) for stacked in (False, True)
         }
+        self._measured: Computation = partial(self._measure, [])
         self._updates: list[Computation] = [
             partial(self._ascend if isinstance(update, SAM) else self._act, i, list(limits))
             for i, (update, limits) in enumerate(zip(self.updates[0], self.limits, strict=True))
@@ -212,6 +197,8 @@ class Stack:
             self._gradients = {
                 stacked: Traced(one, written, len(self.shared)) for stacked, one in self._gradients.items()
             }
+            self._measured = Traced(self._measured, 0, len(self.shared))
+            self._measured.patience = PATIENCE
             self._updates = [
                 Traced(one, self._written(update, limits))
                 for one, update, limits in zip(self._updates, self.updates[0], self.limits, strict=True)
@@ -245,6 +232,26 @@ class Stack:
             values = vmap(terms, in_dims=axes, randomness="different")(params, buffers, x, y, *draws)
             grads = torch.autograd.grad(values.sum(), list(params.values()))
         return values.detach(), *(grad.contiguous() for grad in grads)  # laid out as the weights, for fused optimizers
+
+    def _measure(self, growing: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The task's metrics (K, metrics) in evaluation mode."""
+        objective, names = self.objectives[0], [*self.shared, *self.state, *growing]
+        named, (y, *batches) = dict(zip(names, tensors, strict=False)), tensors[len(names) :]
+        shared = {name: named[name] for name in self.shared}
+        own = {name: tensor for name, tensor in named.items() if name not in shared}
+        task = _Metrics(objective.loss)
+
+        def outputs(own: Tensors, x: Tensor) -> Tensor:
+            with Forms():
+                return functional_call(objective.network, own | self._of_network(shared), (x,))
+
+        def metrics(own: Tensors, outputs: Tensor, y: Tensor) -> Tensor:
+            with Forms():
+                return functional_call(task, own | _of_loss(shared), (outputs, y))
+
+        with evaluating(objective):
+            found = torch.cat([vmap(outputs, in_dims=(0, None))(self._of_network(own), x) for x in batches], 1)
+        return (vmap(metrics, in_dims=(0, 0, 0 if y.ndim == 2 else None))(_of_loss(own), found, y),)
 
     def _act(self, i: int, limits: Sequence[str], *tensors: Tensor) -> tuple[Tensor, ...]:
         scope = _Scope(self.model.network, self.updates[0][i])
@@ -374,6 +381,10 @@ def _growing(objective: Objective) -> list[str]:
 def _tensors(objective: Objective, without: Sequence[str]) -> Tensors:
     every = dict(objective.named_parameters()) | dict(objective.named_buffers())
     return {name: tensor for name, tensor in every.items() if name not in without}
+
+
+def _of_loss(tensors: Tensors) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("loss.")}
 
 
 def _stacked(each: Sequence[Tensors]) -> Tensors:

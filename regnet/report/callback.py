@@ -7,9 +7,10 @@ import os
 import shlex
 import sys
 from collections import Counter
+from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -25,7 +26,11 @@ from ..core.overrides import as_typed
 from ..core.processes import leads
 from ..run.record import runs_in
 from ..run.study import STUDY, STUDY_RUNS, STUDY_SWEPT
+from .ahead import PageProcess
 from .command import show
+
+if TYPE_CHECKING:
+    from .content import Content
 
 WITHOUT_RESULT = ("failed", "interrupted", "damaged")  # an unfinished run may still be running
 
@@ -43,6 +48,7 @@ class StudyReport(Callback):
         if not isinstance(page, bool):
             raise UserError(f"hydra.callbacks.study_report.page={shown(page)} must be true or false")
         self.page = page
+        self.ahead: PageProcess | None = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Put the study's name, the number of runs and the keys by which they differ into the environment."""
@@ -56,27 +62,35 @@ class StudyReport(Callback):
         if sizes is not None:
             os.environ[STUDY_RUNS] = str(prod(sizes.values()))
             os.environ[STUDY_SWEPT] = ",".join(sizes)
+        if self.page:
+            with suppress(OSError):  # the page is then made by this process
+                self.ahead = PageProcess()
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Make the report; exit with code 1 if a run has no result, or none is found."""
         if not leads():
             return
         folder = Path(config.hydra.sweep.dir)
+        ahead, self.ahead = self.ahead, None
         for name in (STUDY, STUDY_RUNS, STUDY_SWEPT):
             os.environ.pop(name, None)
         # Hydra turns an exception of a callback into a bare warning, so that the study would end in silence.
         try:
+            if ahead:
+                ahead.begin(folder)
             from .content import content  # imports scipy, for which the start of a run should not wait
-            from .publish import publish
 
             told = content(runs_in([folder]))
             show(told)
-            page = [f"The page: {publish(told, folder)}"] if self.page else []
+            page = [f"The page: {ahead.page() if ahead else _published(told, folder)}"] if self.page else []
             # A long table has pushed the answer out of sight.
             print("", *told.headlines, *page, sep="\n")
         except Exception as error:
             print(printable(f"The study's report could not be made: {error}"), file=sys.stderr)
             sys.exit(1)
+        finally:
+            if ahead:
+                ahead.leave()
         quoted = shlex.quote(str(folder))
         print(f"The study is in {folder}\n  regnet-report {quoted}")
         print(f"  regnet-report {quoted} --tensorboard curves && tensorboard --logdir curves")
@@ -85,6 +99,12 @@ class StudyReport(Callback):
             counts = ", ".join(f"{count} {status}" for status, count in without.items())
             print(f"exit code 1: of {len(told.runs)} runs {counts}", file=sys.stderr)
             sys.exit(1)
+
+
+def _published(told: "Content", folder: Path) -> Path:
+    from .publish import publish
+
+    return publish(told, folder)
 
 
 def basic_sweeper() -> str:
