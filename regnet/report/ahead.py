@@ -3,13 +3,14 @@
 SciPy and matplotlib take as long to import as torch does, and the start of a study has but one core at work.
 """
 
+import atexit
 import json
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 from ..core.errors import UserError
 
@@ -17,15 +18,20 @@ PROGRAM = "import sys; sys.path[:] = {path!r}; from regnet.report.ahead import m
 
 
 class PageProcess:
-    """Makes the page of a folder, once, when it is told to; it ends with this process.
+    """Makes the page of a folder, once, when it is told to; it ends with this process, or when the next one begins.
 
     Raises:
         OSError: the system starts no further process.
     """
 
+    present: ClassVar["PageProcess | None"] = None
+
     def __init__(self) -> None:
+        if PageProcess.present:  # of a study that has ended otherwise
+            PageProcess.present.leave()
         command = [sys.executable, "-c", PROGRAM.format(path=sys.path)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        PageProcess.present = self
 
     def begin(self, folder: Path) -> None:
         with suppress(BrokenPipeError):  # it has ended, as `page` will tell
@@ -47,7 +53,11 @@ class PageProcess:
             self.process.kill()
             self.process.communicate()
 
-    __del__ = leave
+
+@atexit.register
+def _leave() -> None:
+    if PageProcess.present:
+        PageProcess.present.leave()
 
 
 def main() -> None:

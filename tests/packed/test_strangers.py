@@ -8,7 +8,7 @@ from regnet.packed.memory import out_of_memory
 from regnet.packed.stack import Stack
 from tests.helpers.commands import TINY, finish, record, start, train
 from tests.helpers.equality import compare, folders
-from tests.packed.test_trial import SAME, UNLIKE
+from tests.packed.test_packed_trial import SAME, UNLIKE
 
 PACKED = "hydra/launcher=packed"
 OWN = "tests.packed.strangers"
