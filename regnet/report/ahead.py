@@ -5,7 +5,6 @@ SciPy and matplotlib take as long to import as torch does, and the start of a st
 
 import atexit
 import json
-import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -30,7 +29,13 @@ class PageProcess:
         if PageProcess.present:  # of a study that has ended otherwise
             PageProcess.present.leave()
         command = [sys.executable, "-c", PROGRAM.format(path=sys.path)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # out of reach of a terminal's Ctrl-C: the study ends it
+        )
         PageProcess.present = self
 
     def begin(self, folder: Path) -> None:
@@ -61,7 +66,6 @@ def _leave() -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a terminal sends to all; the study ends this process
     from ..run.record import runs_in
     from .content import content
     from .figures import draw  # noqa: F401  (imported ahead, as is all that follows from it)
