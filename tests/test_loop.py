@@ -41,6 +41,8 @@ CASES = {
     "bf16-mixed": [*CNN, "trainer.precision=bf16-mixed", "model.norm=batch", "regularizer=[orthogonal,dropout]"],
     "bf16-true": [*MLP, "trainer.precision=bf16-true", "regularizer=[dropout,l2]"],
     "float64": [*MLP, "trainer.precision=64-true", "regularizer=[dropout,l1]"],
+    "float64, transformed": [*MLP, "trainer.precision=64-true", "regularizer=[rand_augment,cutout,input_noise]"],
+    "bf16-mixed, transformed": [*MLP, "trainer.precision=bf16-mixed", "regularizer=[mixup_cutmix,augment]"],
     "sgd": [*MLP, "optimizer=sgd", "regularizer=l1"],
     "closure": [*MLP, *LBFGS, "regularizer=[l2,gradient_clipping]"],
     "step schedule": [*MLP, "scheduler=cosine", "scheduler.interval=step", "scheduler.T_max=${steps}"],

@@ -231,6 +231,8 @@ class _Trial:
             return args[:1], {**kwargs, "closure": as_stacked}
 
         member.begin_step()
+        if member.module.schedules.scheduled:
+            member.module.schedules.set(member.step / (member.steps * member.epochs))
         network, updates = member.objective.network, list(member.module.updates)
         makers = [update for update in updates if isinstance(update, SAM)]
         others = [update for update in updates if not isinstance(update, SAM)]

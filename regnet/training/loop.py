@@ -123,16 +123,17 @@ class EpochLoop(_TrainingEpochLoop):
             callback.on_train_batch_start(trainer, module, batch, index)
         self.batch_progress.increment_started()
         progress = self.automatic_optimization.optim_progress.optimizer
+        precision = trainer.precision_plugin.train_step_context
 
         def computed(x: Tensor, y: Tensor) -> Tensor:
             progress.zero_grad.increment_ready()
             progress.zero_grad.increment_started()
-            values = gradients(x, y, trainer.precision_plugin.train_step_context)
+            values = gradients(x, y, precision)
             progress.zero_grad.increment_completed()
             return values
 
         progress.step.increment_ready()
-        module.step(batch, trainer.optimizers[0], computed)
+        module.step(batch, trainer.optimizers[0], precision, computed)
         progress.step.increment_completed()
         self.batch_progress.increment_processed()
         self.update_lr_schedulers("step", update_plateau_schedulers=False)

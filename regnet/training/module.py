@@ -1,6 +1,7 @@
 """The LightningModule: an objective, its optimizer, and what is measured each epoch."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from operator import attrgetter
 from typing import Any
 
@@ -137,16 +138,24 @@ class RegularizedModule(lightning.LightningModule):
             self._log_step(values)
         return values.sum()
 
-    def step(self, batch: Batch, optimizer: Optimizer, gradients: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def step(
+        self,
+        batch: Batch,
+        optimizer: Optimizer,
+        precision: Callable[[], AbstractContextManager[Any]],
+        gradients: Callable[[Tensor, Tensor], Tensor],
+    ) -> None:
         """What Lightning makes of `training_step` and `optimizer_step`, without its hooks and without a log.
 
         Args:
+            precision: within which a training_step is computed.
             gradients: (x, y) ─► the terms, whose sum's gradients are then those of the parameters.
         """
         self._begin_step()
 
         def closure() -> Tensor:
-            x, y = self._transformed(batch)
+            with precision():
+                x, y = self._transformed(batch)
             values = gradients(x, y)
             if not self.replay.running:
                 self._accumulate(values, len(x))

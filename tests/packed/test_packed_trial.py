@@ -201,7 +201,7 @@ NETWORKS = {
 @pytest.mark.parametrize("choice", [*TECHNIQUES, *NETWORKS])
 def test_regnets_own_parts_pass_the_trial(compose_train, choice):
     sites = ["model=resnet", "model.blocks=[1]", "model.branches=2"]
-    chosen = NETWORKS.get(choice) or [*sites, f"regularizer={choice}"]
+    chosen = NETWORKS.get(choice, [*sites, f"regularizer={choice}"])
     copies = copies_of(compose_train(*SMALL, *chosen))
     first = copies()[0]
     if first.others or any(isinstance(part, Exact) and part.unpackable for part in first.module.modules()):
