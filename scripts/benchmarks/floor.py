@@ -26,7 +26,6 @@ import json
 import logging
 import os
 import statistics
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -39,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gpu import mnist
-from .step import BATCH, L1, L2, NETWORKS, Stopwatch, penalty, plain
+from .step import BATCH, NETWORKS, Stopwatch, fit, penalty, plain
 
 STEPS = 100
 WINDOW = 0.02  # seconds
@@ -185,11 +184,6 @@ def bare(network: nn.Module, x: Tensor, y: Tensor, clock: Clock, steps: int = ST
 
 def regnet(name: str, clock: Clock, epochs: int = 3) -> float:
     """Seconds of a step of `regnet-train` with all that is on by default; the least of the epochs after the first."""
-    from hydra import compose, initialize_config_dir
-
-    from regnet.compose.build import build
-    from regnet.compose.config_files import config_folder
-    from regnet.compose.trainer import build_loggers, build_trainer
 
     class Timed(Stopwatch):
         def on_train_epoch_start(self, trainer, pl_module) -> None:
@@ -200,19 +194,8 @@ def regnet(name: str, clock: Clock, epochs: int = 3) -> float:
             clock._wait()
             self.trained.append(clock.now())
 
-    stopwatch, (widths, _) = Timed(), NETWORKS[name]
-    overrides = [
-        *(["model=cnn"] if widths is None else [f"model.widths={widths}"]),
-        *("data=mnist", f"data.root={os.environ['REGNET_DATA']}", f"data.batch_size={BATCH}"),
-        *(f"data.train_size={STEPS * BATCH}", "regularizer=[dropout,l1,l2]", f"regularizer.l1.strength={L1}"),
-        *(f"regularizer.l2.strength={L2}", f"trainer.max_epochs={epochs}", f"trainer.accelerator={clock.device.type}"),
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            cfg = compose("train", [*overrides, f"folder={folder}"])
-        setup = build(cfg)
-        trainer = build_trainer(cfg, {"stopwatch": stopwatch}, folder, build_loggers(cfg).values())
-        trainer.fit(setup.module, datamodule=setup.data)
+    stopwatch, device = Timed(), f"trainer.accelerator={clock.device.type}"
+    fit(name, STEPS * BATCH, epochs, stopwatch, device, root=os.environ["REGNET_DATA"])
     trained = zip(stopwatch.starts, stopwatch.trained, strict=False)
     return min(end - start for start, end in list(trained)[1:]) / STEPS
 

@@ -130,12 +130,13 @@ def bare(name: str, epochs: int) -> Times:
     return times
 
 
-def regnet(name: str, epochs: int, *more: str) -> Times:
-    widths, samples = NETWORKS[name]
+def fit(name: str, samples: int, epochs: int, stopwatch: Stopwatch, *more: str, root: str = ROOT) -> None:
+    """Trains the network as `regnet-train` does."""
+    widths, _ = NETWORKS[name]
     overrides = [
         *(["model=cnn"] if widths is None else [f"model.widths={widths}"]),
         "data=mnist",
-        f"data.root={ROOT}",
+        f"data.root={root}",
         f"data.batch_size={BATCH}",
         f"data.train_size={samples}",
         "regularizer=[dropout,l1,l2]",
@@ -144,13 +145,17 @@ def regnet(name: str, epochs: int, *more: str) -> Times:
         f"trainer.max_epochs={epochs}",
         *more,
     ]
-    stopwatch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             cfg = compose("train", [*overrides, f"folder={folder}"])
         setup = build(cfg)
         trainer = build_trainer(cfg, {"stopwatch": stopwatch}, folder, build_loggers(cfg).values())
         trainer.fit(setup.module, datamodule=setup.data)
+
+
+def regnet(name: str, epochs: int, *more: str) -> Times:
+    stopwatch = Stopwatch()
+    fit(name, NETWORKS[name][1], epochs, stopwatch, *more)
     return stopwatch.times()
 
 
