@@ -3,20 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from .roles import NORMALIZATIONS, WEIGHT
-
-if TYPE_CHECKING:
-    from .weights import Weight
+from .weight import Weight
 
 Select = str | Sequence[str] | None
 
 
-def selected(every: Sequence["Weight"], select: str | Sequence[str]) -> list["Weight"]:
+def selected(every: Sequence[Weight], select: str | Sequence[str]) -> list[Weight]:
     """Those of `every` that one of the patterns matches. Raises ValueError for a pattern that matches none."""
     patterns = [select] if isinstance(select, str) else list(select)
     found = [_matching(every, pattern) for pattern in patterns]
@@ -28,7 +25,7 @@ def selected(every: Sequence["Weight"], select: str | Sequence[str]) -> list["We
     return [weight for weight in every if weight.key in chosen]
 
 
-def scaled(found: Sequence["Weight"], scale: Mapping[str, float] | None) -> list[tuple[float, list["Weight"]]]:
+def scaled(found: Sequence[Weight], scale: Mapping[str, float] | None) -> list[tuple[float, list[Weight]]]:
     """`found` in groups of one factor each: `scale` has factors by the patterns of `select`, the last that matches.
 
     Raises:
@@ -68,7 +65,7 @@ def _names(name: str, module: nn.Module, pattern: str) -> bool:
     return type_before_parametrizations(module).__name__ == pattern or fnmatchcase(name, pattern)
 
 
-def _matching(parameters: Sequence["Weight"], pattern: str) -> set[str]:
+def _matching(parameters: Sequence[Weight], pattern: str) -> set[str]:
     """The keys of those that match."""
     if pattern.startswith("re:"):
         return {weight.key for weight in parameters if _found(pattern, weight.name)}
@@ -96,7 +93,7 @@ def _at(layers: Sequence[nn.Module], pattern: str) -> Sequence[nn.Module]:
         raise ValueError(f"select={pattern!r} is no position; write layer:0, layer:-1 or layer:1:3") from None
 
 
-def _matches(weight: "Weight", pattern: str) -> bool:
+def _matches(weight: Weight, pattern: str) -> bool:
     if type_before_parametrizations(weight.module).__name__ == pattern:
         return weight.role == WEIGHT or isinstance(weight.module, NORMALIZATIONS)
     return fnmatchcase(weight.name, pattern)

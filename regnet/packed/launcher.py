@@ -22,7 +22,7 @@ from .job import Job, Outcome
 from .plan import plan
 
 if TYPE_CHECKING:
-    from .pack import SharedData
+    from .shared_data import SharedData
 
 
 class PackAnnouncer:
@@ -157,7 +157,7 @@ class PackedLauncher(StudyLauncher):
             with stops_if_unwritable(jobs[0].folder.parent), told.progress:
                 for job in jobs:
                     self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
-                from .pack import SharedData  # Hydra imports this file for every `--help`
+                from .shared_data import SharedData  # Hydra imports this file for every `--help`
                 from .workers import train
 
                 prepare_process()

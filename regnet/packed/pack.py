@@ -1,7 +1,6 @@
 """The life of a pack: from the configs of its jobs to their records."""
 
 import copy
-import json
 import logging
 import time
 import warnings
@@ -12,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import open_dict
 
-from ..compose.build import build, load_data
-from ..compose.make import literal
+from ..compose.build import build
 from ..compose.mistakes import sentence
 from ..compose.trainer import build_trainer
 from ..core.ending import at_steps
 from ..core.errors import UserError
 from ..core.files import stops_if_unwritable, unwritable
-from ..data import DataModule
 from ..measures.result import result
 from ..run.checkpoints import PREFIX
 from ..run.life import Run
@@ -34,6 +31,7 @@ from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member, Trained
 from .memory import free, out_of_memory, room, try_pack
 from .module import PackedModule
+from .shared_data import SharedData
 from .stack import Tensors
 
 log = logging.getLogger(__name__)
@@ -44,32 +42,6 @@ class BrokenOff(Exception):
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = jobs
-
-
-class SharedData:
-    """Data modules of runs of one pack, which share the samples that are the same."""
-
-    def __init__(self) -> None:
-        self.whole: dict[str, DataModule] = {}
-        self.variants: dict[tuple[str, int | None, float], DataModule] = {}
-
-    def of(self, cfg: DictConfig) -> DataModule:
-        settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
-        seed, size, noise = (settings.pop(name) for name in ("seed", "train_size", "label_noise"))
-        key = json.dumps(settings, sort_keys=True, default=str)
-        if key not in self.whole:
-            whole = copy.deepcopy(cfg)
-            with open_dict(whole):  # resolved, as others of its settings may refer to these two
-                whole.data = literal({**settings, "seed": seed, "train_size": None, "label_noise": 0.0})
-            self.whole[key] = load_data(whole)
-        if (key, size, noise) not in self.variants:
-            variant = self.whole[key].variant(size, noise, seed)
-            if variant.inputs == "standardize":
-                variant.statistics()  # once for all seeds
-            self.variants[key, size, noise] = variant
-        data = copy.copy(self.variants[key, size, noise])
-        data.seed = seed
-        return data
 
 
 class Pack:

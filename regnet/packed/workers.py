@@ -23,8 +23,9 @@ from ..core.threads import available
 from ..training.trace import prepare_recording
 from .job import Job, Reporter
 from .memory import out_of_memory
-from .pack import Pack, SharedData
+from .pack import Pack
 from .pipes import SECONDS_TO_RECORD, PipeReporter, relay
+from .shared_data import SharedData
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 

@@ -20,8 +20,9 @@ from ..data.samples import Samples
 from ..packed.job import CannotPack, Job
 from ..packed.member import Member
 from ..packed.memory import room, try_pack
-from ..packed.pack import SharedData, trainer_of
+from ..packed.pack import trainer_of
 from ..packed.plan import plan, signature
+from ..packed.shared_data import SharedData
 from ..run.life import Run
 from ..training.operations import of_training
 from .trial import NotTimed, Pace, log, time_alone, time_packed

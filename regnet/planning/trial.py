@@ -21,7 +21,7 @@ from ..commands.train import live
 from ..compose.mistakes import sentence
 from ..data import DataModule
 from ..packed.job import Job, Outcome
-from ..packed.pack import SharedData
+from ..packed.shared_data import SharedData
 from ..packed.workers import train
 from ..run.life import Run
 from ..run.record import MEASURED

@@ -16,7 +16,8 @@ from regnet.core.exact import Exact
 from regnet.packed import optimizers
 from regnet.packed.job import CannotPack
 from regnet.packed.member import Member
-from regnet.packed.pack import SharedData, trainer_of
+from regnet.packed.pack import trainer_of
+from regnet.packed.shared_data import SharedData
 from regnet.packed.stack import Stack
 from regnet.packed.trial import compare, is_of_a_person
 from tests.packed import strangers
