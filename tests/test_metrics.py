@@ -2,19 +2,19 @@
 
 import pytest
 
-from regnet.core.metrics import BETTER, direction
+from regnet.core.metrics import SCALES, direction
 from regnet.core.tasks import Classification, Regression
 from regnet.report.study import METRICS
 from regnet.run.ledger import generalization_gap
 
 
 def test_every_metric_of_every_task_has_a_direction():
-    assert set(Classification.names) | set(Regression.names) == set(BETTER)
-    assert {name for name, better in BETTER.items() if better == "max"} == {"accuracy", "r2"}
+    assert set(Classification.names) | set(Regression.names) == set(SCALES)
+    assert {name for name, scale in SCALES.items() if scale.better == "max"} == {"accuracy", "r2"}
 
 
 def test_the_gap_and_the_report_have_the_same():
-    train, val = dict.fromkeys(BETTER, 0.75), dict.fromkeys(BETTER, 0.5)
+    train, val = dict.fromkeys(SCALES, 0.75), dict.fromkeys(SCALES, 0.5)
     gap = generalization_gap(train, val)
     assert gap == {"loss": -0.25, "accuracy": 0.25, "nll": -0.25, "ece": -0.25, "rmse": -0.25, "r2": 0.25}
     assert METRICS == {"loss": 1, "accuracy": -1, "nll": 1, "ece": 1, "rmse": 1, "r2": -1}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..core.errors import UserError, shown
-from ..core.metrics import AUTO, BETTER, SIGNS, direction, judged_by
+from ..core.metrics import AUTO, SCALES, SIGNS, direction, judged_by
 from .arguments import takes
 
 if TYPE_CHECKING:  # sweepers do without torch
@@ -75,7 +75,7 @@ def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
     callbacks = [str(node.get("_target_")) for node in cfg.callbacks.values() if node]
     logged = any(not target.startswith(OURS) for target in callbacks)
     for key, monitor in [("", cfg.monitor), *((f"{key}.", node.monitor) for key, node in _watching(cfg))]:
-        of_others = isinstance(monitor, str) and monitor not in {f"val/{name}" for name in BETTER}
+        of_others = isinstance(monitor, str) and monitor not in {f"val/{name}" for name in SCALES}
         if monitor is not None and monitor not in known and not (of_others and logged):
             raise UserError(f"{key}monitor={shown(monitor)} must be one of {', '.join(known)}")
 

@@ -3,33 +3,63 @@
 For training, sweepers and reports alike: standard library only.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from math import inf
+from typing import NamedTuple
 
 from .errors import shown
 
-BETTER = {"loss": "min", "accuracy": "max", "nll": "min", "ece": "min", "rmse": "min", "r2": "max"}
 SIGNS = {"min": 1, "max": -1}  # by which a metric is multiplied so that less is better
+
+
+class Scale(NamedTuple):
+    """Which way a metric is better, ``min`` or ``max``, and between which values it lies.
+
+    One from 0 to 1 is a share, and is told in per cent.
+    """
+
+    better: str
+    low: float = -inf
+    high: float = inf
+
+    @property
+    def sign(self) -> int:
+        return SIGNS[self.better]
+
+    @property
+    def span(self) -> float:
+        return self.high - self.low
+
+
+SCALES: Mapping[str, Scale] = {
+    "loss": Scale("min"),
+    "accuracy": Scale("max", 0, 1),
+    "nll": Scale("min", 0),
+    "ece": Scale("min", 0, 1),
+    "rmse": Scale("min", 0),
+    "r2": Scale("max", high=1),
+}
 OF_TASKS = ("accuracy", "rmse", "loss")  # a task is judged by the first of these that it has
 AUTO = "auto"  # a monitor: that by which the task of the data is judged
 TIES = "val/loss"  # parts validations of which a monitor is the same
 
 
-def direction(monitor: str, mode: str | None = None) -> str:
+def direction(monitor: str, mode: str | None = None, known: Mapping[str, Scale] = SCALES) -> str:
     """``min`` or ``max``: which way a monitor such as ``val/accuracy`` is better.
 
     Args:
-        mode: of a metric that is none of regnet's.
+        mode: of a metric that is none of the `known`.
 
     Raises:
         ValueError: nothing is known of a metric of that name.
     """
     split, _, name = str(monitor).partition("/")
-    if split == "val" and name in BETTER:
-        return BETTER[name]
+    if split == "val" and name in known:
+        return known[name].better
     if mode is None:
-        known = ", ".join(f"val/{known}" for known in BETTER)
+        names = ", ".join(f"val/{name}" for name in known)
         raise ValueError(
-            f"monitor={shown(monitor)} must be one of {known}; or what a callback of yours logs in validation, with "
+            f"monitor={shown(monitor)} must be one of {names}; or what a callback of yours logs in validation, with "
             "mode=min or mode=max"
         )
     return mode

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from math import inf, isclose
 from typing import Any
 
-from ..core.metrics import BETTER, OF_TASKS, SIGNS, judged_by
+from ..core.metrics import OF_TASKS, SCALES, judged_by
 from ..core.overrides import Override, written
 from ..run.record import RecordedRun, flat
 from . import settings as told
 from .values import Described, chosen, described
 
-METRICS = {name: SIGNS[better] for name, better in BETTER.items()}  # times these, less is better
+METRICS = {name: scale.sign for name, scale in SCALES.items()}  # times these, less is better
 ANY = (-inf, inf)
-RANGES = {"accuracy": (0.0, 1.0), "ece": (0.0, 1.0), "nll": (0.0, inf), "rmse": (0.0, inf), "r2": (-inf, 1.0)}
+RANGES = {name: (scale.low, scale.high) for name, scale in SCALES.items()}
 MIN_RESULTS = 3  # of an arm; the mean of fewer may be the luck of single runs
 
 Pairing = tuple[object, ...]  # the seed and the split of a run, and the version of regnet

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ..core.errors import Diverged
-from ..core.metrics import BETTER, SIGNS
+from ..core.metrics import SCALES
 from .metrics_csv import COUNTS, MetricsFile, Row, read_rows
 
 Metrics = Mapping[str, float]
@@ -191,4 +191,4 @@ def train_terms(terms: Metrics) -> dict[str, float]:
 
 def generalization_gap(train: Metrics, val: Metrics) -> dict[str, float]:
     """How much better training looks than validation: val - train where less is better, train - val where more is."""
-    return {name: SIGNS[BETTER[name]] * (val[name] - train[name]) for name in train if name in BETTER}
+    return {name: SCALES[name].sign * (val[name] - train[name]) for name in train if name in SCALES}
