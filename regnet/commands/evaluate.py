@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from ..compose.load import TrainedRun
     from ..data import Samples
+    from ..measures import Part
     from ..regularizers import BatchTransform
     from ..training.objective import Objective
 
 KINDS = {  # of the settings in conf/evaluate.yaml
-    "run": str,
+    "run": str | None,
+    "study": str | None,
     "part": str,
     "check_classes": bool,
     "passes": int | None,
@@ -45,15 +47,19 @@ def main() -> None:
 def _quoted(argument: str) -> str:
     """A run's folder is named by its overrides, which Hydra would read as more of them."""
     key, _, path = argument.partition("=")
-    if key != "run":
+    if key not in ("run", "study"):
         return argument
     is_folder = Path(path).is_dir() or ("=" in path and path[:1] not in "'\"")
-    return f"run='{path}'" if is_folder else argument
+    return f"{key}='{path}'" if is_folder else argument
 
 
 def task(cfg: DictConfig) -> None:
     """One job of Hydra: measures, prints, and saves where asked to. Exit code 1 if it is not what was recorded."""
     try:
+        _check(cfg)
+        if cfg.study is not None:
+            measure_study(cfg)
+            return
         metrics, recorded = evaluate(cfg)
     except (UserError, OmegaConfBaseException) as error:  # here, as Hydra would print more than the sentence
         stop(error, "evaluate")
@@ -77,15 +83,20 @@ def task(cfg: DictConfig) -> None:
 
 def _check(cfg: DictConfig) -> None:
     """Raises UserError for a setting of the wrong kind, or one that nothing reads."""
-    known = (*KINDS, "data", "perturbation")
+    known = (*KINDS, "data", "measure", "perturbation")
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for key, value in settings.items():
         if key not in known:
             raise UserError(f"+{key}={shown(value)}: nothing reads {key}{near(key, known)}")
         if key in KINDS and not fits(value, KINDS[key]):
             raise UserError(f"{key}={shown(value)} must be {describe(KINDS[key])}")
-    if not cfg.run:
-        raise UserError("run='' must be the folder of a run")
+    if (cfg.run is None) == (cfg.study is None):
+        raise UserError("give run=FOLDER, the folder of a run, or study=FOLDER, one of runs to be measured")
+    if not (cfg.run if cfg.study is None else cfg.study):
+        key = "run" if cfg.study is None else "study"
+        raise UserError(f"{key}='' must be the folder of a {key}")
+    if not isinstance(cfg.measure, DictConfig):
+        raise UserError(f"measure={shown(cfg.measure)} chooses nothing; measure=none is the least")
     if cfg.seed < 0:
         raise UserError(f"seed={cfg.seed} must be a whole number >= 0")
     for part in ("data", "perturbation"):
@@ -120,15 +131,16 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
 
     from ..compose.load import TrainedRun
     from ..compose.make import make_a, try_to
+    from ..compose.measured import add_measures, missing
     from ..core.seeds import derive
     from ..core.threads import computing
     from ..data.loader import EpochSampler, make_loader
+    from ..measures import Part
     from ..measures.monte_carlo import measure_passes
     from ..measures.task_metrics import task_metrics
     from ..models.compact import compact
     from ..regularizers import BatchTransform
 
-    _check(cfg)
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
     _find_own_modules(cfg)
     run = TrainedRun.read(cfg.run, cfg.allow, where=f"run={Path(cfg.run)}")
@@ -155,10 +167,68 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         else:
             metrics = try_to(f"passes={cfg.passes}", measure_passes, objective, batches, cfg.passes, perturb, device)
     as_recorded = "data" not in cfg and cfg.part in ("test", "val") and not cfg.perturbation and cfg.passes is None
+    if cfg.measure:
+        if as_recorded and not cfg.compact and missing(record, cfg.measure):
+            record = add_measures(Path(cfg.run), cfg.measure, cfg.allow, run.where)
+        part = Part(objective, batches, device, cfg.part, perturb)
+        metrics |= _measured(cfg, run, part)
     if as_recorded and cfg.part == "val" and (precision := str(trained.trainer.precision)) in HALF:
         print(f"not compared with the record: the validation was in {precision}, and this is in float32")
         as_recorded = False
-    return metrics, (record.get("metrics") or {}).get(cfg.part) or {} if as_recorded else None
+    if not as_recorded:
+        return metrics, None
+    own = {number for one in (record.get("measures") or {}).values() for number in one["scales"]}
+    recorded = (record.get("metrics") or {}).get(cfg.part) or {}
+    return metrics, {name: value for name, value in recorded.items() if name in metrics or name not in own}
+
+
+def measure_study(cfg: DictConfig) -> None:
+    """Measures every finished run below the folder `study` that has not been measured so, and tells of each.
+
+    Raises:
+        UserError: there are none, a measure has no meaning for their data, or some have no result.
+    """
+    import torch
+
+    from ..compose.measured import add_measures, missing
+    from ..run.record import MEASURED, read_record, runs_in
+
+    if not cfg.measure:
+        raise UserError("study=FOLDER needs a measure, such as measure=calibration")
+    torch.set_flush_denormal(True)
+    _find_own_modules(cfg)
+    runs = runs_in([Path(cfg.study)])
+    finished = [run for run in runs if run.status in MEASURED]
+    if not finished:
+        raise UserError(f"study={cfg.study} holds no run that has a result")
+    failed: list[str] = []
+    for i, run in enumerate(finished, 1):
+        name, place = run.folder.name, f"{i}/{len(finished)}"
+        names = missing(read_record(run.folder) or {}, cfg.measure)
+        if not names:
+            print(f"{place} {name}: was measured before")
+            continue
+        record = add_measures(run.folder, cfg.measure, cfg.allow, where=str(run.folder))
+        reasons = [f"{key}: {reason}" for key in names if (reason := record["measures"][key]["reason"])]
+        failed += reasons
+        print(f"{place} {name}: " + ("; ".join(reasons) or ", ".join(names)), flush=True)
+    if left := len(runs) - len(finished):
+        print(f"without a result, and so not measured: {left}")
+    if failed:
+        raise UserError(f"study={cfg.study}: {len(failed)} measures found nothing; the first: {failed[0]}")
+
+
+def _measured(cfg: DictConfig, run: "TrainedRun", part: "Part") -> dict[str, float]:
+    """What the measures find on the part, whatever their records say."""
+    from ..compose.make import try_to
+    from ..compose.measures import build_measures, check_measures
+    from ..measures import Part
+
+    measures = build_measures(cfg.measure)
+    check_measures(measures, run.data)
+    val = Part(part.objective, run.data.val_dataloader()[0], part.device, "val")
+    found = {name: try_to(f"measure.{name}", measure, part, val) for name, measure in measures.items()}
+    return {number: value for one in found.values() for number, value in one.numbers.items()}
 
 
 def _attacked(attack: "BatchTransform", objective: "Objective", x: "Tensor", y: "Tensor") -> tuple["Tensor", "Tensor"]:
@@ -217,7 +287,11 @@ def _find_own_modules(cfg: DictConfig) -> None:
     """As `load.own_modules`, for the rest of the program, where the command line names such a module."""
     from ..compose.trust import known, targets
 
-    own = [part for part in ("data", "perturbation") if part in cfg]
+    own = [part for part in ("data", "perturbation", "measure") if part in cfg]
+
+    def of(key: str) -> str:
+        return "measure" if key.startswith("measure") else "data"
+
     mine = targets(OmegaConf.to_container(OmegaConf.masked_copy(cfg, own)))
-    if cfg.allow or any(node["_target_"] not in known()["data"] for _, node in mine):
+    if cfg.allow or any(node["_target_"] not in known()[of(key)] for key, node in mine):
         sys.path.append(str(Path.cwd()))

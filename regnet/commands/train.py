@@ -99,7 +99,13 @@ def run(
     """
     run = Run(cfg, folder, overrides, launcher, partial(sentence, config_name="train"), position())
     if (record := run.begin(wait)) is not None:
-        log.info("%s  was done before", position() or folder)
+        told = "was done before"
+        if cfg.measure:
+            prepare_process()
+            from ..compose.measured import done_before
+
+            record, told = done_before(record, cfg, folder)
+        log.info("%s  %s", position() or folder, told)
         return record
     prepare_process()
     return live(run)
@@ -168,7 +174,8 @@ def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[
     else:
         now = as_checkpoint(trainer.current_epoch, trainer.global_step, setup.module.state_dict())
         last = now | setup.module.ledger.state_dict()
-    outcome = result(setup.module, setup.data, chosen, last, trainer.current_epoch, trainer.strategy.root_device)
+    device = trainer.strategy.root_device
+    outcome = result(setup.module, setup.data, chosen, last, trainer.current_epoch, device, setup.measures)
     reason = _cut(trainer)
     return outcome | {"status": "cut" if reason else "completed", "reason": reason}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 from ..core.errors import UserError
+from ..core.metrics import SCALES
 from ..core.overrides import Override, read
 from ..core.tasks import Classification, Regression
 from ..data import DataModule
@@ -15,6 +16,7 @@ from ..run.checkpoints import warm_start
 from ..training.module import RegularizedModule
 from .checks import check_objective, check_optimizer, check_settings, learning_rate_schedule
 from .make import as_typed_of, literal, make, try_to
+from .measures import Measures, build_measures, check_measures, in_validation, watched
 from .network import Ends, build_objective
 from .protocol import check_length, check_monitors, check_precision, settle_modes, settle_monitors, settle_steps
 from .regularizers import Regularizers, build_regularizers, build_schedules
@@ -30,6 +32,7 @@ class Setup:
     data: DataModule
     module: RegularizedModule
     regularizers: Regularizers
+    measures: Measures
 
 
 def build(
@@ -44,19 +47,22 @@ def build(
     """
     overrides = read(overrides)
     check_form(cfg, overrides)
-    settle_modes(cfg)
+    measures = build_measures(cfg.measure)
+    known = watched(measures)
+    settle_modes(cfg, known)
     check_settings(cfg)
     check_kinds(cfg)
     data = (load or load_data)(cfg)
     describe_data(cfg, data)
-    settle_monitors(cfg, (Regression if data.num_classes is None else Classification).names)
+    settle_monitors(cfg, (Regression if data.num_classes is None else Classification).names, known)
+    check_measures(measures, data, str(cfg.trainer.precision))
     check_length(cfg, len(data.train_dataloader()), min(map(len, data.val_dataloader())))
     settle_steps(cfg, data.batches(processes(cfg.trainer)))
     schedule, interval = learning_rate_schedule(cfg)
     regularizers = build_regularizers(cfg, overrides)
     objective = build_objective(cfg, Ends.of(data), regularizers, overrides)
     check_objective(cfg, objective, regularizers.updates, data.example)
-    check_monitors(cfg, objective.loss.names)
+    check_monitors(cfg, [*objective.loss.names, *(name for name in known if name not in SCALES)])
     check_precision(cfg, regularizers.updates)
     if cfg.warm_start is not None:
         warm_start(objective.network, Path(cfg.warm_start))
@@ -77,7 +83,8 @@ def build(
     )
     key = as_typed_of(overrides, "optimizer", "scheduler") or "optimizer or scheduler"
     check_optimizer(cfg, objective, try_to(key, module.configure_optimizers))
-    return Setup(data, module, regularizers)
+    module.also = in_validation(measures, data, module)
+    return Setup(data, module, regularizers, measures)
 
 
 def load_data(cfg: DictConfig) -> DataModule:

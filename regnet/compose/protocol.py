@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ..core.errors import UserError, shown
-from ..core.metrics import AUTO, SCALES, SIGNS, direction, judged_by
+from ..core.metrics import AUTO, SCALES, SIGNS, Scale, direction, judged_by
 from .arguments import takes
 
 if TYPE_CHECKING:  # sweepers do without torch
@@ -17,33 +17,37 @@ HALF = ("bf16-true", "16-true")
 PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
 
 
-def settle_modes(cfg: DictConfig) -> None:
+def settle_modes(cfg: DictConfig, known: Mapping[str, Scale] = SCALES) -> None:
     """Fills in every `mode` that is not given: which way is better belongs to the metric that is watched.
 
     That of the run, and those of the callbacks and schedules that watch a metric, each of its own monitor. What is
     `AUTO` stays open until `settle_monitors`.
+
+    Args:
+        known: the metrics of validation of which it is known which way is better.
 
     Raises:
         UserError: a `mode` that contradicts its monitor, a monitor that nothing is known of, or none where one is
             needed.
     """
     with open_dict(cfg):
-        _settle(cfg, "", cfg.monitor)
+        _settle(cfg, "", cfg.monitor, known)
         for key, node in _watching(cfg):
             if "mode" in node or takes(node, "mode"):
-                _settle(node, f"{key}.", node.monitor, cfg.mode if node.monitor == cfg.monitor else None)
+                _settle(node, f"{key}.", node.monitor, known, cfg.mode if node.monitor == cfg.monitor else None)
         if cfg.scheduler.get("_target_") == PLATEAU:
             _needed("scheduler=plateau", cfg.monitor)
-            _settle(cfg.scheduler, "scheduler.", cfg.monitor, cfg.mode)
+            _settle(cfg.scheduler, "scheduler.", cfg.monitor, known, cfg.mode)
         if "early_stopping" in cfg.regularizer and "_target_" in cfg.regularizer.early_stopping:
             _needed("regularizer=early_stopping", cfg.regularizer.early_stopping.monitor)
 
 
-def settle_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
+def settle_monitors(cfg: DictConfig, metrics: Collection[str], known: Mapping[str, Scale] = SCALES) -> None:
     """Fills in every `monitor` that is `AUTO`: the metric by which the task is judged; and then its `mode`.
 
     Args:
         metrics: those of the task.
+        known: as of `settle_modes`.
 
     Raises:
         UserError: as `settle_modes`.
@@ -52,7 +56,7 @@ def settle_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
         for node in (cfg, *(node for _, node in _watching(cfg))):
             if node.monitor == AUTO:
                 node.monitor = f"val/{judged_by(metrics)}"
-    settle_modes(cfg)
+    settle_modes(cfg, known)
 
 
 def check_precision(cfg: DictConfig, updates: Mapping[str, "Update"]) -> None:
@@ -69,7 +73,8 @@ def check_monitors(cfg: DictConfig, metrics: Collection[str]) -> None:
     """Raises UserError where something watches what nothing measures.
 
     Args:
-        metrics: those of the task. Whether a callback of one's own logs another is seen in the first validation.
+        metrics: those that are measured in each validation. Whether a callback of one's own logs another is seen in
+            the first one.
     """
     known = [f"val/{name}" for name in metrics]
     callbacks = [str(node.get("_target_")) for node in cfg.callbacks.values() if node]
@@ -93,7 +98,9 @@ def _needed(part: str, monitor: str | None) -> None:
         raise UserError(f"{part} has to watch a metric: give a monitor, such as val/loss, in place of monitor=null")
 
 
-def _settle(node: DictConfig, key: str, monitor: str | None, otherwise: str | None = None) -> None:
+def _settle(
+    node: DictConfig, key: str, monitor: str | None, known: Mapping[str, Scale], otherwise: str | None = None
+) -> None:
     mode = node.get("mode")
     if mode is not None and mode not in SIGNS:
         raise UserError(f"{key}mode={mode} must be min or max")
@@ -104,7 +111,7 @@ def _settle(node: DictConfig, key: str, monitor: str | None, otherwise: str | No
     if monitor == AUTO:
         return
     try:
-        better = direction(monitor, otherwise if mode is None else mode)
+        better = direction(monitor, otherwise if mode is None else mode, known)
     except ValueError as error:
         raise UserError(f"{key}{error}") from error
     if mode not in (None, better):

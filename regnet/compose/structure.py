@@ -79,7 +79,7 @@ def check_form(cfg: DictConfig, overrides: Sequence[Override] = ()) -> None:
     for part in ("source", "augment"):
         if part in cfg.data and (part == "source" or cfg.data[part] is not None):
             check_class(OmegaConf.select(cfg.data, part), f"data.{part}")
-    for part in ("callbacks", "logger", "regularizer", "scheduler"):
+    for part in ("callbacks", "logger", "measure", "regularizer", "scheduler"):
         if not isinstance(cfg.get(part), DictConfig):
             raise UserError(f"{part}={shown(cfg.get(part))} chooses nothing; {part}={_options(part)[0]} is the least")
     for name, node in cfg.regularizer.items():
@@ -87,6 +87,9 @@ def check_form(cfg: DictConfig, overrides: Sequence[Override] = ()) -> None:
             raise UserError(f"regularizer.{name}={shown(node)} is no regularizer: choose one, such as regularizer=l2")
     if cfg.scheduler:
         check_class(cfg.scheduler, "scheduler")
+    for name, node in cfg.measure.items():
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise UserError(f"measure.{name}={shown(node)} is no measure: choose one, such as measure=calibration")
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             if node is not None:

@@ -69,13 +69,20 @@ def known() -> Mapping[str, Collection[str]]:
     from torch import nn, optim
     from torchvision import models as architectures
 
-    from .. import data, models, regularizers
+    from .. import data, measures, models, regularizers
     from ..data import folder, table, vision
     from ..training import callbacks as own_callbacks
 
     modules = _classes(nn, nn.modules.__all__, nn.Module) | _classes(regularizers, regularizers.__all__, nn.Module)
     kinds = (regularizers.Penalty, regularizers.Update, regularizers.BatchTransform, regularizers.WeightLayer)
     acting = _classes(regularizers, regularizers.__all__, *kinds) | modules
+    of_data = (
+        acting
+        | _names(data, ["data_module"])
+        | _names(folder, ["ImageFolder"])
+        | _names(table, ["Csv", "Sklearn"])
+        | _names(vision, ["TorchvisionImages"])
+    )
     own = _classes(own_callbacks, own_callbacks.__all__, Callback)
     schedulers = optim.lr_scheduler
     return {
@@ -84,11 +91,8 @@ def known() -> Mapping[str, Collection[str]]:
         | _classes(architectures, dir(architectures), nn.Module)
         | _architectures(),
         "regularizer": acting | own,
-        "data": acting
-        | _names(data, ["data_module"])
-        | _names(folder, ["ImageFolder"])
-        | _names(table, ["Csv", "Sklearn"])
-        | _names(vision, ["TorchvisionImages"]),
+        "data": of_data,
+        "measure": of_data | _classes(measures, measures.__all__, measures.Measure),
         "optimizer": _classes(optim, optim.__all__, optim.Optimizer),
         "scheduler": _classes(schedulers, schedulers.__all__, schedulers.LRScheduler),
         "callbacks": own | _classes(callbacks, callbacks.__all__, Callback),

@@ -13,18 +13,19 @@ SIGNS = {"min": 1, "max": -1}  # by which a metric is multiplied so that less is
 
 
 class Scale(NamedTuple):
-    """Which way a metric is better, ``min`` or ``max``, and between which values it lies.
+    """Which way a metric is better, ``min``, ``max`` or None for neither, and between which values it lies.
 
     One from 0 to 1 is a share, and is told in per cent.
     """
 
-    better: str
+    better: str | None
     low: float = -inf
     high: float = inf
 
     @property
     def sign(self) -> int:
-        return SIGNS[self.better]
+        """By which it is multiplied so that less is better; 0 of one that is better neither way."""
+        return SIGNS[self.better] if self.better else 0
 
     @property
     def span(self) -> float:
@@ -54,8 +55,8 @@ def direction(monitor: str, mode: str | None = None, known: Mapping[str, Scale] 
         ValueError: nothing is known of a metric of that name.
     """
     split, _, name = str(monitor).partition("/")
-    if split == "val" and name in known:
-        return known[name].better
+    if split == "val" and name in known and (better := known[name].better):
+        return better
     if mode is None:
         names = ", ".join(f"val/{name}" for name in known)
         raise ValueError(

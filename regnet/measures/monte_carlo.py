@@ -14,6 +14,10 @@ from .task_metrics import Batch, passed
 RANDOM = (RandomLayer, nn.modules.dropout._DropoutNd)  # regnet's layers and weight layers; torch's nn.*Dropout*
 
 
+def has_random_layers(network: nn.Module) -> bool:
+    return any(isinstance(module, RANDOM) for module in network.modules())
+
+
 @contextmanager
 def stochastic(network: nn.Module) -> Iterator[None]:
     """Random layers draw as in training; all others, such as batch norm, are in evaluation mode.

@@ -1,5 +1,6 @@
 """What came out of a training: the epoch that validation chose, and the last one, tested."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ import torch
 from ..data import DataModule
 from ..run.checkpoints import load_objective
 from ..training.module import RegularizedModule
+from .at_end import added, at_end
+from .measure import Measure
 from .task_metrics import task_metrics
 
 
@@ -17,6 +20,7 @@ def result(
     last: dict[str, Any],
     epochs: int,
     device: torch.device,
+    measures: Mapping[str, Measure],
 ) -> dict[str, Any]:
     """For the record: the metrics of the chosen and the last checkpoint of their time, and on test, looked at only now.
 
@@ -24,6 +28,7 @@ def result(
         module: gets the chosen weights.
         chosen, last: checkpoints.
         epochs: that were trained.
+        measures: of the chosen weights, on validation and test.
     """
 
     def metrics(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def result(
 
     at_last = metrics(last)
     is_last = chosen["global_step"] == last["global_step"]
-    return {
+    found: dict[str, Any] = {
         "status": "completed",
         "epochs": epochs,
         "best_epoch": min(chosen["epoch"], epochs - 1),  # after the last epoch last.ckpt has the next number
@@ -41,3 +46,4 @@ def result(
         "last": at_last,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
+    return added(found, at_end(measures, module.objective, data, device))

@@ -75,10 +75,10 @@ class Job:
 
 
 class Outcome(NamedTuple):
-    """The record of a job, and whether it was there before."""
+    """The record of a job; of one that was there before, what is to be said of it."""
 
     record: dict[str, Any]
-    before: bool = False
+    before: str = ""
 
 
 class Reporter(Protocol):

@@ -48,7 +48,7 @@ class PackAnnouncer:
 
     def ended(self, number: int, outcome: Outcome) -> None:
         trained, *copies = self.twins[self.numbers[number].folder]
-        self._tell(trained, outcome, "was done before" if outcome.before else summary(outcome.record))
+        self._tell(trained, outcome, outcome.before or summary(outcome.record))
         for job in copies:
             self._tell(job, outcome, "was done before")
         epochs = 0 if outcome.before else outcome.record["epochs"] or 0

@@ -58,7 +58,7 @@ class Member:
 
     def __init__(self, job: Job, cfg: DictConfig, setup: Setup, run: Run) -> None:
         self.job, self.cfg, self.run = job, cfg, run
-        self.data, self.module = setup.data, setup.module
+        self.data, self.module, self.measures = setup.data, setup.module, setup.measures
         self.objective, self.ledger = self.module.objective, self.module.ledger
         self.names = [name for name, _ in self.objective.named_parameters()]
         self.optimizer = self.module.make_optimizer(self.objective.parameters())

@@ -14,6 +14,7 @@ import torch
 from omegaconf import open_dict
 
 from ..compose.build import build
+from ..compose.measured import done_before
 from ..compose.mistakes import sentence
 from ..compose.trainer import build_trainer
 from ..core.ending import at_steps
@@ -186,7 +187,7 @@ class Pack:
             self.reporter.taken(job.number)
             return None
         if record is not None:
-            self.reporter.ended(job.number, Outcome(record, before=True))
+            self.reporter.ended(job.number, Outcome(*done_before(record, run.cfg, job.folder)))
             return None
         self.runs[job.number] = run
         return run
@@ -297,7 +298,7 @@ def _tested(member: Member, trained: Trained) -> dict[str, Any]:
     last = member.progress() | weights(trained.last)
     chosen = member.chosen | weights(trained.best) if member.chosen and trained.best else last
     device = next(member.objective.parameters()).device
-    outcome = result(member.module, member.data, chosen, last, member.epoch, device)
+    outcome = result(member.module, member.data, chosen, last, member.epoch, device, member.measures)
     return outcome | {"steps": member.step, "threads": torch.get_num_threads()}
 
 

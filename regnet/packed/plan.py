@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..compose.config_files import config_folder
-from ..run.identity import chosen
+from ..run.identity import chosen, in_validation
 from .job import Job
 
 Config = dict[str, Any]
 
 OWN = {  # what each run of a pack has for itself
-    "": ("seed", "study", "folder", "warm_start", "monitor", "mode", "scheduler", "logger", "report"),
+    "": ("seed", "study", "folder", "warm_start", "monitor", "mode", "scheduler", "logger", "measure", "report"),
     "model": ("init",),
     "data": ("seed", "split_seed", "label_noise", "train_size", "augment"),
 }
@@ -155,6 +155,8 @@ def obstacle(cfg: Config) -> str | None:
         target = node.get("_target_") or "" if isinstance(node, dict) else ""
         if target.startswith((CALLBACKS, "lightning.")) and target not in STACKED:
             return f"regularizer.{name} (it acts through a callback)"
+    for name in in_validation(cfg.get("measure")):
+        return f"measure.{name}.at=epoch (it measures one network at a time)"
     if cfg["data"].get("num_workers"):
         return f"data.num_workers={cfg['data']['num_workers']}"
     return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PLACES = ("study", "folder")  # keys that say where a run lies
 WATCHING = (
     "logger",
+    "measure",
     "report",
     "steps_per_execution",
 )  # keys that change no result: a run with another logger is the same run
@@ -37,8 +38,9 @@ def identity(cfg: "DictConfig") -> str:
 def essence(config: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a resolved config that a run's result depends on, as `canonical`.
 
-    Without the run's place, its loggers, and the settings of regularizers that it does not choose. Those that it
-    chooses keep their order, in which they act. A run to begin with is known by its own fingerprint.
+    Without the run's place, its loggers, what is measured at its end, and the settings of regularizers that it does not
+    choose. Those that it chooses keep their order, in which they act. A run to begin with is known by its own
+    fingerprint.
     """
     own = {key: value for key, value in config.items() if key not in (*PLACES, *WATCHING)}
     found = canonical(own)
@@ -51,6 +53,8 @@ def essence(config: Mapping[str, Any]) -> dict[str, Any]:
                     node.pop(key, None)
     if isinstance(nodes := own.get("regularizer"), Mapping):
         found["regularizer"] = {name: found["regularizer"][str(name)] for name in chosen(nodes)}
+    if watched := in_validation(config.get("measure")):
+        found["measure"] = canonical(watched)
     if isinstance(start := own.get("warm_start"), str):
         found["warm_start"] = of_folder(start)
     return found
@@ -68,6 +72,12 @@ def of_folder(folder: str) -> str:
 def chosen(regularizer: Mapping[str, Any]) -> list[str]:
     """The regularizers that this run uses. Other entries are only settings, for runs that do: they name no class."""
     return [name for name, node in regularizer.items() if isinstance(node, Mapping) and "_target_" in node]
+
+
+def in_validation(measure: object) -> dict[str, Any]:
+    """The measures of each validation, by which a run may choose its epoch."""
+    nodes = measure if isinstance(measure, Mapping) else {}
+    return {name: node for name, node in nodes.items() if isinstance(node, Mapping) and node.get("at") == "epoch"}
 
 
 def not_chosen(regularizer: Mapping[str, Any]) -> list[str]:

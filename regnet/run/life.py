@@ -68,6 +68,7 @@ class Run:
             "step_operations": None,
             "threads": None,
             "metrics": None,
+            "measures": None,
             "device": None,
             "launcher": launcher,
             "fingerprint": self.fingerprint,

@@ -45,7 +45,7 @@ class RecordedRun:
 
     `status` is one of `STATUSES`, or "unfinished" (started, no record) or "damaged" (a record that
     cannot be read). `seconds` is wall-clock time; `started` is ISO 8601. `metrics` are those of the chosen epoch,
-    `last` those of the last one; `version` is regnet's.
+    `last` those of the last one; `measures` is what is to be known of those that measures found; `version` is regnet's.
     """
 
     folder: Path
@@ -63,6 +63,7 @@ class RecordedRun:
     step_operations: int | None = None
     last: Mapping[str, Any] = field(default_factory=dict)
     version: str | None = None
+    measures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def operations(self) -> int | None:
@@ -193,6 +194,7 @@ def load_run(folder: Path) -> RecordedRun:
         steps=record.get("steps"),
         step_operations=record.get("step_operations"),
         last=record.get("last") or {},
+        measures=record.get("measures") or {},
         version=(record.get("versions") or {}).get("regnet"),
     )
 
@@ -237,6 +239,33 @@ def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
 
+def _are_scales(value: Any) -> bool:
+    def fits(scale: Any) -> bool:
+        numbers = isinstance(scale, list) and len(scale) == 3 and all(n is None or _is_number(n) for n in scale[1:])
+        return numbers and scale[0] in ("min", "max", None)
+
+    return isinstance(value, dict) and all(map(fits, value.values()))
+
+
+def _are_series(value: Any) -> bool:
+    def is_column(column: Any) -> bool:
+        return isinstance(column, list) and all(v is None or _is_number(v) or _is_text(v) for v in column)
+
+    def is_one(series: Any) -> bool:
+        columns = isinstance(series, dict) and 2 <= len(series) <= 3 and all(map(is_column, series.values()))
+        return columns and len({len(column) for column in series.values()}) == 1
+
+    return isinstance(value, dict) and all(map(is_one, value.values()))
+
+
+def _are_measures(value: Any) -> bool:
+    def fits(one: Any) -> bool:
+        known = isinstance(one, dict) and isinstance(one.get("reason"), str | None)
+        return known and _are_scales(one.get("scales")) and _are_series(one.get("series"))
+
+    return isinstance(value, dict) and all(map(fits, value.values()))
+
+
 SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; other names are those of newer versions
     "schema": ((None, SCHEMA_VERSION).__contains__, f"{SCHEMA_VERSION}; another is that of a later version of regnet"),
     "status": (STATUSES.__contains__, f"one of {', '.join(STATUSES)}"),
@@ -250,6 +279,7 @@ SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {  # of every record; oth
         _or_null(_are_metrics),
         f"names and numbers, each null or from -{MOST:g} to {MOST:g}, in {', '.join(SPLITS)} or beside them",
     ),
+    "measures": (_or_null(_are_measures), "names, each with scales, series and reason"),
     "versions": (_or_null(_are_texts), "names and texts"),
     "seconds": (_or_null(_is_number), "a number"),
     **{

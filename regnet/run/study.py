@@ -68,13 +68,15 @@ def resolved_config(cfg: DictConfig) -> Any:
 def run_folder(overrides: Sequence[str], regularizer: DictConfig) -> str:
     """The folder of a study's run, from its overrides as values: the technique first, safe as a file name, and unique.
 
-    It does not hold the run's number, so that a study which grows keeps its finished runs; nor its loggers, as another
-    logger makes no other run; nor the strength of a regularizer that is not chosen, so that a baseline is trained once,
-    whatever is swept beside it.
+    It does not hold the run's number, so that a study which grows keeps its finished runs; nor its loggers and what is
+    measured at its end, which make no other run; nor the strength of a regularizer that is not chosen, so that a
+    baseline is trained once, whatever is swept beside it.
     """
     idle = not_chosen(regularizer)
     leaves = [leaf for one in read(overrides) for leaf in one.leaves]
-    own = [one for one in leaves if one.parts[0] not in ("study", *WATCHING) and not _is_of(one, idle)]
+    in_epochs = any(one.parts[0] == "measure" and one.parts[-1] == "at" and one.value == "epoch" for one in leaves)
+    apart = {"study", *WATCHING} - ({"measure"} if in_epochs else set())
+    own = [one for one in leaves if one.parts[0] not in apart and not _is_of(one, idle)]
     last = {one.target: one for one in own}.values()
     text = ",".join(_named(one) for one in sorted(last, key=lambda one: (_rank(one), one.target)))
     name = re.sub(r"[^\w.,=+\-\[\]]", "_", text)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..compose.protocol import settle_modes
 from ..core.errors import UserError, shown
+from ..core.metrics import SCALES, Scale
 from ..core.overrides import written
 from ..core.processes import leads
 from ..run.identity import chosen
@@ -42,7 +43,7 @@ class StudySweeper(Sweeper):
         self.jobs = 0
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
-        settle_modes(config)  # what contradicts itself is told before any run
+        settle_modes(config, _watched(config))  # what contradicts itself is told before any run
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -170,3 +171,12 @@ def knobs_of(setting: str, given: object) -> dict[str, dict[str, str]]:
     if not isinstance(given, Mapping) or not all(isinstance(knobs, Mapping | None) for knobs in given.values()):
         raise UserError(f"hydra.sweeper.{setting}: {given} must be like {{none: {{}}, l2: {{KEY: interval(a,b)}}}}")
     return {name: dict(knobs or {}) for name, knobs in given.items()}
+
+
+def _watched(config: DictConfig) -> Mapping[str, Scale]:
+    """The metrics by which epochs can be chosen."""
+    if not config.measure:
+        return SCALES
+    from ..compose.measures import build_measures, watched  # with torch, which sweepers do without else
+
+    return watched(build_measures(config.measure))

@@ -67,6 +67,7 @@ class RegularizedModule(lightning.LightningModule):
         self.seed, self.monitor, self.interval = seed, monitor, interval
         self.replay = Replay(self, next((update for update in self.updates if isinstance(update, SAM)), None))
         self.ledger = Ledger()
+        self.also: Callable[[], dict[str, float]] | None = None  # what else each validation measures
         self._state: dict[str, float] = {}  # of the training, at the last validation
         self._rates: list[float | Tensor] = []  # of learning, in the last step
         self._logged_step = -1
@@ -201,6 +202,7 @@ class RegularizedModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         val, probe = map(self._metrics, self._outputs)
+        val |= self.also() if self.also else {}
         self.ledger.validated(self.current_epoch, self.global_step, self._state, val, probe)
         if not self.trainer.sanity_checking:
             # what callbacks may watch; the rest goes to the loggers directly, as `self.log` costs 0.2 ms a value

@@ -1,0 +1,73 @@
+"""The chosen measures, from the config."""
+
+from collections.abc import Callable, Mapping
+
+from omegaconf import DictConfig
+
+from ..core.errors import UserError
+from ..core.metrics import SCALES, Scale
+from ..data import DataModule
+from ..measures import Measure, Part
+from ..run.ledger import RESERVED
+from ..training.module import RegularizedModule
+from .make import make_a, try_to
+from .protocol import HALF
+
+Measures = dict[str, Measure]
+
+
+def build_measures(node: DictConfig) -> Measures:
+    """The chosen measures of the config's `measure`, under the names they have in the config.
+
+    Raises:
+        UserError: a setting out of range, or two that give a number the same name.
+    """
+    measures: Measures = {}
+    for name in map(str, node):
+        measures[name] = make_a(Measure, node[name], f"measure.{name}")  # type: ignore[type-abstract]
+    owners: dict[str, str] = dict.fromkeys((*SCALES, *RESERVED), "every run")
+    for name, measure in measures.items():
+        for number in try_to(f"measure.{name}", _names, measure):
+            if (other := owners.setdefault(number, name)) != name:
+                raise UserError(f"measure.{name} gives {number}, which {other} has already")
+    return measures
+
+
+def _names(measure: Measure) -> list[str]:
+    return list(measure.scales)
+
+
+def at_epochs(measures: Mapping[str, Measure]) -> Measures:
+    """Those that measure in each validation."""
+    return {name: measure for name, measure in measures.items() if measure.at == "epoch"}
+
+
+def watched(measures: Mapping[str, Measure]) -> dict[str, Scale]:
+    """The numbers by which an epoch can be chosen: those of every run, and of what measures in each validation."""
+    return {**SCALES, **{name: scale for one in at_epochs(measures).values() for name, scale in one.scales.items()}}
+
+
+def check_measures(measures: Mapping[str, Measure], data: DataModule, precision: str = "32-true") -> None:
+    """Raises UserError where one has no meaning for the data, or cannot measure in each validation."""
+    if precision in HALF and (watched := at_epochs(measures)):
+        raise UserError(
+            f"measure.{min(watched)}.at=epoch: a network in trainer.precision={precision} is measured at the end "
+            "alone; use bf16-mixed"
+        )
+    for name, measure in measures.items():
+        try_to(f"measure.{name}", measure.check, data)
+
+
+def in_validation(
+    measures: Mapping[str, Measure], data: DataModule, module: RegularizedModule
+) -> Callable[[], dict[str, float]] | None:
+    """What `RegularizedModule.also` is: the numbers of those that measure in each validation."""
+    every = at_epochs(measures)
+    if not every:
+        return None
+
+    def numbers() -> dict[str, float]:
+        val = Part(module.objective, data.val_dataloader()[0], module.device, "val")
+        return {name: value for one in every.values() for name, value in one(val, val).numbers.items()}
+
+    return numbers

@@ -1,0 +1,79 @@
+"""The samples that are measured, and what a trained network makes of them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from ..core.tasks import Classification
+from ..training.objective import Batch, Objective
+from .task_metrics import passed
+
+BLOCK = 100
+
+
+class Part:
+    """Samples, and the objective whose network they are for, which is in evaluation mode, in float32 at least.
+
+    Iterating gives their batches, inputs (B, ...) and targets (B,), on the device.
+
+    Args:
+        batches: can be iterated any number of times.
+        name: of the split.
+        perturb: changes each batch first.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Iterable[Batch],
+        device: torch.device | str = "cpu",
+        name: str = "test",
+        perturb: Callable[[Tensor, Tensor], Batch] | None = None,
+    ) -> None:
+        self.objective, self.batches, self.device, self.name, self.perturb = objective, batches, device, name, perturb
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from passed(self.objective, self.batches, self.perturb, self.device, _same)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """The inputs in blocks of one size, for what draws random numbers block by block."""
+        yield from in_blocks(x for x, _ in self)
+
+    @property
+    def network(self) -> nn.Module:
+        return self.objective.network
+
+    @property
+    def classifies(self) -> bool:
+        return isinstance(self.objective.loss, Classification)
+
+    @cached_property
+    def outputs(self) -> Batch:
+        """What the network gives, logits (N, C) of a classification, and the targets (N,).
+
+        Raises:
+            ValueError: there are no samples.
+        """
+        found = list(passed(self.objective, self.batches, self.perturb, self.device, self.network))
+        if not found:
+            raise ValueError(f"the {self.name} part has no samples to measure")
+        outputs, targets = zip(*found, strict=True)
+        return torch.cat(outputs), torch.cat(targets)
+
+
+def in_blocks(inputs: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same inputs, `BLOCK` at a time, whatever batches they come in."""
+    left: Tensor | None = None
+    for x in inputs:
+        left = x if left is None else torch.cat([left, x])
+        while len(left) >= BLOCK:
+            yield left[:BLOCK]
+            left = left[BLOCK:]
+    if left is not None and len(left):
+        yield left
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
