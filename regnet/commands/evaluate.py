@@ -191,6 +191,7 @@ def measure_study(cfg: DictConfig) -> None:
     import torch
 
     from ..compose.measured import add_measures, missing
+    from ..compose.measures import build_measures
     from ..run.record import MEASURED, read_record, runs_in
 
     if not cfg.measure:
@@ -201,6 +202,7 @@ def measure_study(cfg: DictConfig) -> None:
     finished = [run for run in runs if run.status in MEASURED]
     if not finished:
         raise UserError(f"study={cfg.study} holds no run that has a result")
+    build_measures(cfg.measure)  # what is wrong with one is told before any run
     failed: list[str] = []
     for i, run in enumerate(finished, 1):
         name, place = run.folder.name, f"{i}/{len(finished)}"

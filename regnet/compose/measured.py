@@ -50,7 +50,7 @@ def add_measures(folder: Path, measure: DictConfig, allow: Sequence[str] = (), w
         names = missing(run.record, measure)
         if not names:
             return run.record
-        chosen = OmegaConf.masked_copy(measure, names)
+        chosen = {name: measure[name] for name in names}
         measures = build_measures(chosen)
         objective, data = run.objective, _data(run)
         check_measures(measures, data)
@@ -83,8 +83,8 @@ def _settings(node: Mapping[str, Any]) -> Any:
     return canonical({key: value for key, value in node.items() if key != "at"})
 
 
-def _plain(node: DictConfig) -> dict[str, Any]:
-    found: Any = OmegaConf.to_container(node, resolve=True)
+def _plain(nodes: Mapping[str, DictConfig]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: OmegaConf.to_container(node, resolve=True) for name, node in nodes.items()}
     return {name: {**settings, "at": "end"} for name, settings in found.items()}
 
 

@@ -1,10 +1,11 @@
 """The chosen measures, from the config."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from omegaconf import DictConfig
 
-from ..core.errors import UserError
+from ..core.errors import UserError, shown
 from ..core.metrics import SCALES, Scale
 from ..data import DataModule
 from ..measures import Measure, Part
@@ -16,15 +17,17 @@ from .protocol import HALF
 Measures = dict[str, Measure]
 
 
-def build_measures(node: DictConfig) -> Measures:
-    """The chosen measures of the config's `measure`, under the names they have in the config.
+def build_measures(nodes: Mapping[Any, Any]) -> Measures:
+    """The chosen measures, from the config's `measure` or entries of it, under the names they have there.
 
     Raises:
-        UserError: a setting out of range, or two that give a number the same name.
+        UserError: one that names no measure, a setting out of range, or two that give a number the same name.
     """
     measures: Measures = {}
-    for name in map(str, node):
-        measures[name] = make_a(Measure, node[name], f"measure.{name}")  # type: ignore[type-abstract]
+    for name, node in nodes.items():
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise UserError(f"measure.{name}={shown(node)} is no measure: choose one, such as measure=calibration")
+        measures[str(name)] = make_a(Measure, node, f"measure.{name}")  # type: ignore[type-abstract]
     owners: dict[str, str] = dict.fromkeys((*SCALES, *RESERVED), "every run")
     for name, measure in measures.items():
         for number in try_to(f"measure.{name}", _names, measure):

@@ -87,9 +87,6 @@ def check_form(cfg: DictConfig, overrides: Sequence[Override] = ()) -> None:
             raise UserError(f"regularizer.{name}={shown(node)} is no regularizer: choose one, such as regularizer=l2")
     if cfg.scheduler:
         check_class(cfg.scheduler, "scheduler")
-    for name, node in cfg.measure.items():
-        if not isinstance(node, DictConfig) or "_target_" not in node:
-            raise UserError(f"measure.{name}={shown(node)} is no measure: choose one, such as measure=calibration")
     for group in ("callbacks", "logger"):
         for name, node in cfg[group].items():
             if node is not None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from ..core.errors import shown
 from ..core.exact import in_precision, wide
 from ..core.metrics import Scale
 from ..core.seeds import derive
@@ -16,7 +15,6 @@ from .measure import Found, Measure
 from .monte_carlo import has_random_layers, of_classes, predict
 from .part import Part, in_blocks
 
-NOISE = "noise"
 SCORES = ("probability", "energy", "information")
 
 
@@ -53,8 +51,8 @@ class OOD(Measure):
     so many passes with the random layers drawing (Gal and Ghahramani 2016), for networks that have such layers.
 
     Args:
-        data: other data of the same shape, of which the test part is taken. ``noise``: of images every value uniform
-            in [0, 1]; of tables the part's own columns, each in an order of its own.
+        data: other data of the same shape, of which the test part is taken. None for noise: of images every value
+            uniform in [0, 1]; of tables the part's own columns, each in an order of its own.
         passes: of ``information``.
         seed: of the noise and the passes.
 
@@ -62,10 +60,8 @@ class OOD(Measure):
         ValueError: a setting out of range.
     """
 
-    def __init__(self, data: DataModule | str = NOISE, passes: int = 20, seed: int = 0, at: str = "end") -> None:
+    def __init__(self, data: DataModule | None = None, passes: int = 20, seed: int = 0, at: str = "end") -> None:
         super().__init__(at)
-        if isinstance(data, str) and data != NOISE:
-            raise ValueError(f"data={shown(data)} must be {NOISE}, or the config of other data")
         self.data, self.passes, self.seed = data, whole(passes, "passes"), seed
 
     @property
@@ -76,7 +72,7 @@ class OOD(Measure):
 
     def check(self, data: DataModule) -> None:
         super().check(data)
-        if isinstance(self.data, str):
+        if self.data is None:
             return
         self.data.setup()
         if (other := tuple(self.data.test.x[0].shape)) != data.shape:
@@ -106,7 +102,7 @@ class OOD(Measure):
 
     def _others(self, part: Part) -> Iterator[Tensor]:
         dtype = next(part.network.parameters()).dtype
-        if isinstance(self.data, DataModule):
+        if self.data is not None:
             self.data.setup()
             most = len(part.outputs[1])
             for x, _ in self.data.test_dataloader():
