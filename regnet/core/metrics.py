@@ -28,6 +28,11 @@ class Scale(NamedTuple):
         return SIGNS[self.better] if self.better else 0
 
     @property
+    def percent(self) -> bool:
+        """Whether it is a share."""
+        return (self.low, self.high) == (0, 1)
+
+    @property
     def span(self) -> float:
         return self.high - self.low
 
@@ -40,6 +45,30 @@ SCALES: Mapping[str, Scale] = {
     "rmse": Scale("min", 0),
     "r2": Scale("max", high=1),
 }
+
+
+class Metric(str):
+    """The name of a metric that not every run has, with its scale."""
+
+    scale: Scale
+
+    def __new__(cls, name: str, scale: Scale) -> "Metric":
+        found = super().__new__(cls, name)
+        found.scale = scale
+        return found
+
+    def __getnewargs__(self) -> tuple[str, Scale]:  # type: ignore[override]  # those of __new__
+        return str(self), self.scale
+
+
+UNKNOWN = Scale(None)
+
+
+def scale_of(metric: str) -> Scale:
+    """Of a `Metric` its own; of another name that which every metric of that name has."""
+    return metric.scale if isinstance(metric, Metric) else SCALES.get(metric, UNKNOWN)
+
+
 OF_TASKS = ("accuracy", "rmse", "loss")  # a task is judged by the first of these that it has
 AUTO = "auto"  # a monitor: that by which the task of the data is judged
 TIES = "val/loss"  # parts validations of which a monitor is the same

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..core.metrics import scale_of
 from .compare import Comparison, Interval, compare
 from .compare import score as score_of
 from .digits import brief, number, signed
@@ -43,7 +44,7 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
     that arm itself. Its operations are the unit of the cost. A column of which records know nothing is left out.
     """
     metric, (factor, decimals) = study.metric, scale(study.metric)
-    unit = f"{metric} %" if metric == "accuracy" else metric
+    unit = f"{metric} %" if scale_of(metric).percent else str(metric)
     best = study.best()
     reference, over = (baseline, BASELINE) if baseline and baseline is not best else (best, BEST)
     pairs = {pair.arm.label: pair for pair in compare(study, reference)} if reference else {}
@@ -96,8 +97,8 @@ def marks(study: Study, baseline: Arm | None = None) -> list[str]:
 
 
 def scale(metric: str) -> tuple[int, int | None]:
-    """The factor by which the metric is shown, and the most decimals (see `number`): accuracy is shown in percent."""
-    return (100, 2) if metric == "accuracy" else (1, None)
+    """The factor by which the metric is shown, and the most decimals (see `number`): shares are shown in percent."""
+    return (100, 2) if scale_of(metric).percent else (1, None)
 
 
 def _runs(arm: Arm, metric: str) -> Cell:

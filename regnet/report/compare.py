@@ -7,13 +7,14 @@ from functools import cached_property
 from math import comb
 
 from ..core.errors import UserError, near
+from ..core.metrics import scale_of
 from ..core.overrides import Override
 from .effect_size import Wins, hedges_g, wins
 from .estimate import Estimate, estimate
 from .family import ALPHA, corrected, simultaneous
 from .protocol import too_short
 from .sequential import anytime
-from .study import ANY, METRICS, RANGES, Arm, Pairing, Study, span, technique
+from .study import Arm, Pairing, Study, span, technique
 
 POWER = 0.8  # of the difference that a study could have shown
 BOUNDED_MARGIN = 0.005  # of accuracy and other metrics that end at 1
@@ -97,7 +98,7 @@ class Comparison:
     @property
     def wins(self) -> Wins | None:
         """How many pairs of one run of each arm it wins; None with fewer than three runs of either."""
-        better = -METRICS[self.metric]
+        better = -scale_of(self.metric).sign
         ours, theirs = (
             [better * value for value in arm.values("test", self.metric)] for arm in (self.arm, self.baseline)
         )
@@ -129,8 +130,8 @@ def score(arm: Arm, split: str, metric: str) -> Estimate | None:
 def score_interval(found: Estimate, metric: str) -> Interval | None:
     """The 95 % interval of an arm's mean, as far as the metric reaches; None where it would be as wide as that."""
     interval = found.interval(1 - ALPHA, span(metric))
-    low, high = RANGES.get(metric, ANY)
-    return interval and (max(interval[0], low), min(interval[1], high))
+    scale = scale_of(metric)
+    return interval and (max(interval[0], scale.low), min(interval[1], scale.high))
 
 
 def compare(study: Study, baseline: Arm) -> list[Comparison]:
@@ -145,7 +146,7 @@ def margin(study: Study, baseline: Arm) -> float:
     """The study's margin; by default 0.005 of a metric that ends at 1, else 2 % of the baseline's mean on test."""
     if study.margin is not None:
         return study.margin
-    if METRICS[study.metric] < 0 or span(study.metric) == 1:
+    if scale_of(study.metric).high == 1:
         return BOUNDED_MARGIN
     found = score(baseline, "test", study.metric)
     return MARGIN * abs(found.mean) if found else 0.0
@@ -197,7 +198,7 @@ def _pair(arm: Arm, baseline: Arm, study: Study, near_enough: float) -> Comparis
 
 
 def _gain(ours: Mapping[Pairing, float], theirs: Mapping[Pairing, float], study: Study) -> Estimate | None:
-    gains = {key: METRICS[study.metric] * (theirs[key] - ours[key]) for key in ours if key in theirs}
+    gains = {key: scale_of(study.metric).sign * (theirs[key] - ours[key]) for key in ours if key in theirs}
     if not gains:
         return None
     found = estimate(gains, max(_size(ours), _size(theirs)))

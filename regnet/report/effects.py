@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import inf
 
+from ..core.metrics import scale_of
 from .estimate import estimate
-from .study import METRICS, Pairing, Study, short_keys, span
+from .study import Pairing, Study, short_keys, span
 from .sweep import number
 
 
@@ -140,7 +141,7 @@ def _shared(contrasts: Sequence[Contrast]) -> set[Pairing]:
 
 def _differences(contrasts: Sequence[Contrast], shared: Iterable[Pairing], metric: str) -> dict[Pairing, float]:
     """For each shared seed and split the mean, over all contrasts, of the signed sum of their corners."""
-    better = -METRICS[metric]
+    better = -scale_of(metric).sign
     return {
         key: better * statistics.fmean(sum(sign * cell.values[key] for sign, cell in corners) for corners in contrasts)
         for key in shared

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 from ..core.files import asked_for
+from ..core.metrics import scale_of
 from .columns import Cell, columns
 from .content import Content
-from .study import METRICS, Arm, Study
+from .study import Arm, Study
 
 ESCAPED = {char: "\\" + char for char in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -33,7 +34,7 @@ def write_latex(told: Content, path: Path) -> None:
 def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
     """The study as a `tabular`; the best mean of each split is bold, * marks a gain that differs."""
     every = columns(study, baseline)
-    sign = METRICS[study.metric]
+    sign = scale_of(study.metric).sign
 
     def best(key: str) -> float | None:
         values = (cell.value for cell in every[key].cells if cell.value is not None)
@@ -53,7 +54,7 @@ def latex(study: Study, baseline: Arm | None = None, title: str = "") -> str:
         cells = [escape(arm.label), str(len(arm.results(study.metric)))]
         cells += [math(every[key].cells[index], tops.get(key)) for key in shown]
         rows.append(" & ".join(cells) + r" \\")
-    unit = r" (\%)" if study.metric == "accuracy" else ""
+    unit = r" (\%)" if scale_of(study.metric).percent else ""
     reference = baseline or study.best()
     against = f"gain over {escape(reference.label)}" if reference else "gain"
     last = " & at the last epoch" * ("last" in every)

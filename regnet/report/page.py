@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from ..core.console import printable
+from ..core.metrics import scale_of
 from ..run.record import RecordedRun
 from .columns import BEST, NOTHING, Cell, columns, marks, scale
 from .content import Content, Section
@@ -131,7 +132,7 @@ def _effects(study: Study) -> list[str]:
     for pair in pairs:
         parts = (pair.difference, pair.off, pair.on)
         rows.append([Cell(pair.difference.name), *(cell(part.mean, part.half_width) for part in parts)])
-    unit = "percentage points of validation accuracy" if study.metric == "accuracy" else f"validation {study.metric}"
+    unit = f"{'percentage points of ' * scale_of(study.metric).percent}validation {study.metric}"
     note = (
         f"Gains in {unit}, positive is better, with 95 % intervals over seeds. An interaction (×) is the gain of the "
         "first factor with the second on, minus its gain with the second off; negative: they help less together."

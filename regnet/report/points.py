@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from ..core.metrics import scale_of
 from ..run.record import RecordedRun
 from .selection import namer
 from .study import Study
@@ -13,7 +14,7 @@ Points = dict[str, list[Point]]  # name of the arm or technique ─► its compl
 
 def gap(study: Study) -> Points:
     """Generalization gap (accuracy: in percentage points) and test error."""
-    scale = 100 if study.metric == "accuracy" else 1
+    scale = 100 if scale_of(study.metric).percent else 1
     return _points(study, lambda run: _times(scale, run.metric("gap", study.metric)))
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ..core.metrics import scale_of
 from ..run.record import RecordedRun
 from .history import read
 from .settings import budget, ends_by_schedule, learning, monitor
-from .study import METRICS, Arm, Study
+from .study import Arm, Study
 
 TAIL = 0.1  # of the epochs of a run, which are its last ones
 LEAST_TAIL = 2  # epochs
@@ -71,9 +72,10 @@ def _as_good_before(folder: Path, started: str, watched: str, first: int) -> boo
     without another `started`, so that its file is read once.
     """
     columns, name = read(folder, ("epoch", watched)), watched.rpartition("/")[2]
-    if name not in METRICS or watched not in columns or "epoch" not in columns:
+    if not scale_of(name).better or watched not in columns or "epoch" not in columns:
         return False
-    costs = [(epoch, METRICS[name] * value) for epoch, value in zip(columns["epoch"], columns[watched], strict=True)]
+    sign = scale_of(name).sign
+    costs = [(epoch, sign * value) for epoch, value in zip(columns["epoch"], columns[watched], strict=True)]
     before, after = ([cost for epoch, cost in costs if (epoch < first) is early] for early in (True, False))
     return bool(before and after) and min(before) <= min(after)
 

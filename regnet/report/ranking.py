@@ -5,10 +5,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core.metrics import scale_of
 from .compare import find_baseline
 from .family import ALPHA
 from .statistics import control_p, friedman_p, ranks
-from .study import METRICS, Study
+from .study import Study
 
 LEAST = 5  # data sets: Friedman's χ² and the normal law of mean ranks are those of many
 
@@ -51,7 +52,7 @@ def rank(compared: Sequence[Study], baseline: str | None = None) -> Ranking | No
     shared = [label for label in (scores[0] if scores else ()) if all(label in score for score in scores)]
     by_source: dict[str, list[list[float]]] = {}
     for study, score in zip(compared, scores, strict=True):
-        row = ranks([METRICS[study.metric] * score[label] for label in shared])
+        row = ranks([scale_of(study.metric).sign * score[label] for label in shared])
         by_source.setdefault(_source(study), []).append(row)
     if len(shared) < 2 or len(by_source) < LEAST:
         return None

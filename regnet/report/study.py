@@ -9,15 +9,12 @@ from dataclasses import dataclass, field, replace
 from math import inf, isclose
 from typing import Any
 
-from ..core.metrics import OF_TASKS, SCALES, judged_by
+from ..core.metrics import OF_TASKS, SCALES, SIGNS, Metric, Scale, judged_by, scale_of
 from ..core.overrides import Override, written
 from ..run.record import RecordedRun, flat
 from . import settings as told
 from .values import Described, chosen, described
 
-METRICS = {name: scale.sign for name, scale in SCALES.items()}  # times these, less is better
-ANY = (-inf, inf)
-RANGES = {name: (scale.low, scale.high) for name, scale in SCALES.items()}
 MIN_RESULTS = 3  # of an arm; the mean of fewer may be the luck of single runs
 
 Pairing = tuple[object, ...]  # the seed and the split of a run, and the version of regnet
@@ -162,8 +159,11 @@ class Study:
         return replace(self, arms=tuple(arm for arm in self.arms if first[arm.technique] is arm or arm in kept))
 
 
-def studies(runs: Iterable[RecordedRun]) -> list[Study]:
+def studies(runs: Iterable[RecordedRun], metric: str | None = None) -> list[Study]:
     """Group runs by their values; one study for each data that they were trained and measured on.
+
+    Arms are ranked by `metric` where runs have it on validation; else by that of the task, or that by which all runs
+    chose their epochs.
 
     Scores on different data cannot be compared, so a sweep over `data=` or `data.train_size=` gives
     several studies. Damaged records are left out, since nothing is known of them. An unfinished run has no
@@ -173,7 +173,7 @@ def studies(runs: Iterable[RecordedRun]) -> list[Study]:
     on_data: dict[str, dict[str, list[Described]]] = {}
     for run in described(run for run in runs if run.status != "damaged").values():
         on_data.setdefault(run.data, {}).setdefault(run.values, []).append(run)
-    return [_study(list(groups.values())) for groups in on_data.values()]
+    return [_study(list(groups.values()), metric) for groups in on_data.values()]
 
 
 def technique(regularizer: str | None, config: Mapping[str, Any] | None) -> str:
@@ -244,18 +244,17 @@ def independent(values: Mapping[Pairing, float]) -> list[float]:
 def cost(arm: Arm, metric: str) -> float:
     """The mean on validation over `independent` runs as something to minimize; infinite without a result."""
     values = independent(arm.measured("val", metric))
-    return METRICS[metric] * statistics.fmean(values) if values else float("inf")
+    return scale_of(metric).sign * statistics.fmean(values) if values else float("inf")
 
 
 def span(metric: str, terms: int = 1) -> float:
     """Between the least and the greatest value of a sum of so many values of the metric, each added or subtracted."""
-    low, high = RANGES.get(metric, ANY)
-    return terms * (high - low)
+    return terms * scale_of(metric).span
 
 
-def _study(groups: list[list[Described]]) -> Study:
+def _study(groups: list[list[Described]], asked: str | None) -> Study:
     runs = [one.run for group in groups for one in group]
-    metric = _metric(runs)
+    metric = _metric(runs, asked)
     given = frozenset().union(*(one.given for group in groups for one in group))
     settings = [_merged(group, given) for group in groups]
     common = frozenset.intersection(*(frozenset(own.items()) for own in settings))
@@ -272,15 +271,32 @@ def _study(groups: list[list[Described]]) -> Study:
     return Study(tuple(shared), metric, tuple(arms), margin=margin, anytime=looked, tried=len(arms))
 
 
-def _metric(runs: Sequence[RecordedRun]) -> str:
-    """The task's own, or another of regnet's by which all runs chose their epochs.
+def _metric(runs: Sequence[RecordedRun], asked: str | None) -> str:
+    """The one that was asked for; the task's own, or another by which all runs chose their epochs.
 
     Not the loss, by which earlier versions chose unasked.
     """
+    scales = scales_of(runs)
+    known = {name for run in runs for name in scales if run.metric("val", name) is not None}
+    if asked in known:
+        return Metric(asked, scales[asked])
     shared = {told.monitor(run) for run in runs if run.config}
-    wanted = [name for name in METRICS if name not in OF_TASKS and shared == {f"val/{name}"}]
-    known = {name for run in runs for name in METRICS if run.metric("val", name) is not None}
-    return next((name for name in wanted if name in known), judged_by(known))
+    wanted = [name for name in scales if name not in OF_TASKS and shared == {f"val/{name}"}]
+    found = next((name for name in wanted if name in known), judged_by(known))
+    return Metric(found, scales[found])
+
+
+def scales_of(runs: Iterable[RecordedRun]) -> dict[str, Scale]:
+    """Of the metrics that every run has, that measures declare, and by which runs chose their epochs."""
+    declared: dict[str, Scale] = {}
+    for run in runs:
+        for measure in run.measures.values():
+            for name, (better, low, high) in measure["scales"].items():
+                declared.setdefault(name, Scale(better, -inf if low is None else low, inf if high is None else high))
+        watched, mode = told.monitor(run), run.config.get("mode")
+        if watched and watched.startswith("val/") and mode in SIGNS:
+            declared.setdefault(watched.removeprefix("val/"), Scale(str(mode)))
+    return {**declared, **SCALES}
 
 
 def _merged(group: Sequence[Described], given: Collection[str]) -> dict[str, str]:

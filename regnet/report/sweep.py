@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
+from ..core.metrics import scale_of
 from .selection import namer
-from .study import METRICS, Arm, Study, independent, short_keys, varying
+from .study import Arm, Study, independent, short_keys, varying
 from .values import own_data
 
 Along = dict[float, list[float]]  # position ─► a number for each run
@@ -57,13 +58,25 @@ class Grid:
 
 
 def error(metric: str) -> str:
-    """What to call the metric as an error."""
-    return "error, %" if metric == "accuracy" else metric
+    """What to call the metric as an error, of which less is better."""
+    scale = scale_of(metric)
+    if metric.endswith("accuracy"):
+        name = f"{metric.removesuffix('accuracy').replace('_', ' ')}error"
+    else:
+        name = f"{scale.high:g} - {metric}" if _reversed(metric) else metric
+    return f"{name}, %" if scale.percent else name
 
 
 def as_error(value: float, metric: str) -> float:
-    """Accuracy 0.97 as 3 (%); a loss and an rmse as they are."""
-    return 100 * (1 - value) if metric == "accuracy" else value
+    """Accuracy 0.97 as 3 (%), R² 0.9 as 0.1; a loss and an rmse as they are."""
+    scale = scale_of(metric)
+    error = scale.high - value if _reversed(metric) else value
+    return 100 * error if scale.percent else error
+
+
+def _reversed(metric: str) -> bool:
+    """Whether more of it is better, up to an end."""
+    return scale_of(metric).sign < 0 and math.isfinite(scale_of(metric).high)
 
 
 def swept(study: Study) -> dict[str, str]:
@@ -88,7 +101,8 @@ def lines(study: Study, key: str) -> list[Line]:
     planned = [line for line in found if len(line.along) > 1 and (len(line.along) > 2 or 2 * len(line.along) >= count)]
     if not _are_most([arm for line in planned for arm in line.arms], [arm for line in found for arm in line.arms]):
         return []
-    return sorted((line for line in found if len(line.along) > 1), key=lambda line: line.best(METRICS[study.metric]))
+    sign = scale_of(study.metric).sign
+    return sorted((line for line in found if len(line.along) > 1), key=lambda line: line.best(sign))
 
 
 def scattered(study: Study) -> dict[str, list[tuple[float, float]]]:
@@ -115,7 +129,7 @@ def grids(study: Study) -> Iterator[tuple[str, str, Grid]]:
     Of several grids, each for one choice of all other settings, it is the one with the best cell: a mean over the
     other settings would mix good ones with bad ones.
     """
-    sign = METRICS[study.metric]
+    sign = scale_of(study.metric).sign
     for x, y in combinations(swept(study), 2):
         groups: dict[str, dict[tuple[float, float], list[float]]] = {}
         for label, arm in _by_others(study, x, y):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import accumulate
 
+from ..core.metrics import scale_of
 from .compare import Interval
 from .digits import concise
 from .estimate import Estimate
@@ -35,23 +36,23 @@ def runs_of(arm: Arm) -> str:
 
 def score(value: float, metric: str) -> str:
     """`97.20 %`, or four digits of another metric."""
-    return f"{100 * value:.2f} %" if metric == "accuracy" else concise(value)
+    return f"{100 * value:.2f} %" if scale_of(metric).percent else concise(value)
 
 
 def difference(value: float, metric: str) -> str:
     """`1.37 percentage points`, or four digits of another metric."""
-    return f"{100 * value:.2f} percentage points" if metric == "accuracy" else concise(value)
+    return f"{100 * value:.2f} percentage points" if scale_of(metric).percent else concise(value)
 
 
 def signed(value: float, metric: str) -> str:
     """`+1.37`, in percentage points of accuracy."""
-    return f"{100 * value:+.2f}" if metric == "accuracy" else f"{'+' * (value >= 0)}{concise(value)}"
+    return f"{100 * value:+.2f}" if scale_of(metric).percent else f"{'+' * (value >= 0)}{concise(value)}"
 
 
 def scores(interval: Interval, metric: str) -> str:
     """`96.90 to 97.50`, in percent of accuracy."""
     low, high = interval
-    return f"{100 * low:.2f} to {100 * high:.2f}" if metric == "accuracy" else f"{concise(low)} to {concise(high)}"
+    return f"{100 * low:.2f} to {100 * high:.2f}" if scale_of(metric).percent else f"{concise(low)} to {concise(high)}"
 
 
 def differences(interval: Interval, metric: str) -> str:

@@ -7,12 +7,13 @@ from itertools import count as count_from
 
 from matplotlib.figure import Figure
 
+from ...core.metrics import scale_of
 from .. import effects, history, points, sweep
 from ..compare import find_baseline
 from ..estimate import LEAST
 from ..importance import SEEDS, importance
 from ..selection import SHOWN, first, namer, part
-from ..study import METRICS, Arm, Study, independent
+from ..study import Arm, Study, independent
 from . import curves, factors, heatmaps, runs, sweeps
 
 STUDIES = 6  # studies with figures of their own; a report with more would take minutes to read
@@ -111,7 +112,7 @@ def _grids(study: Study) -> Iterator[Captioned]:
     names = sweep.swept(study)
     grids = list(sweep.grids(study))
     for x, y, grid in grids[:GRIDS]:
-        best = len(grid.best(METRICS[study.metric]))
+        best = len(grid.best(scale_of(study.metric).sign))
         caption = f"Validation {study.metric} by {x} and {y} (mean over seeds) for {grid.label}. "
         caption += (
             "The frame marks the best cell." if best == 1 else f"Frames mark the {best} cells that share the best."
@@ -180,7 +181,7 @@ def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
     gap, (zeros, sparsity) = points.gap(study), points.sparsity(study)
     test = f"test {sweep.error(study.metric)}"
     if sum(map(len, gap.values())) >= FEW:
-        unit = "accuracy, percentage points" if study.metric == "accuracy" else study.metric
+        unit = f"{study.metric}{', percentage points' * scale_of(study.metric).percent}"
         shown, others, some = _coloured(study, none, gap)
         caption = "Test error against the generalization gap. Each point is one run; low and left is better."
         yield (

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ...core.metrics import scale_of
 from ..sweep import decades
 from . import style
 
@@ -26,7 +27,7 @@ def learning(shown: Mapping[str, Columns], metric: str) -> Figure:
         panel.plot(epochs, fitted, color=style.COLOURS[0], linestyle="--", label="train")
     everything = [value for columns in shown.values() for name in ("train", "validation") for value in columns[name]]
     finite = [value for value in everything if isfinite(value)]
-    if metric != "accuracy" and finite and min(finite) > 0 and decades(finite):
+    if not scale_of(metric).percent and finite and min(finite) > 0 and decades(finite):
         axes[0].set_yscale("log")
         style.numbers(axes[0].yaxis)
     _axes(figure, axes, words)

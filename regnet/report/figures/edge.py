@@ -1,10 +1,11 @@
 """Where an axis ends, so that runs that collapsed do not flatten the picture of all others."""
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, isfinite
 
 from matplotlib.axes import Axes
 
+from ...core.metrics import scale_of
 from . import style
 
 
@@ -23,11 +24,13 @@ def edge(errors: Sequence[float]) -> float | None:
 
 
 def worst_shown(values: Sequence[float], metric: str) -> float | None:
-    """`edge` of numbers as figures show them: accuracies in percent, of which 100 is the best; None where all fit."""
-    if metric != "accuracy":
+    """`edge` of numbers as figures show them, shares in percent; None where all fit."""
+    scale = scale_of(metric)
+    if scale.sign >= 0:
         return edge(values)
-    end = edge([100 - value for value in values])
-    return None if end is None else 100 - end
+    best = (100 if scale.percent else scale.high) if isfinite(scale.high) else max(values)
+    end = edge([best - value for value in values])
+    return None if end is None else best - end
 
 
 def end_axis(axes: Axes, side: str, good: float, bad: float) -> float:

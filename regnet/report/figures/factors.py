@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from ...core.metrics import scale_of
 from ..effects import Effect, Interaction
 from ..importance import SEEDS, Share
 from . import style
@@ -43,7 +44,7 @@ def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: 
     for pair in pairs:
         rows.append((f"{pair.first}, without {pair.second}", pair.off, style.COLOURS[2], "^"))
         rows.append((f"{pair.first}, with {pair.second}", pair.on, style.COLOURS[1], "s"))
-    scale = 100 if metric == "accuracy" else 1
+    scale, sign = (100 if scale_of(metric).percent else 1), scale_of(metric).sign
     figure = style.new(6.0, 0.6 + 0.21 * len(rows))
     axes = figure.subplots()
     axes.axvline(0, color=style.GREY, linewidth=1)
@@ -54,5 +55,5 @@ def contributions(main: Sequence[Effect], pairs: Sequence[Interaction], metric: 
         axes.axhline(2 * len(pairs) - 0.5, color="#c8c8c8", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [style.shortened(name, 44) for name, *_ in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel(f"validation {'accuracy gained, points' if metric == 'accuracy' else metric + ' saved'}")
+    axes.set_xlabel(f"validation {metric} {'gained' if sign < 0 else 'saved'}{', points' * scale_of(metric).percent}")
     return figure

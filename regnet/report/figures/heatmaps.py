@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..study import METRICS
+from ...core.metrics import scale_of
 from ..sweep import Grid
 from . import style
 from .edge import worst_shown
@@ -24,7 +24,7 @@ def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
     cells = [[float("nan") if cell is None else scale * cell for cell in row] for row in grid.cells]
     values = [value for row in cells for value in row if value == value]
     worst = worst_shown(values, metric)
-    sign = METRICS[metric]
+    sign = scale_of(metric).sign
     bad = max(values, key=lambda value: sign * value) if worst is None else worst
     low, high = sorted((bad, min(values, key=lambda value: sign * value)))
     image = axes.imshow(
@@ -41,7 +41,7 @@ def heatmap(grid: Grid, x_key: str, y_key: str, metric: str) -> Figure:
         shade: Any = image.norm  # whose stubs know arrays only
         for y, line in enumerate(cells):
             for x, value in enumerate(line):
-                text = "–" if value != value else f"{value:.1f}" if metric == "accuracy" else style.tick(value)
+                text = "–" if value != value else f"{value:.1f}" if scale_of(metric).percent else style.tick(value)
                 dark = shade(value) < 0.5 if sign < 0 else shade(value) > 0.5
                 colour = "white" if dark else "black"
                 axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)

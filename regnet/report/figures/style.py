@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import NullLocator
 
+from ...core.metrics import scale_of
 from ...core.spelling import short
 
 # Okabe and Ito (2008), "Color Universal Design": told apart with every kind of colour vision. Its yellow is too pale.
@@ -57,8 +58,8 @@ def new(width: float = 5.2, height: float = 2.9) -> Figure:
 
 
 def unit(metric: str) -> tuple[float, str]:
-    """The factor and the name with its unit: accuracy is shown in percent."""
-    return (100, "accuracy, %") if metric == "accuracy" else (1, metric)
+    """The factor and the name with its unit: shares, such as accuracy, are shown in percent."""
+    return (100, f"{metric}, %") if scale_of(metric).percent else (1, metric)
 
 
 def panels(labels: Sequence[str], share_x: bool, share_y: bool) -> tuple[Figure, list[Axes]]:

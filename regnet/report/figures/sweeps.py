@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...core.metrics import scale_of
 from ..digits import number
 from ..estimate import over
-from ..study import METRICS, span
+from ..study import span
 from ..sweep import Line, as_error, decades, error, geometric
 from . import style
 from .edge import beyond, end_axis, worst_shown
@@ -41,7 +42,7 @@ def along(found: Sequence[Line], key: str, metric: str, baseline: tuple[str, Seq
     if baseline is not None:
         label, values = baseline
         mean, half = _interval([scale * value for value in values], scale * span(metric))
-        text = f"baseline {style.shortened(label, 28)}: {number(mean, half, 2 if metric == 'accuracy' else None)}"
+        text = f"baseline {style.shortened(label, 28)}: {number(mean, half, 2 if scale_of(metric).percent else None)}"
         text += "" if half is None else " (95 %)"
         axes.axhline(mean, color=style.GREY, linestyle="--", linewidth=1, label=text)
         if half is not None:
@@ -128,7 +129,7 @@ def _beside(positions: Sequence[float], shift: float, logarithmic: bool) -> Call
 
 def _end(axes: Axes, everything: Sequence[Shown], metric: str, what: str = "run") -> None:
     """End the axis before what collapsed, and mark where that lies; of panels, `axes` is the one with the legend."""
-    scale, sign = style.unit(metric)[0], METRICS[metric]
+    scale, sign = style.unit(metric)[0], scale_of(metric).sign
     values = [scale * value for _, _, value, _ in everything]
     worst = worst_shown(values, metric)
     if worst is None:
