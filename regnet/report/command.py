@@ -48,15 +48,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--anytime", action="store_true", help="intervals that hold however often one looked")
     parser.add_argument("--margin", metavar="X", help="the difference that does not matter, such as 0.005 of accuracy")
     parser.add_argument(
-        "--metric", metavar="NAME", action="append", default=[], help="also show this one, such as val/nll or your own"
+        "--metric",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="judge by this one, such as nll or brier; test/NAME and others with a slash are shown besides",
     )
+    parser.add_argument("--against", metavar="NAME", help="also compare in both, such as brier, operations or zeros")
     arguments = parser.parse_args(argv)
     os.environ["MPLBACKEND"] = "agg"  # a notebook's own is not there for its commands
     try:
         from .content import content
 
         runs, margin = runs_in(arguments.folders), _margin(arguments.margin)
-        told = content(runs, arguments.baseline, arguments.metric, margin, arguments.anytime)
+        told = content(runs, arguments.baseline, arguments.metric, margin, arguments.anytime, arguments.against)
         if arguments.csv:  # before the report is printed: `| head -3` ends the program there
             from .export import write_csv
 

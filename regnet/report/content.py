@@ -1,16 +1,18 @@
 """What a report says, before any form is given to it: each study with its baseline and its answer, and the ranks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ..core.errors import UserError, shown
 from ..run.record import RecordedRun, flat
+from .against import asked, told
 from .answer import Answer, answer
 from .compare import check_baseline, find_baseline
+from .disagreement import disagreements, primaries
 from .mixed import notes
 from .ranking import Ranking, rank
 from .sentences import headline, sentences
-from .study import Arm, Study, studies
+from .study import Arm, Study, scales_of, studies
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,20 @@ class Section:
     study: Study
     baseline: Arm | None
     answer: Answer | None
+    others: Mapping[str, Study] = field(default_factory=dict)  # its arms ranked by other metrics
 
     @property
     def sentences(self) -> list[str]:
-        """The answer in words, the most important first, and what the study mixes; none where no run has a result."""
-        return [*sentences(self.answer), *notes(self.study)] if self.answer else []
+        """The answer in words, the most important first, what other metrics say against it, and what the study mixes;
+        none where no run has a result."""
+        if self.answer is None:
+            return []
+        return [
+            *sentences(self.answer),
+            *disagreements(self.answer, self.others),
+            *told(self.study),
+            *notes(self.study),
+        ]
 
     @property
     def headline(self) -> str:
@@ -65,39 +76,64 @@ def content(
     others: Sequence[str] = (),
     margin: float | None = None,
     anytime: bool = False,
+    against: str | None = None,
 ) -> Content:
     """Group, compare and answer.
 
     Args:
         runs: all that were found, those without a result too.
         baseline: the arm to compare with, see `find_baseline`.
-        others: metrics that are told besides, by the names of `record.flat`; nothing is ranked by them.
+        others: metrics. One by its name alone, such as ``robust_accuracy``, is that by which arms are judged; those by
+            the names of `record.flat`, such as ``val/nll``, are told besides.
         margin: instead of that of the runs, see `Study`.
         anytime: whether there were earlier looks, also where the runs do not say so.
+        against: a metric beside which arms are seen by their own.
 
     Raises:
-        UserError: the baseline is not among the runs, or no run has such a metric.
+        UserError: the baseline is not among the runs, no run has such a metric, or nothing says which way one is
+            better by which arms are to be judged.
     """
-    _check_logged(runs, others)
-    named = tuple(dict.fromkeys(others))
+    metric, named = _asked(runs, others)
+    measured = primaries(runs)
+    beside = None if against is None else asked(runs, against)
+
+    def by(metric: str | None) -> list[Study]:
+        return [replace(study, anytime=anytime or study.anytime) for study in studies(runs, metric)]
+
     compared = [
-        replace(study, others=named, margin=margin or study.margin, anytime=anytime or study.anytime)
-        for study in studies(runs)
+        replace(
+            study,
+            others=(*named, *(f"test/{name}" for name in measured if name != study.metric)),
+            margin=margin or study.margin,
+            against=beside,
+        )
+        for study in by(metric)
     ]
+    rivals = [by(name) for name in dict.fromkeys([*measured, *[None] * (metric is not None)])]
     if baseline is not None:
         check_baseline(compared, baseline)
     sections = []
-    for title, study in zip(titles(compared), compared, strict=True):
+    for index, (title, study) in enumerate(zip(titles(compared), compared, strict=True)):
         reference = find_baseline(study, baseline)
-        sections.append(Section(title, study, reference, answer(study, reference)))
+        by_others = {ranked[index].metric: ranked[index] for ranked in rivals if ranked[index].metric != study.metric}
+        sections.append(Section(title, study, reference, answer(study, reference), by_others))
     return Content(tuple(runs), tuple(sections), rank(compared, baseline), baseline)
 
 
-def _check_logged(runs: Sequence[RecordedRun], names: Sequence[str]) -> None:
+def _asked(runs: Sequence[RecordedRun], names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The metric by which arms are to be judged, None for their own; and those that are told besides."""
     known = dict.fromkeys(name for run in runs for name in flat(run.metrics))
+    judging = dict.fromkeys(name for name in names if name not in known and f"val/{name}" in known)
     for name in names:
-        if name not in known:
+        if name not in known and name not in judging:
             raise UserError(f"--metric {shown(name)} is in no record; these are: {', '.join(known) or 'none'}")
+    if len(judging) > 1:
+        first, second, *_ = judging
+        raise UserError(f"--metric {first} --metric {second}: only one can judge; --metric test/{second} shows it")
+    for name in judging:
+        if name not in (scales := scales_of(runs)) or not scales[name].better:
+            raise UserError(f"--metric {name}: nothing says which way it is better; --metric test/{name} shows it")
+    return next(iter(judging), None), tuple(dict.fromkeys(name for name in names if name not in judging))
 
 
 def titles(compared: Sequence[Study]) -> list[str]:

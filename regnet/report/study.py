@@ -54,8 +54,12 @@ class Arm:
 
     def measured(self, split: str, name: str | None = None) -> dict[Pairing, float]:
         """The same numbers under the seed and the split of each run, by which they pair with another arm's."""
-        numbers = ((pairing(run), run.metric(split, name)) for run in self.completed)
-        return {key: number for key, number in numbers if number is not None}
+        return self.of_runs(lambda run: run.metric(split, name))
+
+    def of_runs(self, number: Callable[[RecordedRun], float | None]) -> dict[Pairing, float]:
+        """What `number` gives of each completed run for which it gives something."""
+        numbers = ((pairing(run), number(run)) for run in self.completed)
+        return {key: value for key, value in numbers if value is not None}
 
     def at_last(self, split: str, name: str) -> dict[Pairing, float]:
         """The same of the last epoch, of the runs that chose another by a monitor."""
@@ -65,8 +69,7 @@ class Arm:
 
     def logged(self, name: str) -> dict[Pairing, float]:
         """The same of any metric, by the one name that `record.flat` gives it: `logged("val/nll")`."""
-        numbers = ((pairing(run), flat(run.metrics).get(name)) for run in self.completed)
-        return {key: number for key, number in numbers if number is not None}
+        return self.of_runs(lambda run: flat(run.metrics).get(name))
 
     @property
     def technique(self) -> str:
@@ -106,6 +109,7 @@ class Study:
     `metric` is what they are ranked by, `others` what is told of them besides, under the names of `record.flat`.
     `margin` is the difference below which two are as good, in the metric's unit, None for the default; `anytime` asks
     for intervals that hold however often the study was looked at. `tried` is the number of arms of which these are.
+    `against` is a metric beside which arms are seen by their own.
     """
 
     common: tuple[str, ...]
@@ -115,6 +119,7 @@ class Study:
     margin: float | None = None
     anytime: bool = False
     tried: int = 0
+    against: Metric | None = None
 
     def best(self) -> Arm | None:
         """The arm with the best mean validation metric; None where no arm has one.

@@ -8,13 +8,14 @@ from itertools import count as count_from
 from matplotlib.figure import Figure
 
 from ...core.metrics import scale_of
-from .. import effects, history, points, sweep
+from .. import against as front
+from .. import effects, history, points, series, sweep
 from ..compare import find_baseline
 from ..estimate import LEAST
 from ..importance import SEEDS, importance
 from ..selection import SHOWN, first, namer, part
 from ..study import Arm, Study, independent
-from . import curves, factors, heatmaps, runs, sweeps
+from . import curves, factors, heatmaps, measured, runs, style, sweeps
 
 STUDIES = 6  # studies with figures of their own; a report with more would take minutes to read
 GRIDS = 3  # of all pairs of swept keys
@@ -80,6 +81,8 @@ def _of(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Capt
     yield from _factors(study)
     yield from _histories(study, none, metrics)
     yield from _points(study, none)
+    yield from _against(study)
+    yield from _series(study, none)
 
 
 def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
@@ -195,6 +198,50 @@ def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
         shown, others, some = _coloured(study, none, sparsity)
         caption = "Test error against sparsity. Each point is one run; the dashed line is the Pareto front."
         yield "sparsity", runs.sparsity_and_error(shown, others, what, test), caption + some
+
+
+def _against(study: Study) -> Iterator[Captioned]:
+    if study.against is None or len(found := front.points(study, study.against)) < 2:
+        return
+    best = front.front(found, study, study.against)
+    caption = (
+        f"Test {study.metric} against {study.against}: the means of each arm with 95 % intervals. The dashed line "
+        "joins the arms that no other one beats in both (Pareto front)."
+    )
+    if len(found) > len(style.COLOURS):
+        caption += " The others are grey."
+    yield f"against {study.against}", measured.against(found, best, study.against, study.metric), caption
+
+
+def _series(study: Study, none: Arm | None) -> Iterator[Captioned]:
+    arms = [arm for arm in study.arms if arm.completed]
+    name = namer(arms)
+    best = {name(arm): arm for arm in reversed(arms)}
+    names = list(dict.fromkeys(map(name, arms)))
+    kept = name(none) if none in arms else None
+    for one in series.series(study):
+        if len(one.columns) == 3:
+            yield from _tables(study, one)
+            continue
+        curves_of = {label: found for label in first(names, kept) if (found := series.curve(best[label], one))}
+        if curves_of:
+            x, y = (text.replace("_", " ") for text in one.columns)
+            caption = f"{one.name.replace('_', ' ').capitalize()}: {y} by {x} on test, means over seeds"
+            repeated = any(len(values) >= LEAST for found in curves_of.values() for values in found.values())
+            caption += " with 95 % intervals." if repeated else "."
+            yield (
+                f"series {one.name}",
+                measured.curves(curves_of, *one.columns),
+                caption + part(names, kept, "settings"),
+            )
+
+
+def _tables(study: Study, one: series.Series) -> Iterator[Captioned]:
+    arm = study.best()
+    if arm is not None and (found := series.cells(arm, one)):
+        row, column, value = (text.replace("_", " ") for text in one.columns)
+        caption = f"{value.capitalize()} by {row} and {column} on test (mean over seeds) for {arm.label}, the best."
+        yield f"series {one.name}", measured.heatmap(found, *one.columns), caption
 
 
 def _coloured(study: Study, none: Arm | None, found: points.Points) -> tuple[points.Points, list[points.Point], str]:
