@@ -10,6 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from ..compose.hydra_private import BasicLauncher
+from ..compose.sweep_loader import SweepLoader
 from ..core.console import printable
 from ..core.files import unwritable
 from ..run.lock import Taken, wait_for
@@ -29,6 +30,8 @@ class StudyLauncher(BasicLauncher):
     task_function: TaskFunction
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        # the sweeper has the same context, and composes all jobs before they come here
+        hydra_context.config_loader = SweepLoader(hydra_context.config_loader)  # type: ignore[assignment]  # it is one
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.apart = FoldersApart()
 

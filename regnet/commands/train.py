@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lightning import Trainer
 
     from ..compose.build import Setup
+    from ..compose.shared_data import SharedData
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,14 @@ ADVICE = (  # warnings of Lightning about what regnet does on purpose
 
 
 def main() -> None:
+    store_launcher()
+    launch(task, config_name="train")
+
+
+def store_launcher() -> None:
+    """``hydra/launcher=basic`` is regnet's own."""
     Plugins.instance()  # Hydra stores its own launchers when it first looks for plugins
     ConfigStore.instance().store("basic", {"_target_": ONE_BY_ONE}, "hydra/launcher", provider="regnet")
-    launch(task, config_name="train")
 
 
 def task(cfg: DictConfig, wait: bool = True) -> float:
@@ -135,7 +141,7 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
     from ..training.operations import of_training
 
     launched = set(os.environ)
-    setup = build(cfg, overrides)
+    setup = build(cfg, overrides, _shared_data().of if position() else None)
     loggers = build_loggers(cfg, read_checkpoint(checkpoint) if checkpoint else None)
     trainer = build_trainer(cfg, setup.regularizers.callbacks, str(folder), loggers.values())
     operations = of_training(setup.module, setup.data, trainer.strategy.root_device, trainer.accumulate_grad_batches)
@@ -158,6 +164,14 @@ def _train_and_test(cfg: DictConfig, folder: Path, overrides: Sequence[str], che
         _disband(launched)
     end_session(loggers, flat(results.get("metrics", {})), trainer.global_step)
     return results
+
+
+@cache
+def _shared_data() -> "SharedData":
+    """Of the runs of a study, one after the other; one data set at a time."""
+    from ..compose.shared_data import SharedData
+
+    return SharedData(most=1)
 
 
 def _test_chosen(setup: "Setup", trainer: "Trainer", checkpoints: Path) -> dict[str, Any]:

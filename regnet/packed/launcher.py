@@ -17,12 +17,11 @@ from ..core.overrides import as_typed
 from ..core.processes import leads
 from ..run.life import score, summary
 from ..run.study import place_in_study
-from .compose import SweepLoader
 from .job import Job, Outcome
 from .plan import plan
 
 if TYPE_CHECKING:
-    from .shared_data import SharedData
+    from ..compose.shared_data import SharedData
 
 
 class PackAnnouncer:
@@ -118,8 +117,6 @@ class PackedLauncher(StudyLauncher):
         size = self.size
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
             raise UserError(f"hydra.launcher.size={shown(size)} must be a whole number >= 1, or null")
-        # the sweeper has the same context, and composes all jobs before they come here
-        hydra_context.config_loader = SweepLoader(hydra_context.config_loader)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -157,7 +154,7 @@ class PackedLauncher(StudyLauncher):
             with stops_if_unwritable(jobs[0].folder.parent), told.progress:
                 for job in jobs:
                     self.hydra_context.callbacks.on_job_start(config=job.config, task_function=self.task_function)
-                from .shared_data import SharedData  # Hydra imports this file for every `--help`
+                from ..compose.shared_data import SharedData  # Hydra imports this file for every `--help`
                 from .workers import train
 
                 prepare_process()

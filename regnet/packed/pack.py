@@ -16,6 +16,7 @@ from omegaconf import open_dict
 from ..compose.build import build
 from ..compose.measured import done_before
 from ..compose.mistakes import sentence
+from ..compose.shared_data import SharedData
 from ..compose.trainer import build_trainer
 from ..core.ending import at_steps
 from ..core.errors import UserError
@@ -32,7 +33,6 @@ from .job import CannotPack, Job, Outcome, Reporter
 from .member import Member, Trained
 from .memory import free, out_of_memory, room, try_pack
 from .module import PackedModule
-from .shared_data import SharedData
 from .stack import Tensors
 
 log = logging.getLogger(__name__)

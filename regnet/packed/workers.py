@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 
+from ..compose.shared_data import SharedData
 from ..core.ending import end_with
 from ..core.errors import Unwritable
 from ..core.exact import Exact
@@ -25,7 +26,6 @@ from .job import Job, Reporter
 from .memory import out_of_memory
 from .pack import Pack
 from .pipes import SECONDS_TO_RECORD, PipeReporter, relay
-from .shared_data import SharedData
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 

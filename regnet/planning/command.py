@@ -13,10 +13,10 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict, read_write
 
 from ..commands.launch import launch
+from ..compose.sweep_loader import SweepLoader
 from ..core.console import printable
 from ..core.errors import UserError, shown
 from ..core.overrides import Override
-from ..packed.compose import SweepLoader
 from ..report.callback import StudyReport
 
 PLANNER = "hydra_plugins.regnet_sweepers.sweepers.PlanSweeper"

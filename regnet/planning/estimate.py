@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ..compose.build import Setup, build
+from ..compose.shared_data import SharedData
 from ..compose.trainer import processes
 from ..core.threads import available
 from ..data import DataModule
@@ -22,7 +23,6 @@ from ..packed.member import Member
 from ..packed.memory import room, try_pack
 from ..packed.pack import trainer_of
 from ..packed.plan import plan, signature
-from ..packed.shared_data import SharedData
 from ..run.life import Run
 from ..training.operations import of_training
 from .trial import NotTimed, Pace, log, time_alone, time_packed

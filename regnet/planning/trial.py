@@ -19,9 +19,9 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from ..commands.train import live
 from ..compose.mistakes import sentence
+from ..compose.shared_data import SharedData
 from ..data import DataModule
 from ..packed.job import Job, Outcome
-from ..packed.shared_data import SharedData
 from ..packed.workers import train
 from ..run.life import Run
 from ..run.record import MEASURED

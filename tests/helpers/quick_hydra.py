@@ -16,9 +16,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 from omegaconf.grammar_parser import parse
+
+from regnet.commands.train import store_launcher
 
 CONF = Path(__file__).parents[2] / "conf"  # stays as it is while tests run
 KEPT: dict[Any, bytes] = {}
@@ -87,7 +88,7 @@ def _only_if_asked(find: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def quick_hydra() -> Iterator[None]:
-    Plugins.instance()
+    store_launcher()  # what is kept is then the same whichever test comes first
     files = SourcesRegistry.instance().resolve("file")
     find, merge = "create_defaults_list", "_compose_config_from_defaults_list"
     loader = hydra._internal.config_loader_impl

@@ -161,7 +161,7 @@ def test_a_measure_that_fails_takes_nothing_of_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(Calibration, "measure", fail)
     kept = train_into(tmp_path / "run", *BRIEF, "measure=[calibration,selective]")
     assert kept["status"] == "completed"
-    assert kept["measures"]["calibration"]["reason"] .startswith("RuntimeError: no luck")
+    assert kept["measures"]["calibration"]["reason"].startswith("RuntimeError: no luck")
     assert "aurc" in kept["metrics"]["test"]
     assert "brier" not in kept["metrics"]["test"]
     done = evaluate(f"study={tmp_path}", "measure=[calibration,selective]", cwd=tmp_path)

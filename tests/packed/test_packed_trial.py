@@ -12,12 +12,12 @@ import torch
 
 from regnet.compose.build import build
 from regnet.compose.config_files import config_folder
+from regnet.compose.shared_data import SharedData
 from regnet.core.exact import Exact
 from regnet.packed import optimizers
 from regnet.packed.job import CannotPack
 from regnet.packed.member import Member
 from regnet.packed.pack import trainer_of
-from regnet.packed.shared_data import SharedData
 from regnet.packed.stack import Stack
 from regnet.packed.trial import compare, is_of_a_person
 from tests.packed import strangers

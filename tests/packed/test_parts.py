@@ -16,10 +16,10 @@ from torch import nn
 from torch.func import vmap
 
 from regnet.compose.config_files import config_folder
+from regnet.compose.sweep_loader import SweepLoader
 from regnet.core.tasks import Classification
 from regnet.models import CNN, MLP
 from regnet.packed.chunks import Chunks
-from regnet.packed.compose import SweepLoader
 from regnet.packed.forms import Forms
 from regnet.packed.noise import Noise
 from regnet.packed.stack import Stack

@@ -1,4 +1,4 @@
-"""The data of the runs of a pack."""
+"""The data of several runs."""
 
 import copy
 import json
@@ -6,15 +6,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ..compose.build import load_data
-from ..compose.make import literal
 from ..data import DataModule
+from .build import load_data
+from .make import literal
 
 
 class SharedData:
-    """Data modules of runs of one pack, which share the samples that are the same."""
+    """Data modules of runs, which share the samples that are the same.
 
-    def __init__(self) -> None:
+    Args:
+        most: data sets that are kept; None for all.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
         self.whole: dict[str, DataModule] = {}
         self.variants: dict[tuple[str, int | None, float], DataModule] = {}
 
@@ -23,6 +28,9 @@ class SharedData:
         seed, size, noise = (settings.pop(name) for name in ("seed", "train_size", "label_noise"))
         key = json.dumps(settings, sort_keys=True, default=str)
         if key not in self.whole:
+            if self.most is not None and len(self.whole) >= self.most:
+                self.whole.clear()
+                self.variants.clear()
             whole = copy.deepcopy(cfg)
             with open_dict(whole):  # resolved, as others of its settings may refer to these two
                 whole.data = literal({**settings, "seed": seed, "train_size": None, "label_noise": 0.0})
