@@ -44,6 +44,8 @@ CASES = {
     "float64, transformed": [*MLP, "trainer.precision=64-true", "regularizer=[rand_augment,cutout,input_noise]"],
     "bf16-mixed, transformed": [*MLP, "trainer.precision=bf16-mixed", "regularizer=[mixup_cutmix,augment]"],
     "sgd": [*MLP, "optimizer=sgd", "regularizer=l1"],
+    "lars": [*CNN, "optimizer=lars", "model.norm=batch", "scheduler=cosine", "regularizer=l2"],
+    "lamb": [*MLP, "optimizer=lamb", "optimizer.weight_decay=0.1", "regularizer=dropout"],
     "closure": [*MLP, *LBFGS, "regularizer=[l2,gradient_clipping]"],
     "step schedule": [*MLP, "scheduler=cosine", "scheduler.interval=step", "scheduler.T_max=${steps}"],
     "schedules": [

@@ -33,6 +33,10 @@ CASES = {
     "plain rmsprop": ["optimizer=rmsprop", "optimizer.lr=1e-3,1e-2", "+optimizer.centered=true"],
     "adagrad": ["optimizer=adagrad", "optimizer.lr=1e-2,1e-1", "+optimizer.lr_decay=0,0.1"],
     "nadam": ["optimizer=nadam", "optimizer.lr=1e-3,1e-2", "scheduler=one_cycle,cosine", "data.train_size=150,300"],
+    "lars": ["optimizer=lars", "optimizer.lr=1,3", "optimizer.weight_decay=0,1e-2", "optimizer.trust_coefficient=0.01"],
+    "lars, cnn": [*CNN, "optimizer=lars", "optimizer.momentum=0.5,0.9", "model.norm=batch", "scheduler=cosine,step"],
+    "lamb": ["optimizer=lamb", "optimizer.lr=1e-3,1e-2", "optimizer.weight_decay=0,0.1", "data.train_size=150,300"],
+    "lamb, cnn": [*CNN, "optimizer=lamb", "optimizer.betas=[0.9,0.999],[0.5,0.9]", "scheduler=one_cycle,cosine"],
     "decoupled decay": ["regularizer=weight_decay", "regularizer.weight_decay.strength=0.1,10"],
     "coupled decay": [
         "regularizer=coupled_decay",
