@@ -14,7 +14,6 @@ from lightning import Trainer
 from lightning.fabric.utilities import registry
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig
-from sklearn import datasets
 from torch import nn
 
 from tests.helpers.quick_hydra import quick_hydra
@@ -46,7 +45,7 @@ def nothing_so_far_is_garbage():
 def read_once():
     """What each run reads again, and is the same each time: the digits, and which packages bring callbacks."""
     with (
-        patch.object(datasets, "load_digits", cache(datasets.load_digits)),
+        patch.object(np, "loadtxt", cache(np.loadtxt)),
         patch.object(registry, "entry_points", cache(registry.entry_points)),
     ):
         yield

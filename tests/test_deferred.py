@@ -67,8 +67,22 @@ assert issubclass(sys.modules["torchmetrics"].MeanMetric, known)
     run(code)
 
 
-def test_a_metric_of_a_person_is_logged_and_reduced():
+def test_a_compiled_network_and_a_metric_of_a_person_are_known_to_lightning():
     code = f"""{BEGIN}
+from lightning.pytorch.utilities.compile import OptimizedModule
+assert type(sys.modules["torch._dynamo"]) is Deferred
+net = torch.nn.Linear(2, 2)
+assert not isinstance(net, OptimizedModule)
+optimizer = torch.optim.Adam(net.parameters())
+optimizer.zero_grad(); optimizer.step()
+assert type(sys.modules["torch._dynamo"]) is Deferred
+compiled = torch.compile(net, backend="eager")
+assert isinstance(compiled, OptimizedModule) and not isinstance(net, OptimizedModule)
+assert issubclass(type(compiled), OptimizedModule)
+assert torch.equal(compiled(torch.ones(1, 2)), net(torch.ones(1, 2)))
+optimizer.zero_grad()
+net(torch.ones(1, 2)).sum().backward()
+optimizer.step()
 import torchmetrics
 from torch.utils.data import DataLoader
 class Net(lightning.LightningModule):
@@ -87,26 +101,6 @@ trainer.fit(Net(), DataLoader(torch.ones(4, 2)))
 print(float(trainer.callback_metrics["mean"]))
 """
     assert run(code)[-1] == "2.0"
-
-
-def test_a_compiled_network_is_known_as_such_to_lightning():
-    code = f"""{BEGIN}
-from lightning.pytorch.utilities.compile import OptimizedModule
-assert type(sys.modules["torch._dynamo"]) is Deferred
-net = torch.nn.Linear(2, 2)
-assert not isinstance(net, OptimizedModule)
-optimizer = torch.optim.Adam(net.parameters())
-optimizer.zero_grad(); optimizer.step()
-assert type(sys.modules["torch._dynamo"]) is Deferred
-compiled = torch.compile(net, backend="eager")
-assert isinstance(compiled, OptimizedModule) and not isinstance(net, OptimizedModule)
-assert issubclass(type(compiled), OptimizedModule)
-assert torch.equal(compiled(torch.ones(1, 2)), net(torch.ones(1, 2)))
-optimizer.zero_grad()
-net(torch.ones(1, 2)).sum().backward()
-optimizer.step()
-"""
-    run(code)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """docs/gains.json says what the records of its studies say."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,18 +10,15 @@ from scipy.stats import ttest_rel
 import regnet
 from tests.helpers.commands import train
 
-ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from benchmarks import gains
+
 TINY = ["trainer.max_epochs=2", "data.train_size=100", "logger=none", "hydra/launcher=packed", "seed=range(3)"]
 STUDIES = {
     "defaults": ["regularizer=none,l2,[dropout,r_drop]"],
     "strengths": ["regularizer=none,l2", "++regularizer.l2.strength=0.3"],
     "residual": ["regularizer=none,drop_path", "model=residual_mlp"],
 }
-
-
-def gains(*arguments):
-    command = [sys.executable, str(ROOT / "scripts/benchmark.py"), "gains", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +32,7 @@ def studies(tmp_path_factory):
 
 
 def test_gains_are_those_of_the_records(studies, tmp_path):
-    done = gains(*(studies / name for name in STUDIES), "--save", tmp_path / "gains.json")
-    assert (done.returncode, done.stderr) == (0, "")
+    gains.main([*(str(studies / name) for name in STUDIES), "--save", str(tmp_path / "gains.json")])
     found = json.loads((tmp_path / "gains.json").read_text())
     assert set(found["defaults"]) == {"l2", "r_drop", "drop_path"}
     assert set(found["strengths"]) == {"l2"}
@@ -56,6 +51,5 @@ def test_gains_are_those_of_the_records(studies, tmp_path):
 
 
 def test_a_study_without_none_has_no_gains(studies, tmp_path):
-    done = gains(tmp_path)
-    assert done.returncode == 1
-    assert done.stderr == f"gains: there is no completed run of regularizer=none in {tmp_path}\n"
+    with pytest.raises(SystemExit, match=f"^gains: there is no completed run of regularizer=none in {tmp_path}$"):
+        gains.main([str(tmp_path)])

@@ -44,6 +44,8 @@ CASES = {
     "float64, transformed": [*MLP, "trainer.precision=64-true", "regularizer=[rand_augment,cutout,input_noise]"],
     "bf16-mixed, transformed": [*MLP, "trainer.precision=bf16-mixed", "regularizer=[mixup_cutmix,augment]"],
     "sgd": [*MLP, "optimizer=sgd", "regularizer=l1"],
+    "lars": [*CNN, "optimizer=lars", "model.norm=batch", "scheduler=cosine", "regularizer=l2"],
+    "lamb": [*MLP, "optimizer=lamb", "optimizer.weight_decay=0.1", "regularizer=dropout"],
     "closure": [*MLP, *LBFGS, "regularizer=[l2,gradient_clipping]"],
     "step schedule": [*MLP, "scheduler=cosine", "scheduler.interval=step", "scheduler.T_max=${steps}"],
     "schedules": [
@@ -56,6 +58,7 @@ CASES = {
     "second gradient": [*MLP, "regularizer=[sam,dropout,gradient_noise]"],
     "regression": ["data=diabetes", *MLP, "regularizer=input_noise"],
 }
+LONG = {"bf16-true", "bf16-mixed, transformed", "float64, transformed", "lamb"}  # others are of the same kind
 LIMITS = {
     "often validated": ["+trainer.val_check_interval=0.3"],
     "validated by steps": ["trainer.check_val_every_n_epoch=null", "+trainer.val_check_interval=9"],
@@ -124,7 +127,7 @@ def check(tmp_path, *overrides):
     return quick
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in CASES])
 def test_no_bit_changes(tmp_path, name):
     quick = check(tmp_path, *CASES[name])
     assert quick.quick > STEPS // 2

@@ -113,7 +113,7 @@ OPERATIONS = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", [*range(40), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 200))])
 def test_random_programs_keep_their_bits(seed):
     def program(*arguments):
         chance, values = random.Random(seed), list(arguments)

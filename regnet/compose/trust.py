@@ -69,7 +69,7 @@ def known() -> Mapping[str, Collection[str]]:
     from torch import nn, optim
     from torchvision import models as architectures
 
-    from .. import data, measures, models, regularizers
+    from .. import data, measures, models, optimizers, regularizers
     from ..data import folder, table, vision
     from ..training import callbacks as own_callbacks
 
@@ -93,7 +93,7 @@ def known() -> Mapping[str, Collection[str]]:
         "regularizer": acting | own,
         "data": of_data,
         "measure": of_data | _classes(measures, measures.__all__, measures.Measure),
-        "optimizer": _classes(optim, optim.__all__, optim.Optimizer),
+        "optimizer": _classes(optim, optim.__all__, optim.Optimizer) | _names(optimizers, optimizers.__all__),
         "scheduler": _classes(schedulers, schedulers.__all__, schedulers.LRScheduler),
         "callbacks": own | _classes(callbacks, callbacks.__all__, Callback),
         "logger": _classes(loggers, loggers.__all__, loggers.Logger),

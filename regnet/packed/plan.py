@@ -29,11 +29,14 @@ NUMBER = object()
 CALLBACKS = "regnet.training.callbacks."
 EARLY_STOPPING = f"{CALLBACKS}EarlyStopping"
 STACKED = (EARLY_STOPPING, *(f"{CALLBACKS}{name}" for name in ("Ema", "Swa", "Snapshots")))
-OPTIMIZERS = {f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam")}
+OPTIMIZERS = {
+    *(f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam")),
+    *("regnet.optimizers.LARS", "regnet.optimizers.LAMB"),
+}
 OPTIMIZER_KEYS = {
     *("_target_", "_partial_", "lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "fused"),
     *("foreach", "alpha", "centered", "lr_decay", "initial_accumulator_value", "momentum_decay"),
-    "decoupled_weight_decay",
+    *("decoupled_weight_decay", "trust_coefficient"),
 }
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 FREE = {

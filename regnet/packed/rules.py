@@ -1,10 +1,12 @@
-"""Which of torch's optimizers have a stacked form."""
+"""Which optimizers have a stacked form."""
 
 from collections.abc import Sequence
 
 import torch
 from torch.optim import Optimizer
 
+from .. import optimizers as own
+from . import layerwise
 from .adaptive import Adagrad, NAdam, RMSprop
 from .optimizers import SGD, Adam, AdamW, Stacked, Tensors
 
@@ -15,6 +17,8 @@ KINDS: dict[type[Optimizer], type[Stacked]] = {
     torch.optim.RMSprop: RMSprop,
     torch.optim.Adagrad: Adagrad,
     torch.optim.NAdam: NAdam,
+    own.LARS: layerwise.LARS,
+    own.LAMB: layerwise.LAMB,
 }
 
 

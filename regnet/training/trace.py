@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._guards import TracingContext, tracing
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -93,13 +94,16 @@ def prepare_recording() -> None:
 
 def _graph(function: Computation, *tensors: Tensor) -> Any:
     import torch._higher_order_ops.triton_kernel_wrap  # noqa: F401  (`make_fx` relies on the compiler to import it)
+    from torch._subclasses.fake_tensor import FakeTensorMode
 
-    try:
-        return make_fx(function)(*tensors)
-    except Exception:
-        if not load_all():  # what else it relies on differs between versions of torch
-            raise
-        return make_fx(function)(*tensors)
+    # else `make_fx` makes a mode for the shape of every single result, with a trace of the stack: a third of its time
+    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):
+        try:
+            return make_fx(function)(*tensors)
+        except Exception:
+            if not load_all():  # what else it relies on differs between versions of torch
+                raise
+            return make_fx(function)(*tensors)
 
 
 class _Prepared:

@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ import hydra._internal.config_loader_impl
 import omegaconf._utils
 import omegaconf.base
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
@@ -71,6 +73,11 @@ def _same_files(merge: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
     return compose
 
 
+def _caching(repo: CachingConfigRepository, delegate: IConfigRepository) -> None:
+    """With a list of sources of its own, where Hydra copies each file that was read as well."""
+    repo.delegate, repo.cache = copy(delegate), {}
+
+
 def _of_the_project(repo: Any) -> tuple[Any, ...] | None:
     """The sources of configs, unless one is another folder than conf/, whose files may change."""
     sources = tuple((source.scheme(), source.path, source.provider) for source in repo.get_sources())
@@ -96,6 +103,7 @@ def quick_hydra() -> Iterator[None]:
         patch.object(files, "load_config", _once(files.load_config)),
         patch.object(loader, find, _same_choices(getattr(loader, find))),
         patch.object(ConfigLoaderImpl, merge, _same_files(getattr(ConfigLoaderImpl, merge))),
+        patch.object(CachingConfigRepository, "__init__", _caching),
         patch.object(Hydra, "get_mode", _only_if_asked(Hydra.get_mode)),
         patch.object(omegaconf.base, "parse", parsed),
         patch.object(omegaconf._utils, "parse", parsed),

@@ -33,6 +33,10 @@ CASES = {
     "plain rmsprop": ["optimizer=rmsprop", "optimizer.lr=1e-3,1e-2", "+optimizer.centered=true"],
     "adagrad": ["optimizer=adagrad", "optimizer.lr=1e-2,1e-1", "+optimizer.lr_decay=0,0.1"],
     "nadam": ["optimizer=nadam", "optimizer.lr=1e-3,1e-2", "scheduler=one_cycle,cosine", "data.train_size=150,300"],
+    "lars": ["optimizer=lars", "optimizer.lr=1,3", "optimizer.weight_decay=0,1e-2", "optimizer.trust_coefficient=0.01"],
+    "lars, cnn": [*CNN, "optimizer=lars", "optimizer.momentum=0.5,0.9", "model.norm=batch", "scheduler=cosine,step"],
+    "lamb": ["optimizer=lamb", "optimizer.lr=1e-3,1e-2", "optimizer.weight_decay=0,0.1", "data.train_size=150,300"],
+    "lamb, cnn": [*CNN, "optimizer=lamb", "optimizer.betas=[0.9,0.999],[0.5,0.9]", "scheduler=one_cycle,cosine"],
     "decoupled decay": ["regularizer=weight_decay", "regularizer.weight_decay.strength=0.1,10"],
     "coupled decay": [
         "regularizer=coupled_decay",
@@ -218,13 +222,30 @@ CASES = {
 }
 
 
-MECHANISMS = {  # one case for each way in which packs compute something; the others with the slow tests
-    *("l2", "orthogonal", "activity l2", "r-drop", "scheduled l2", "learning rate", "sgd", "regression", "train size"),
-    *("proximal group lasso", "weight norm, max-norm and decay", "mixup", "augment", "cnn", "batch norm", "drop path"),
-    *("dropout", "drop-connect", "l0", "variational dropout", "coupled decay", "gradient noise", "lookahead", "sam"),
-    *("jacobian", "accumulated gradients"),
+TOGETHER = {  # several mechanisms in one study each, for the quick tests
+    "penalties and activities": [
+        "regularizer=[l2,orthogonal,activity_l2,jacobian,dropout,gradient_noise]",
+        "regularizer.activity_l2.strength=1e-4,1e-2",
+        "regularizer.jacobian.strength=1e-3,1e-1",
+    ],
+    "decay in the gradient and a schedule": [
+        "regularizer=[coupled_decay,l2,augment]",
+        "regularizer.weight_decay.strength=0.01,1",
+        "regularizer.l2.strength=1e-2,1e-3",
+        "regularizer.l2.schedule=warmup:0.5",
+    ],
+    "layers of weights": [
+        "regularizer=[drop_connect,variational_dropout,mixup]",
+        "regularizer.drop_connect.rate=0.1,0.3",
+        "regularizer.variational_dropout.strength=1e-3,1e-2",
+    ],
 }
-ROUNDED = {"batch norm", "cnn", "dropout", "scheduled l2"}  # rounding of float32 is one thing for all
+CASES |= TOGETHER
+MECHANISMS = {  # one case for each way in which packs compute something; the others with the slow tests
+    *("r-drop", "sgd", "regression", "proximal group lasso", "weight norm, max-norm and decay", "mixup", "batch norm"),
+    *("drop path", "l0", "sam", "accumulated gradients", *TOGETHER),
+}
+ROUNDED = {"batch norm", "cnn"}  # rounding of float32 is one thing for all
 EVERY = [
     pytest.param(case, precision, relative, marks=[] if case in fast else pytest.mark.slow)
     for precision, relative, fast in (("64-true", 1e-9, MECHANISMS), ("32-true", 1e-4, ROUNDED))

@@ -13,6 +13,7 @@ from regnet import regularizers as R
 from regnet.core.tasks import Classification
 from regnet.data.samples import Samples
 from regnet.models import CNN, MLP
+from regnet.optimizers import LAMB, LARS
 from regnet.packed.moving import Moving
 from regnet.packed.noise import Noise
 from regnet.packed.placed import Placed
@@ -33,6 +34,8 @@ RULES = {
     ),
     "adagrad": (torch.optim.Adagrad, [{"lr": 0.1, "lr_decay": 0.1}, {"lr": 0.2, "weight_decay": 0.1}]),
     "nadam": (torch.optim.NAdam, ADAM),
+    "lars": (LARS, [{"momentum": 0.0}, {"lr": 0.2, "trust_coefficient": 0.1, "weight_decay": 0.1}]),
+    "lamb": (LAMB, ADAM),
     "sgd": (torch.optim.SGD, [{"lr": 0.1, "momentum": 0.9}, {"lr": 0.2, "momentum": 0.5, "weight_decay": 0.1}]),
 }
 

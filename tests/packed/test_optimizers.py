@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from regnet.optimizers import LAMB, LARS
 from regnet.packed.rules import stack
 
 SHAPES = {"weight": (3, 4), "bias": (3,), "filter": (2, 1, 2, 2)}
@@ -17,6 +18,11 @@ RMSPROP = [
     {"lr": 1e-2},
     {"lr": 1e-1, "alpha": 0.5, "weight_decay": 0.3},
     {"lr": 1e-2, "eps": 1e-3},
+]
+LAYERWISE_SGD = [
+    {"trust_coefficient": 0.1, "momentum": 0.0},
+    {"lr": 10.0, "momentum": 0.5},
+    {"lr": 0.1, "trust_coefficient": 0.5, "weight_decay": 0.3},
 ]
 CASES = {
     "rmsprop": (torch.optim.RMSprop, RMSPROP),
@@ -37,6 +43,10 @@ CASES = {
     "sgd": (torch.optim.SGD, SGD),
     "sgd, plain": (torch.optim.SGD, SGD[:1] * 3),
     "nesterov": (torch.optim.SGD, NESTEROV),
+    "lars": (LARS, LAYERWISE_SGD),
+    "lars, all the same": (LARS, LAYERWISE_SGD[2:] * 3),
+    "lamb": (LAMB, ADAM),
+    "lamb, all the same": (LAMB, ADAM[1:2] * 3),
 }
 
 
@@ -71,7 +81,10 @@ def test_the_update_is_that_of_torch(case, dtype, relative):
                 torch.testing.assert_close(params[name][k], p.detach(), rtol=relative, atol=relative)
 
 
-@pytest.mark.parametrize("case", ["adam", "adamw, all the same", "sgd", "centered rmsprop", "adagrad", "nadam"])
+STATES = ("adam", "adamw, all the same", "sgd", "centered rmsprop", "adagrad", "nadam", "lars", "lamb")
+
+
+@pytest.mark.parametrize("case", STATES)
 def test_the_state_goes_to_torch_and_back(case):
     kind, settings = CASES[case]
     each = networks(len(settings), torch.float64)
@@ -127,7 +140,7 @@ def test_networks_that_leave_take_their_state_with_them():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda p: torch.optim.Adamax(p), "Adamax has no stacked form; SGD, Adam, AdamW, RMSprop, Adagrad, NAdam have"),
+        (lambda p: torch.optim.Adamax(p), "Adamax has no stacked form; SGD, Adam, AdamW, RMSprop, .*, LARS, LAMB have"),
         (lambda p: torch.optim.Adam(p, amsgrad=True), "amsgrad has no stacked form"),
         (lambda p: torch.optim.SGD([{"params": p[:1]}, {"params": p[1:]}]), "several parameter groups"),
     ],

@@ -27,6 +27,8 @@ CASES = {
     "snapshots": ["regularizer=snapshots", "regularizer.snapshots.cycles=2,3", "model.norm=batch"],
     "rmsprop": ["optimizer=rmsprop", "optimizer.momentum=0.5,0.9", "regularizer=sam"],
     "adagrad": ["optimizer=adagrad", "+optimizer.lr_decay=0,0.1"],
+    "lars": ["optimizer=lars", "optimizer.lr=1,3", "scheduler=cosine", "regularizer=dropout"],
+    "lamb": ["optimizer=lamb", "optimizer.lr=1e-3,1e-2", "scheduler=one_cycle", "regularizer=dropout"],
 }
 
 

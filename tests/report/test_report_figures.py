@@ -365,7 +365,9 @@ def test_of_many_interactions_the_strongest_are_shown():
     assert factors.strongest(pairs[:3]) == pairs[:3]
 
 
-@pytest.mark.parametrize("label", HOSTILE)
+@pytest.mark.parametrize(
+    "label", [" ".join(HOSTILE[:3]), *(pytest.param(one, marks=pytest.mark.slow) for one in HOSTILE)]
+)
 def test_a_hostile_label_is_shown_as_it_is_and_saved_without_a_warning(label):
     other = label + "2"
     line = {"epoch": [1, 2], "train": [0.5, 1], "validation": [0.4, 0.9]}

@@ -1,5 +1,6 @@
 """What the statistics promise, by `scripts/simulate.py`; docs/studies.md has its tables."""
 
+import runpy
 import subprocess
 import sys
 
@@ -85,12 +86,12 @@ def test_the_interval_of_wins_holds_the_probability(shift):
 
 
 @pytest.mark.parametrize("name", SIMULATIONS)
-def test_the_command(name):
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "simulate.py", name, "--samples", "20"],
-        capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    rows = [line for line in done.stdout.splitlines() if line]
+def test_the_command(name, capsys, monkeypatch):
+    script = ROOT / "scripts" / "simulate.py"
+    monkeypatch.setattr(sys, "argv", [str(script), name, "--samples", "20"])
+    monkeypatch.syspath_prepend(script.parent)
+    runpy.run_path(str(script), run_name="__main__")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line]
     assert all(line.startswith("|") and line.endswith("|") for line in rows)
     assert len(rows) > 4
     assert f"python scripts/simulate.py {name}" in (ROOT / "docs" / "studies.md").read_text()
