@@ -75,6 +75,7 @@ COMPOSED_ONLY = {  # what is not run here, and why
     "experiment=": "tests/test_experiments.py trains each",
     "trainer.devices=2": "starts processes: tests/test_process.py",
     "hydra.sweeper.up=": "a path trains for a while: tests/test_sweepers.py",
+    "data@measure.ood.data=": "other data are not here: tests/measures/test_ood.py",
     "glob(*)": "all techniques in turn take minutes: tests/regularizers/test_contract.py trains each",
 }
 PLACEHOLDERS = {
@@ -83,6 +84,7 @@ PLACEHOLDERS = {
     "FOLDER...": "outputs/multirun/s",
     "from=outputs/multirun/<study>": "from=outputs/multirun/seeds",
     "run=outputs/multirun/<study>/<run>": "run=outputs/multirun/s/dropout",
+    "study=outputs/multirun/<study>": "study=outputs/multirun/s",
     "data.path=FILE": "data.path=new.csv",
     "data.path=FOLDER": "data.path=images",
     "data.target=COLUMN": "data.target=price",
@@ -155,7 +157,7 @@ def filled(words: list[str]) -> list[str]:
     if found[0] == "regnet-evaluate":
         run = "run=of_a_table" if "data=csv" in found else "run=outputs/multirun/s/dropout"
         found = [run if word == "run=..." else word for word in found]
-        return found if any(word.startswith("run=") for word in found) else [*found, run]
+        return found if any(word.startswith(("run=", "study=")) for word in found) else [*found, run]
     return found
 
 
