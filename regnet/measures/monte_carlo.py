@@ -1,42 +1,14 @@
 """Monte-Carlo dropout: many stochastic passes of a trained network, their mean and their spread."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
+from ..core.stochastic import stochastic
 from ..core.tasks import Classification, wide
-from ..regularizers import RandomLayer
 from ..training.objective import Objective
 from .task_metrics import Batch, passed
-
-RANDOM = (RandomLayer, nn.modules.dropout._DropoutNd)  # regnet's layers and weight layers; torch's nn.*Dropout*
-
-
-def has_random_layers(network: nn.Module) -> bool:
-    return any(isinstance(module, RANDOM) for module in network.modules())
-
-
-@contextmanager
-def stochastic(network: nn.Module) -> Iterator[None]:
-    """Random layers draw as in training; all others, such as batch norm, are in evaluation mode.
-
-    Raises:
-        ValueError: the network has no random layer.
-    """
-    before = [(module, module.training) for module in network.modules()]
-    layers = [module for module, _ in before if isinstance(module, RANDOM)]
-    if not layers:
-        raise ValueError("the network has no random layer, such as dropout, that could draw")
-    network.eval()
-    for layer in layers:
-        layer.training = True  # not train(), which would also change the modules inside it
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
 
 
 @torch.no_grad()

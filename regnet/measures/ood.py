@@ -8,11 +8,12 @@ from torch import Tensor
 from ..core.exact import in_precision, wide
 from ..core.metrics import Scale
 from ..core.seeds import derive
+from ..core.stochastic import has_random_layers
 from ..core.values import whole
 from ..data import DataModule
 from ..training.objective import Objective
 from .measure import Found, Measure
-from .monte_carlo import has_random_layers, of_classes, predict
+from .monte_carlo import of_classes, predict
 from .part import Part, in_blocks
 
 SCORES = ("probability", "energy", "information")

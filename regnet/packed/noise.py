@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ..core.devices import sent
-from .keyed import GAMMA, Keyed
+from ..core.keyed import GAMMA, Keyed
 
 Tensors = dict[str, Tensor]
 Draws = tuple[Tensor, ...]  # the key, then one tensor of each kind

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from ..core.keyed import mixed
 from ..training.module import RegularizedModule
 from ..training.trace import takes_no_decisions
-from .keyed import mixed
 from .noise import Given, Noise
 
 log = logging.getLogger(__name__)

@@ -4,14 +4,8 @@ import torch
 from torch import Tensor
 
 from ...core import hyperparameters
-from ...core.exact import Exact, at_precision_of
-
-
-class RandomLayer(Exact):
-    """A layer, or a weight layer, that draws in training and is deterministic in evaluation.
-
-    The mark by which `regnet.measures.monte_carlo` finds what to leave random.
-    """
+from ...core.exact import at_precision_of
+from ...core.stochastic import RandomLayer
 
 
 class PenalizedLayer(RandomLayer):

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from ...core import hyperparameters
 from ...core.exact import at_precision_of
-from .dropout import Dropout, RandomLayer, inverted_bernoulli
+from ...core.stochastic import RandomLayer
+from .dropout import Dropout, inverted_bernoulli
 
 
 class DropPath(Dropout):

@@ -13,8 +13,9 @@ from torch.nn.utils.parametrize import register_parametrization, type_before_par
 from ...core import hyperparameters, values
 from ...core.exact import at_precision_of, wide
 from ...core.parametrized import OnTop
+from ...core.stochastic import RandomLayer
 from ...core.weights import TRANSPOSED, Select, Weight, weights
-from ..layers.dropout import RandomLayer, inverted_bernoulli
+from ..layers.dropout import inverted_bernoulli
 from ..penalties.weights import Penalty, total
 from .draws import normal, uniform
 

@@ -7,9 +7,9 @@ from scipy import stats
 from torch import nn
 from torch.func import vmap
 
+from regnet.core.keyed import Keyed, mixed
 from regnet.core.tasks import Classification
 from regnet.models import MLP
-from regnet.packed.keyed import Keyed, mixed
 from regnet.packed.noise import Given, Noise
 from regnet.packed.stack import Stack
 from regnet.regularizers import ConcreteDropout, GaussianDropout
