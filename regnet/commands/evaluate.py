@@ -137,6 +137,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from ..data.loader import EpochSampler, make_loader
     from ..measures import Part
     from ..measures.monte_carlo import measure_passes
+    from ..measures.part import unit_of
     from ..measures.task_metrics import task_metrics
     from ..models.compact import compact
     from ..regularizers import BatchTransform
@@ -170,7 +171,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     if cfg.measure:
         if as_recorded and not cfg.compact and missing(record, cfg.measure):
             record = add_measures(Path(cfg.run), cfg.measure, cfg.allow, run.where)
-        part = Part(objective, batches, device, cfg.part, perturb)
+        part = Part(objective, batches, device, cfg.part, perturb, unit_of(run.data))
         metrics |= _measured(cfg, run, part)
     if as_recorded and cfg.part == "val" and (precision := str(trained.trainer.precision)) in HALF:
         print(f"not compared with the record: the validation was in {precision}, and this is in float32")
@@ -228,7 +229,7 @@ def _measured(cfg: DictConfig, run: "TrainedRun", part: "Part") -> dict[str, flo
 
     measures = build_measures(cfg.measure)
     check_measures(measures, run.data)
-    val = Part(part.objective, run.data.val_dataloader()[0], part.device, "val")
+    val = Part(part.objective, run.data.val_dataloader()[0], part.device, "val", unit=part.unit)
     found = {name: try_to(f"measure.{name}", measure, part, val) for name, measure in measures.items()}
     return {number: value for one in found.values() for number, value in one.numbers.items()}
 

@@ -9,6 +9,7 @@ from ..core.errors import UserError, shown
 from ..core.metrics import SCALES, Scale
 from ..data import DataModule
 from ..measures import Measure, Part
+from ..measures.part import unit_of
 from ..run.ledger import RESERVED
 from ..training.module import RegularizedModule
 from .make import make_a, try_to
@@ -69,8 +70,10 @@ def in_validation(
     if not every:
         return None
 
+    unit = unit_of(data)
+
     def numbers() -> dict[str, float]:
-        val = Part(module.objective, data.val_dataloader()[0], module.device, "val")
+        val = Part(module.objective, data.val_dataloader()[0], module.device, "val", unit=unit)
         return {name: value for one in every.values() for name, value in one(val, val).numbers.items()}
 
     return numbers

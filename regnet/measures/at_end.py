@@ -10,7 +10,7 @@ from ..core.errors import described
 from ..data import DataModule
 from ..training.objective import Objective
 from .measure import Found, Measure
-from .part import Part
+from .part import Part, unit_of
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,9 @@ def at_end(
     """What each measure finds on validation and test. One that fails says why, and the run keeps all that it has."""
     if not measures:
         return {}
-    val = Part(objective, data.val_dataloader()[0], device, "val")
-    parts = {"val": val, "test": Part(objective, data.test_dataloader(), device, "test")}
+    unit = unit_of(data)
+    val = Part(objective, data.val_dataloader()[0], device, "val", unit=unit)
+    parts = {"val": val, "test": Part(objective, data.test_dataloader(), device, "test", unit=unit)}
     outcome = {}
     for name, measure in measures.items():
         try:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.tasks import Classification
+from ..data import DataModule
 from ..training.objective import Batch, Objective
 from .task_metrics import passed
 
@@ -22,6 +23,7 @@ class Part:
         batches: can be iterated any number of times.
         name: of the split.
         perturb: changes each batch first.
+        unit: of each column of a table, such as its standard deviation over the training samples; None for images.
     """
 
     def __init__(
@@ -31,11 +33,23 @@ class Part:
         device: torch.device | str = "cpu",
         name: str = "test",
         perturb: Callable[[Tensor, Tensor], Batch] | None = None,
+        unit: Tensor | None = None,
     ) -> None:
         self.objective, self.batches, self.device, self.name, self.perturb = objective, batches, device, name, perturb
+        self.unit = unit
 
     def __iter__(self) -> Iterator[Batch]:
         yield from passed(self.objective, self.batches, self.perturb, self.device, _same)
+
+    def first(self, most: int | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The batches of the first `most` samples, None for all: inputs, targets and the samples' indices (B,)."""
+        seen = 0
+        for x, y in self:
+            count = len(x) if most is None else min(len(x), most - seen)
+            if count <= 0:
+                return
+            yield x[:count], y[:count], torch.arange(seen, seen + count, device=x.device)
+            seen += count
 
     def blocks(self) -> Iterator[Tensor]:
         """The inputs in blocks of one size, for what draws random numbers block by block."""
@@ -61,6 +75,11 @@ class Part:
             raise ValueError(f"the {self.name} part has no samples to measure")
         outputs, targets = zip(*found, strict=True)
         return torch.cat(outputs), torch.cat(targets)
+
+
+def unit_of(data: DataModule) -> Tensor | None:
+    """The standard deviations of a table's columns over the training samples; None for images and whole numbers."""
+    return data.statistics()[1] if len(data.shape) == 1 and data.inputs == "standardize" else None
 
 
 def in_blocks(inputs: Iterable[Tensor]) -> Iterator[Tensor]:

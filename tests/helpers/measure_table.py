@@ -1,6 +1,7 @@
 """One row for each file in conf/measure."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ class Row(NamedTuple):
 
 TABLE = {
     "calibration": Row(M.Calibration),
+    "corruption": Row(M.Corruption),
+    "robustness": Row(partial(M.Robustness, epsilon=0.1)),
     "ood": Row(M.OOD),
     "selective": Row(M.Selective),
 }
