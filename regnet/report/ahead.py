@@ -4,6 +4,7 @@ SciPy and matplotlib take as long to import as torch does, and the start of a st
 """
 
 import atexit
+import gc
 import pickle
 import subprocess
 import sys
@@ -86,6 +87,7 @@ def main() -> None:
     folder = _told(sys.stdin.buffer)
     if folder is None:  # the study has ended without runs, or was stopped
         return
+    gc.disable()  # there is one page to make
     try:
         told = content(runs_in([folder]))
     except Exception:  # which the study's own process will meet again, and tell
