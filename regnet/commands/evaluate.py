@@ -226,10 +226,11 @@ def _measured(cfg: DictConfig, run: "TrainedRun", part: "Part") -> dict[str, flo
     from ..compose.make import try_to
     from ..compose.measures import build_measures, check_measures
     from ..measures import Part
+    from ..measures.part import unit_of
 
     measures = build_measures(cfg.measure)
     check_measures(measures, run.data)
-    val = Part(part.objective, run.data.val_dataloader()[0], part.device, "val", unit=part.unit)
+    val = Part(part.objective, run.data.val_dataloader()[0], part.device, "val", unit=unit_of(run.data))
     found = {name: try_to(f"measure.{name}", measure, part, val) for name, measure in measures.items()}
     return {number: value for one in found.values() for number, value in one.numbers.items()}
 

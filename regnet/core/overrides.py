@@ -18,6 +18,7 @@ SHARES = {f"limit_{part}_batches" for part in ("train", "val", "test", "predict"
     "overfit_batches",
     "val_check_interval",
 }
+SINGLE = (str, int, type(None))
 PLAIN = (bool, int, float, str, list, dict, type(None))
 LONGEST = 2**12  # characters of a guess, and no `range(`: a stranger's may stand for more than memory holds
 
@@ -118,12 +119,14 @@ def canonical(value: Any, key: str = "") -> Any:
     The order of a mapping's keys means nothing, and a float that is whole is that whole number, other than those of
     `SHARES`. Text is never a number, ``true`` never 1.
     """
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and key not in SHARES else value
+    if isinstance(value, SINGLE):  # most are: to ask for an abstract class takes long
+        return value
     if isinstance(value, Mapping):
         return {str(name): canonical(value[name], str(name)) for name in sorted(value, key=str)}
     if isinstance(value, list | tuple):
         return [canonical(item, key) for item in value]
-    if isinstance(value, float) and value.is_integer() and key not in SHARES:
-        return int(value)
     return value
 
 

@@ -103,5 +103,5 @@ class Corruption(Measure):
 def _corruption(part: Part, x: Tensor) -> Callable[[Tensor, str, int, int, int], Tensor]:
     if x.ndim == 4:
         return corrupt
-    unit = (x.std(0) if part.unit is None else part.unit).to(x)
+    unit = part.unit.to(x)
     return lambda x, kind, severity, seed, first: corrupt_table(x, kind, severity, unit, seed, first)

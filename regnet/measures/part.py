@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.tasks import Classification
-from ..data import DataModule
+from ..data import DataModule, Samples
+from ..data.moments import input_moments
 from ..training.objective import Batch, Objective
 from .task_metrics import passed
 
@@ -23,7 +24,8 @@ class Part:
         batches: can be iterated any number of times.
         name: of the split.
         perturb: changes each batch first.
-        unit: of each column of a table, such as its standard deviation over the training samples; None for images.
+        unit: of each column of a table, such as its standard deviation over the training samples; by default over
+            these samples.
     """
 
     def __init__(
@@ -36,10 +38,17 @@ class Part:
         unit: Tensor | None = None,
     ) -> None:
         self.objective, self.batches, self.device, self.name, self.perturb = objective, batches, device, name, perturb
-        self.unit = unit
+        self._unit = unit
 
     def __iter__(self) -> Iterator[Batch]:
         yield from passed(self.objective, self.batches, self.perturb, self.device, _same)
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """Of each column, (F,)."""
+        if self._unit is not None:
+            return self._unit
+        return input_moments(Samples(torch.cat([x for x, _ in self]), self.outputs[1]))[1]
 
     def first(self, most: int | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The batches of the first `most` samples, None for all: inputs, targets and the samples' indices (B,)."""

@@ -70,7 +70,7 @@ class Robustness(Measure):
         attack: Attack | None = None
         kept, seen = [0] * (1 + len(self.radii)), 0
         for x, y, index in part.first(self.samples):
-            attack = attack or self._made(None if x.ndim == 4 else _unit(part, x))
+            attack = attack or self._made(None if x.ndim == 4 else part.unit.to(x))
             standing = part.network(x).argmax(1) == y
             seen += len(x)
             kept[0] += int(standing.sum())
@@ -98,8 +98,3 @@ class Robustness(Measure):
 
 def _named(radius: float) -> str:
     return f"robust_accuracy_{radius:g}"
-
-
-def _unit(part: Part, x: Tensor) -> Tensor:
-    unit = x.std(0) if part.unit is None else part.unit
-    return unit.to(x)

@@ -1,23 +1,29 @@
-"""The page of a study from a process of its own, which has imported what that takes while the runs begin.
+"""The report of a study from a process of its own, which has imported what that takes while the runs begin.
 
 SciPy and matplotlib take as long to import as torch does, and the start of a study has but one core at work.
 """
 
 import atexit
-import json
+import gc
+import pickle
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from ..core.errors import UserError
+
+if TYPE_CHECKING:
+    from .content import Content
 
 PROGRAM = "import sys; sys.path[:] = {path!r}; from regnet.report.ahead import main; main()"
 
 
 class PageProcess:
-    """Makes the page of a folder, once, when it is told to; it ends with this process, or when the next one begins.
+    """Reads the runs of a folder, once, when it is told to, and makes their page.
+
+    It ends with this process, or when the next one begins.
 
     Raises:
         OSError: the system starts no further process.
@@ -33,30 +39,37 @@ class PageProcess:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
             start_new_session=True,  # out of reach of a terminal's Ctrl-C: the study ends it
         )
         PageProcess.present = self
 
     def begin(self, folder: Path) -> None:
         with suppress(BrokenPipeError):  # it has ended, as `page` will tell
-            _told(self.process.stdin, str(folder))
+            _tell(self.process.stdin, folder)
+
+    def told(self) -> "Content | None":
+        """What the page tells, as soon as that is known; None where the runs could not be read there."""
+        return _told(self.process.stdout)
 
     def page(self) -> Path:
-        """Its path, when it is there. Raises UserError, in one sentence: it could not be made."""
-        answer, _ = self.process.communicate()
-        if not answer:
+        """Its path, when it is there, after `told`. Raises UserError, in one sentence: it could not be made."""
+        found = _told(self.process.stdout)
+        self._end()
+        if found is None:
             raise UserError(f"the process that makes the page has ended with exit code {self.process.returncode}")
-        told = json.loads(answer)
-        if "error" in told:
-            raise UserError(told["error"])
-        return Path(told["page"])
+        if isinstance(found, str):
+            raise UserError(found)
+        return found
 
     def leave(self) -> None:
         """Without a page."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.communicate()
+        self._end()
+
+    def _end(self) -> None:
+        with suppress(BrokenPipeError), self.process:
+            pass  # closes the pipes, and waits for it
 
 
 @atexit.register
@@ -71,18 +84,32 @@ def main() -> None:
     from .figures import draw  # noqa: F401  (imported ahead, as is all that follows from it)
     from .publish import publish
 
-    line = sys.stdin.readline()
-    if not line:  # the study has ended without runs, or was stopped
+    folder = _told(sys.stdin.buffer)
+    if folder is None:  # the study has ended without runs, or was stopped
         return
-    folder = Path(json.loads(line))
+    gc.disable()  # there is one page to make
     try:
-        answer = {"page": str(publish(content(runs_in([folder])), folder))}
+        told = content(runs_in([folder]))
+    except Exception:  # which the study's own process will meet again, and tell
+        return
+    _tell(sys.stdout.buffer, told)
+    try:
+        page: Path | str = publish(told, folder)
     except Exception as error:
-        answer = {"error": str(error)}
-    _told(sys.stdout, answer)
+        page = str(error)
+    _tell(sys.stdout.buffer, page)
 
 
-def _told(stream: IO[str] | None, what: object) -> None:
+def _tell(stream: IO[bytes] | None, what: object) -> None:
     assert stream is not None
-    stream.write(json.dumps(what) + "\n")
+    pickle.dump(what, stream, pickle.HIGHEST_PROTOCOL)
     stream.flush()
+
+
+def _told(stream: IO[bytes] | None) -> Any:
+    """What the other process tells next; None where it has ended."""
+    assert stream is not None
+    try:
+        return pickle.load(stream)
+    except (EOFError, pickle.UnpicklingError):
+        return None

@@ -80,7 +80,7 @@ class StudyReport(Callback):
                 ahead.begin(folder)
             from .content import content  # imports scipy, for which the start of a run should not wait
 
-            told = content(runs_in([folder]))
+            told = (ahead and ahead.told()) or content(runs_in([folder]))
             show(told)
             page = [f"The page: {ahead.page() if ahead else _published(told, folder)}"] if self.page else []
             # A long table has pushed the answer out of sight.

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
 from ..core.errors import UserError, shown
 from ..run.record import RecordedRun, flat
@@ -13,6 +15,7 @@ from .mixed import notes
 from .ranking import Ranking, rank
 from .sentences import headline, sentences
 from .study import Arm, Study, scales_of, studies
+from .values import described
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Section:
     answer: Answer | None
     others: Mapping[str, Study] = field(default_factory=dict)  # its arms ranked by other metrics
 
-    @property
+    @cached_property
     def sentences(self) -> list[str]:
         """The answer in words, the most important first, what other metrics say against it, and what the study mixes;
         none where no run has a result."""
@@ -38,12 +41,12 @@ class Section:
             *notes(self.study),
         ]
 
-    @property
+    @cached_property
     def headline(self) -> str:
         """What is best and what it gains, in a line; empty where no run has a result."""
         return " ".join(headline(self.answer)) if self.answer else ""
 
-    @property
+    @cached_property
     def tuned(self) -> Study | None:
         """Each technique at the settings that validation chose; None where that is all arms, or a single one."""
         tuned = self.study.tuned(*[self.baseline] if self.baseline else [])
@@ -52,11 +55,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report tells; `baseline` is the name that was asked for."""
+    """All that a report tells; `baseline` is the name that was asked for.
+
+    `settings` are those that set a run apart from others, by its folder; of damaged records nothing is known.
+    """
 
     runs: tuple[RecordedRun, ...]
     sections: tuple[Section, ...]
     ranking: Ranking | None
+    settings: Mapping[Path, Mapping[str, str]]
     baseline: str | None = None
 
     @property
@@ -117,7 +124,9 @@ def content(
         reference = find_baseline(study, baseline)
         by_others = {ranked[index].metric: ranked[index] for ranked in rivals if ranked[index].metric != study.metric}
         sections.append(Section(title, study, reference, answer(study, reference), by_others))
-    return Content(tuple(runs), tuple(sections), rank(compared, baseline), baseline)
+    known = described(run for run in runs if run.status != "damaged")
+    settings = {folder: one.settings for folder, one in known.items()}
+    return Content(tuple(runs), tuple(sections), rank(compared, baseline), settings, baseline)
 
 
 def _asked(runs: Sequence[RecordedRun], names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from textwrap import shorten
 from ..core.console import printable
 from ..core.metrics import scale_of
 from ..run.record import RecordedRun
-from .columns import BEST, NOTHING, Cell, columns, marks, scale
+from .columns import BEST, NOTHING, Cell, Column, columns, marks, scale
 from .content import Content, Section
 from .digits import brief, number, signed
 from .effects import interactions, main_effects
@@ -20,10 +20,11 @@ from .meanings import GLOSSARY, RUNS
 from .study import Arm, Study
 from .sweep import as_error
 from .table import left_out
-from .values import described
 
 HERE = Path(__file__).parent
 MISSING = ("", NOTHING.text)
+
+Columns = Mapping[str, Column]
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,13 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
     if len(told.sections) > 1:
         parts += _answer([*told.headlines, *([told.ranking.sentence()] if told.ranking else [])], "answer all")
     parts += _figures([picture for picture in pictures if picture.study is None])
-    for index, section in enumerate(told.sections):
-        parts += _section(section, [picture for picture in pictures if picture.study == index])
+    told_of = [columns(section.study, section.baseline) for section in told.sections]
+    for index, (section, every) in enumerate(zip(told.sections, told_of, strict=True)):
+        parts += _section(section, every, [picture for picture in pictures if picture.study == index])
     if lost := left_out(told.runs, told.studies):
         parts += ["<h2>Without a result</h2>", *(f"<p>{escape(line)}</p>" for line in lost)]
-    parts += _folded(f"All {len(told.runs)} runs", [_table(*_runs(told.runs))])
-    parts += _meanings(told.sections)
+    parts += _folded(f"All {len(told.runs)} runs", [_table(*_runs(told))])
+    parts += _meanings(told_of)
     style, script = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -60,15 +62,11 @@ def html(told: Content, pictures: Sequence[Picture]) -> str:
     )
 
 
-def _meanings(sections: Sequence[Section]) -> list[str]:
+def _meanings(told_of: Sequence[Columns]) -> list[str]:
     """What the page's numbers mean, its columns' first: pointing at a header tells the same."""
-    if not sections:
+    if not told_of:
         return []
-    headed = {
-        " ".join(column.header.split()): column.meaning
-        for section in sections
-        for column in columns(section.study, section.baseline).values()
-    }
+    headed = {" ".join(column.header.split()): column.meaning for every in told_of for column in every.values()}
     terms = (f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in (headed | GLOSSARY).items())
     return ["<h2>What the numbers mean</h2>", "<dl>", *terms, "</dl>"]
 
@@ -84,7 +82,7 @@ def _counts(runs: Sequence[RecordedRun]) -> str:
     return f'<p class="dim">{len(runs)} runs: {told}</p>'
 
 
-def _section(section: Section, pictures: Sequence[Picture]) -> Iterator[str]:
+def _section(section: Section, every: Columns, pictures: Sequence[Picture]) -> Iterator[str]:
     study, baseline, tuned = section.study, section.baseline, section.tuned
     if section.title:
         yield f"<h2>{escape(section.title)}</h2>"
@@ -93,8 +91,8 @@ def _section(section: Section, pictures: Sequence[Picture]) -> Iterator[str]:
         yield f'<p class="dim">All runs: {_text(" ".join(study.common))}</p>'
     if tuned:
         yield '<p class="dim">Each technique at the settings that validation chose</p>'
-        yield _table(*_arms(tuned, baseline))
-    arms = _table(*_arms(study, baseline))
+        yield _table(*_arms(tuned, baseline, columns(tuned, baseline)))
+    arms = _table(*_arms(study, baseline, every))
     yield from _folded(f"All {len(study.arms)} settings", [arms]) if tuned else [arms]
     yield from _effects(study)
     yield from _figures(pictures)
@@ -110,8 +108,7 @@ def _folded(summary: str, parts: Sequence[str]) -> list[str]:
     return [f"<details><summary>{escape(summary)}</summary>", *parts, "</details>"]
 
 
-def _arms(study: Study, baseline: Arm | None) -> tuple[dict[str, str], list[list[Cell]]]:
-    every = columns(study, baseline)
+def _arms(study: Study, baseline: Arm | None, every: Columns) -> tuple[dict[str, str], list[list[Cell]]]:
     headers = {column.header.strip(): column.meaning for column in every.values()}
     rows = [list(row) for row in zip(*(column.cells for column in every.values()), strict=True)]
     for row, mark in zip(rows, marks(study, baseline), strict=True):
@@ -141,15 +138,14 @@ def _effects(study: Study) -> list[str]:
     return ["<h3>Effects and interactions</h3>", _table(headers, rows), f'<p class="dim">{escape(note)}</p>']
 
 
-def _runs(runs: Sequence[RecordedRun]) -> tuple[Mapping[str, str], list[list[Cell]]]:
+def _runs(told: Content) -> tuple[Mapping[str, str], list[list[Cell]]]:
     def cell(value: float | None, form: str = ".4f") -> Cell:
         return NOTHING if value is None else Cell(format(value, form), value)
 
     rows: list[list[Cell]] = []
-    known = described(runs)
-    for run in runs:
+    for run in told.runs:
         metric = next((name for name in ("accuracy", "rmse") if run.metric("val", name) is not None), "loss")
-        own = known[run.folder].settings.items()
+        own = told.settings.get(run.folder, {}).items()
         what = " ".join(f"{key}={value}" for key, value in own) or printable(run.folder.name)
         errors = [run.metric(split, metric) for split in ("val", "test")]
         rows.append(

@@ -17,13 +17,16 @@ def starts(runs: Sequence[RecordedRun]) -> Starts:
     It is looked for in its own place, then beside the run, as a study may have been moved, then by its name alone. Of
     one that is not among the runs only the name is known: its own folder's, without the seed.
     """
+    texts = {run.folder: text for run in runs if (text := _warm_start(run)) is not None}
+    if not texts:
+        return {}
     places = {run.folder.resolve(): run for run in runs}
     by_name: dict[str, list[RecordedRun]] = {}
     for run in runs:
         by_name.setdefault(run.folder.name, []).append(run)
     found: Starts = {}
     for run in runs:
-        if (text := _warm_start(run)) is None:
+        if (text := texts.get(run.folder)) is None:
             continue
         name = re.split(r"[/\\]", text.rstrip("/\\"))[-1]
         alike = by_name.get(name, ())
@@ -55,8 +58,11 @@ def chains(found: Starts, values: Mapping[Path, str]) -> dict[Path, str]:
 
 
 def _warm_start(run: RecordedRun) -> str | None:
-    given = [one.value for one in map(Override.guess, run.overrides) if one.key == "warm_start" and one.sign != "~"]
-    text = run.config.get("warm_start") if run.config else next(reversed(given), None)
+    if run.config:
+        text = run.config.get("warm_start")
+    else:
+        given = [one.value for one in map(Override.guess, run.overrides) if one.key == "warm_start" and one.sign != "~"]
+        text = next(reversed(given), None)
     return text if isinstance(text, str) and text else None
 
 

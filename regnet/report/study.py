@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import inf, isclose
 from typing import Any
 
@@ -35,9 +36,14 @@ class Arm:
     settings: Mapping[str, str] = field(default_factory=dict, compare=False)
     start: Mapping[str, str] | str | None = field(default=None, compare=False)
 
-    @property
-    def completed(self) -> list[RecordedRun]:
-        return [run for run in self.runs if run.status == "completed"]
+    @cached_property
+    def completed(self) -> tuple[RecordedRun, ...]:
+        return tuple(run for run in self.runs if run.status == "completed")
+
+    @cached_property
+    def _pairings(self) -> dict[Pairing, RecordedRun]:
+        """The completed runs: each number that is told of the arm asks for them."""
+        return {pairing(run): run for run in self.completed}
 
     def results(self, metric: str) -> list[RecordedRun]:
         """Those that have the metric on validation: without it a run is no result, however it ended."""
@@ -58,13 +64,13 @@ class Arm:
 
     def of_runs(self, number: Callable[[RecordedRun], float | None]) -> dict[Pairing, float]:
         """What `number` gives of each completed run for which it gives something."""
-        numbers = ((pairing(run), number(run)) for run in self.completed)
+        numbers = ((key, number(run)) for key, run in self._pairings.items())
         return {key: value for key, value in numbers if value is not None}
 
     def at_last(self, split: str, name: str) -> dict[Pairing, float]:
         """The same of the last epoch, of the runs that chose another by a monitor."""
-        chose = filter(told.chooses, self.completed)
-        numbers = ((pairing(run), (run.last.get(split) or {}).get(name)) for run in chose)
+        chose = ((key, run) for key, run in self._pairings.items() if told.chooses(run))
+        numbers = ((key, (run.last.get(split) or {}).get(name)) for key, run in chose)
         return {key: number for key, number in numbers if number is not None}
 
     def logged(self, name: str) -> dict[Pairing, float]:

@@ -2,7 +2,7 @@
 
 import json
 import operator
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ APART = ("seed", "study", "folder", "warm_start", "steps", "data.split_seed")  #
 FEEDING = {"augment", "batch_size", "eval_batch_size", "num_workers", "seed", "split_seed"}  # of `data`: their use
 # of `data`; not yet there where a run failed early, or for others
 FILLED_IN = {"epochs", "shape", "classes", "num_classes", "num_outputs", "num_samples", "schema", "inputs"}
+NO_VALUES = {*APART, *(f"data.{name}" for name in FILLED_IN)}
 
 Leaves = dict[str, Any]  # by dotted keys
 Defaults = Mapping[tuple[str, str], str]  # (choices of groups, key) ─► the value as JSON
@@ -74,16 +75,16 @@ def _described(runs: Sequence[RecordedRun]) -> dict[Path, Described]:
     defaults = _defaults(given, leaves)
     texts = {at: _overrides(own, defaults, turns[at]) for at, own in given.items()}
     of_data = {at: _overrides(own, defaults, turns[at], of_data=True) for at, own in given.items()}
+    as_values = {at: json.dumps(own, sort_keys=True) for at, own in leaves.items()}
+    as_data = {at: _data(config) for at, config in configs.items()}
     data: dict[str, str] = {}
     values: dict[str, str] = {}
     for run in sorted(runs, key=_is_whole):  # of two with the same overrides the whole one is known by its values
         if run.config:
-            values[texts[run.folder]] = json.dumps(leaves[run.folder], sort_keys=True)
-            data[of_data[run.folder]] = _data(configs[run.folder])
+            values[texts[run.folder]] = as_values[run.folder]
+            data[of_data[run.folder]] = as_data[run.folder]
     alike = {
-        at: json.dumps(leaves[at], sort_keys=True) if _is_whole(run) else values.get(texts[at], texts[at])
-        for run in runs
-        for at in [run.folder]
+        at: as_values[at] if _is_whole(run) else values.get(texts[at], texts[at]) for run in runs for at in [run.folder]
     }
     before = chains(begun, alike)
     options = _options(keys, given, leaves)
@@ -94,7 +95,7 @@ def _described(runs: Sequence[RecordedRun]) -> dict[Path, Described]:
         at, start = run.folder, begun.get(run.folder)
         found[at] = Described(
             run,
-            _data(configs[at]) if run.config.get("data") else data.get(of_data[at], of_data[at]),
+            as_data[at] if run.config.get("data") else data.get(of_data[at], of_data[at]),
             _beginning(alike[at], before.get(at)),
             frozenset(given[at]),
             settings[at],
@@ -149,9 +150,8 @@ def _config(run: RecordedRun) -> dict[str, Any]:
 
 def _leaves(config: Mapping[str, Any], turns: Turns) -> Leaves:
     """The same without what its data filled in. Of regularizers only the order of those that act in turn counts."""
-    apart = {*APART, *(f"data.{name}" for name in FILLED_IN)}
     names = {"regularizer": sorted(chosen(config))} | ({"order": turns} if turns else {})
-    return {key: value for key, value in _flat(config) if key not in apart} | names
+    return {key: value for key, value in _flat(config).items() if key not in NO_VALUES} | names
 
 
 def _beginning(values: str, before: str | None) -> str:
@@ -159,12 +159,14 @@ def _beginning(values: str, before: str | None) -> str:
     return values if before is None else json.dumps(json.loads(values) | {"warm_start": before}, sort_keys=True)
 
 
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Leaves:
+    found: Leaves = {}
     for name, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, value
+            found[prefix + name] = value
+    return found
 
 
 def _following(runs: Sequence[RecordedRun], leaves: Mapping[Path, Leaves], given: Collection[str]) -> list[str]:
@@ -179,7 +181,7 @@ def _following(runs: Sequence[RecordedRun], leaves: Mapping[Path, Leaves], given
 
 
 def _apart(config: Mapping[str, Any]) -> Leaves:
-    return {key: canonical(value, key.rpartition(".")[2]) for key, value in _flat(config) if key in APART}
+    return {key: canonical(value, key.rpartition(".")[2]) for key, value in _flat(config).items() if key in APART}
 
 
 def _same(one: Any, other: Any) -> bool:

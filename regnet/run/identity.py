@@ -120,8 +120,10 @@ def _masked(text: str) -> str:
 
 
 def _with_texts(change: Callable[[str], str], value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _with_texts(change, item) for key, item in value.items()}
+    if isinstance(value, str):
+        return change(value)
     if isinstance(value, list):
         return [_with_texts(change, item) for item in value]
-    return change(value) if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        return {key: _with_texts(change, item) for key, item in value.items()}
+    return value

@@ -98,18 +98,30 @@ def read_record(folder: str | Path) -> dict[str, Any] | None:
         DamagedRecord: the file cannot be read, is not JSON, or is not what `SCHEMA` says.
     """
     path = Path(folder) / RECORD
+    text = _text(path)
+    return None if text is None else _parsed(text, path)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return read_text(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DamagedRecord(f"{path} cannot be read: {error}") from error
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
         record = json.loads(
-            read_text(path),
+            text,
             parse_constant=lambda _: None,  # NaN, of other writers
             parse_int=_whole,
             object_pairs_hook=_unique,
         )
-    except FileNotFoundError:
-        return None
     except RecursionError:
         raise DamagedRecord(f"{path} cannot be read: it is nested too deeply") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise DamagedRecord(f"{path} cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise DamagedRecord(f"{path} is not a run record: it holds no names and values")
@@ -169,16 +181,19 @@ def runs_in(folders: Sequence[Path]) -> list[RecordedRun]:
 
 def load_run(folder: Path) -> RecordedRun:
     """The run of `folder`, whatever became of it."""
+    path = folder / RECORD
     try:
-        record = read_record(folder)
+        text = _text(path)
+        record = None if text is None else _parsed(text, path)
     except DamagedRecord as error:
         return RecordedRun(folder, "damaged", printable(str(error)))
-    if record is None:
+    if text is None or record is None:
         overrides = printable_data(_hydra_overrides(folder))
         seeds = [one.value for one in read(overrides) if one.key == "seed"]
         seed = seeds[-1] if seeds and _is_whole(seeds[-1]) and abs(seeds[-1]) < 2**63 else None
         return RecordedRun(folder, "unfinished", "still running, or killed", tuple(overrides), seed=seed)
-    record = printable_data(record)
+    if not _is_printable(text):
+        record = printable_data(record)
     return RecordedRun(
         folder=folder,
         status=record["status"],
@@ -197,6 +212,11 @@ def load_run(folder: Path) -> RecordedRun:
         measures=record.get("measures") or {},
         version=(record.get("versions") or {}).get("regnet"),
     )
+
+
+def _is_printable(text: str) -> bool:
+    """Whether all texts of the JSON are `printable` as they are: a look at the whole is fast."""
+    return "\\" not in text and text.replace("\n", "").isprintable()
 
 
 def _is_number(value: Any) -> bool:

@@ -9,6 +9,8 @@ import pytest
 
 from regnet.core.errors import UserError
 from regnet.report.ahead import PageProcess
+from regnet.report.content import content
+from regnet.run.record import runs_in
 from tests.helpers.records import add_run, classification
 
 
@@ -17,8 +19,15 @@ def test_it_makes_the_page_of_a_folder(tmp_path):
         add_run(tmp_path, [f"regularizer.dropout.rate={rate}"], classification(0.9 + rate / 10))
     process = PageProcess()
     process.begin(tmp_path)
+    assert process.told() == content(runs_in([tmp_path]))
     assert process.page() == tmp_path / "report.html"
     assert "rate=0.5" in (tmp_path / "report.html").read_text()
+
+
+def test_runs_that_it_cannot_read_are_left_to_the_study(tmp_path):
+    process = PageProcess()
+    process.begin(tmp_path)
+    assert process.told() is None
 
 
 def test_a_page_that_cannot_be_made_is_told_in_a_sentence(tmp_path):
@@ -26,6 +35,7 @@ def test_a_page_that_cannot_be_made_is_told_in_a_sentence(tmp_path):
     (tmp_path / "figures").symlink_to(tmp_path)
     process = PageProcess()
     process.begin(tmp_path)
+    assert process.told()
     with pytest.raises(UserError, match="is a link"):
         process.page()
 
@@ -35,6 +45,7 @@ def test_a_process_that_was_killed_is_told(tmp_path):
     process.process.kill()
     process.process.wait()
     process.begin(tmp_path)
+    assert process.told() is None
     with pytest.raises(UserError, match="the process that makes the page has ended with exit code -9"):
         process.page()
 

@@ -1,8 +1,9 @@
 """Which figures a report has, and the sentences under each."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import count as count_from
 
 from matplotlib.figure import Figure
@@ -22,20 +23,25 @@ GRIDS = 3  # of all pairs of swept keys
 FEW = 3  # points: so few are no picture
 SPARSER = 1  # percentage points of zeros: a smaller difference helps nobody to choose
 
-Captioned = tuple[str, Figure, str]  # name, figure, caption
+Captioned = tuple[str, Callable[[], Figure], str]  # name, figure, caption
 
 
 @dataclass(frozen=True)
 class Drawn:
     """A figure, the name of its file, the sentences that say how to read it, and which study it is about.
 
-    `study` is its index; None for a figure across studies.
+    The figure is made when it is asked for: others may be made in other processes at the same time. `study` is the
+    study's index; None for a figure across studies.
     """
 
     name: str
-    figure: Figure
+    make: Callable[[], Figure]
     caption: str
     study: int | None = None
+
+    @cached_property
+    def figure(self) -> Figure:
+        return self.make()
 
 
 def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:
@@ -52,12 +58,10 @@ def draw(compared: Sequence[Study], baseline: str | None = None) -> list[Drawn]:
         # Of several studies the loss alone: it shows overfitting better.
         metrics = ("loss",) if len(compared) > 1 else dict.fromkeys((study.metric, "loss"))
         prefix = f"{index + 1} " if len(compared) > 1 else ""
-        for name, figure, caption in _of(study, none, metrics):
-            found.append((index, (prefix + name, figure, caption + where)))
+        for name, make, caption in _of(study, none, metrics):
+            found.append((index, (prefix + name, make, caption + where)))
     names = _files(name for _, (name, _, _) in found)
-    return [
-        Drawn(name, figure, caption, study) for name, (study, (_, figure, caption)) in zip(names, found, strict=True)
-    ]
+    return [Drawn(name, make, caption, study) for name, (study, (_, make, caption)) in zip(names, found, strict=True)]
 
 
 def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[Captioned]:
@@ -69,7 +73,7 @@ def _across(compared: Sequence[Study], nones: Sequence[Arm | None]) -> Iterator[
         caption += " The lines are shifted sideways so that they do not hide each other." if len(shown) > 1 else ""
         yield (
             f"data {key}",
-            sweeps.by_data(shown, key, metric),
+            partial(sweeps.by_data, shown, key, metric),
             caption + part([line.label for line in lines], own, "lines"),
         )
 
@@ -97,7 +101,7 @@ def _sweeps(study: Study, none: Arm | None) -> Iterator[Captioned]:
         dashed = (none.label, values) if none and values else None
         if dashed:
             caption += f" The dashed line is the baseline, {dashed[0]}."
-        drawn = sweeps.along(shown, key, study.metric, dashed)
+        drawn = partial(sweeps.along, shown, key, study.metric, dashed)
         yield f"sweep {name}", drawn, caption + part([line.label for line in lines], own, "lines")
 
 
@@ -108,7 +112,7 @@ def _slices(study: Study) -> Iterator[Captioned]:
         )
         if len(found) > SHOWN:
             caption += f" Shown are the {SHOWN} of {len(found)} keys that most settings have."
-        yield "slices", sweeps.slices(dict(list(found.items())[:SHOWN]), study.metric), caption
+        yield "slices", partial(sweeps.slices, dict(list(found.items())[:SHOWN]), study.metric), caption
 
 
 def _grids(study: Study) -> Iterator[Captioned]:
@@ -123,7 +127,7 @@ def _grids(study: Study) -> Iterator[Captioned]:
         caption += " A dash means that there is no result." if any(None in row for row in grid.cells) else ""
         if len(grids) > GRIDS:
             caption += f" Shown are {GRIDS} of {len(grids)} pairs of keys."
-        yield f"heatmap {names[x]} {names[y]}", heatmaps.heatmap(grid, x, y, study.metric), caption
+        yield f"heatmap {names[x]} {names[y]}", partial(heatmaps.heatmap, grid, x, y, study.metric), caption
 
 
 def _factors(study: Study) -> Iterator[Captioned]:
@@ -141,7 +145,7 @@ def _factors(study: Study) -> Iterator[Captioned]:
             )
         if len(strongest) < len(pairs):
             caption += f" Shown are the {len(strongest)} strongest of {len(pairs)} interactions."
-        yield "effects", factors.contributions(main, strongest, study.metric), caption
+        yield "effects", partial(factors.contributions, main, strongest, study.metric), caption
     if shares := importance(study):
         seeds = SEEDS in shares
         keys = len(shares) - seeds
@@ -153,7 +157,7 @@ def _factors(study: Study) -> Iterator[Captioned]:
         )
         if keys > factors.NAMED:
             caption += f" Shown are the first {factors.NAMED} of {keys} keys."
-        yield "importance", factors.shares(shares), caption
+        yield "importance", partial(factors.shares, shares), caption
 
 
 def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterator[Captioned]:
@@ -169,15 +173,19 @@ def _histories(study: Study, none: Arm | None, metrics: Iterable[str]) -> Iterat
         if shown := {label: found for label, h in histories.items() if (found := history.learning(h, metric))}:
             caption = f"Training and validation {metric} by epoch (mean over seeds). The shaded gap shows overfitting."
             rest = " Those without metrics.csv are left out." if len(shown) < len(histories) else ""
-            yield f"curves {metric}", curves.learning(shown, metric), caption + some + rest
+            yield f"curves {metric}", partial(curves.learning, shown, metric), caption + some + rest
     for other in study.others:
         if shown := {label: found for label, h in histories.items() if (found := history.course(h, other))}:
             rest = " Those that did not log it are left out." if len(shown) < len(histories) else ""
-            yield f"course {other}", curves.course(shown, other), f"{other} by epoch (mean over seeds)." + some + rest
+            yield (
+                f"course {other}",
+                partial(curves.course, shown, other),
+                f"{other} by epoch (mean over seeds)." + some + rest,
+            )
     if shown := {label: found for label, h in histories.items() if (found := history.ledger(h))}:
         caption = "The training objective by epoch (mean over seeds): the data loss, and each penalty on top of it."
         rest = " Those without a penalty are left out." if len(shown) < len(histories) else ""
-        yield "ledger", curves.losses(shown), caption + some + rest
+        yield "ledger", partial(curves.losses, shown), caption + some + rest
 
 
 def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
@@ -189,7 +197,7 @@ def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
         caption = "Test error against the generalization gap. Each point is one run; low and left is better."
         yield (
             "gap",
-            runs.gap_and_error(shown, others, f"generalization gap, {unit}", test),
+            partial(runs.gap_and_error, shown, others, f"generalization gap, {unit}", test),
             caption + some,
         )
     rates = [rate for found in sparsity.values() for rate, _ in found]
@@ -197,7 +205,7 @@ def _points(study: Study, none: Arm | None) -> Iterator[Captioned]:
         what = "weights that are zero, %" if zeros == "zeros" else "weights near zero (< 0.1 % of the largest), %"
         shown, others, some = _coloured(study, none, sparsity)
         caption = "Test error against sparsity. Each point is one run; the dashed line is the Pareto front."
-        yield "sparsity", runs.sparsity_and_error(shown, others, what, test), caption + some
+        yield "sparsity", partial(runs.sparsity_and_error, shown, others, what, test), caption + some
 
 
 def _against(study: Study) -> Iterator[Captioned]:
@@ -210,7 +218,7 @@ def _against(study: Study) -> Iterator[Captioned]:
     )
     if len(found) > len(style.COLOURS):
         caption += " The others are grey."
-    yield f"against {study.against}", measured.against(found, best, study.against, study.metric), caption
+    yield f"against {study.against}", partial(measured.against, found, best, study.against, study.metric), caption
 
 
 def _series(study: Study, none: Arm | None) -> Iterator[Captioned]:
@@ -231,7 +239,7 @@ def _series(study: Study, none: Arm | None) -> Iterator[Captioned]:
             caption += " with 95 % intervals." if repeated else "."
             yield (
                 f"series {one.name}",
-                measured.curves(curves_of, *one.columns),
+                partial(measured.curves, curves_of, *one.columns),
                 caption + part(names, kept, "settings"),
             )
 
@@ -241,7 +249,7 @@ def _tables(study: Study, one: series.Series) -> Iterator[Captioned]:
     if arm is not None and (found := series.cells(arm, one)):
         row, column, value = (text.replace("_", " ") for text in one.columns)
         caption = f"{value.capitalize()} by {row} and {column} on test (mean over seeds) for {arm.label}, the best."
-        yield f"series {one.name}", measured.heatmap(found, *one.columns), caption
+        yield f"series {one.name}", partial(measured.heatmap, found, *one.columns), caption
 
 
 def _coloured(study: Study, none: Arm | None, found: points.Points) -> tuple[points.Points, list[points.Point], str]:

@@ -75,7 +75,7 @@ def panels(labels: Sequence[str], share_x: bool, share_y: bool) -> tuple[Figure,
     for above in axes[max(0, len(labels) - columns) : len(labels)]:
         above.tick_params(labelbottom=True)  # where the panel below it is missing
     for panel, title in zip(axes, titles, strict=False):
-        panel.set_title(title)
+        panel.set_title(title, y=1.0)  # its place is otherwise looked for at each drawing
     return figure, axes[: len(labels)]
 
 
