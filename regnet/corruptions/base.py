@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .draws import Draws
 
+SEVERITIES = (1, 2, 3, 4, 5)
+
 
 def published(
     mnist: Sequence[Any], cifar: Sequence[Any] | None = None, imagenet: Sequence[Any] | None = None

@@ -32,10 +32,10 @@ class DefocusBlur(ImageCorruption):
 class GlassBlur(ImageCorruption):
     """Pixels change places with near ones, between two Gaussian blurs (Hendrycks and Dietterich 2019: frosted glass).
 
-    Settings: (σ, d, n, share). n times a share of the pixels p take the value at p + δ, δ uniform in {-d, ..., d - 1}².
-    Published code goes from pixel to pixel instead. In MNIST-C each of these changes places with the one at p + δ or
-    not, with equal chances, by which 1 - e^-½ / 2 = 0.7 of the pixels are moved; colours are overwritten, as here.
-    Settings of colours are in order of their effect, which published ones are not: 3 2 1 5 4 and 2 1 4 3 5.
+    Settings: (σ, d, n, share). n times a share of the pixels p take the value at p + δ, δ uniform in {-d, ..., d - 1}²,
+    all at once. Published code goes from pixel to pixel: in MNIST-C one changes places with another or not, with equal
+    chances, and a share of 0.6 has the same effect; in CIFAR-10-C and ImageNet-C each is overwritten. The settings of
+    these two are in order of their effect, which published ones are not: 3 2 1 5 4 and 2 1 4 3 5.
     """
 
     constants = published(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..core.values import one_of, whole
-from .base import ImageCorruption
+from .base import SEVERITIES, ImageCorruption
 from .blur import DefocusBlur, GlassBlur, MotionBlur, ZoomBlur
 from .digital import JPEG, Contrast, Pixelate
 from .draws import Draws
@@ -89,7 +89,7 @@ def corrupt(x: Tensor, kind: str, severity: int, seed: int = 0, first: int = 0) 
     True
     """
     one_of(kind, "kind", CORRUPTIONS)
-    whole(severity, "severity", least=0, most=5)
+    whole(severity, "severity", least=0, most=SEVERITIES[-1])
     whole(first, "first", least=0)
     if x.ndim != 4 or x.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"x must be images (B, C, H, W) of float32 or float64, got {[*x.shape]} of {x.dtype}")

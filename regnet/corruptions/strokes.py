@@ -10,13 +10,11 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from .base import ImageCorruption, published
+from .base import SEVERITIES, ImageCorruption, published
 from .draws import Draws
 from .edges import canny
 from .layers import layer, shrunk
 from .weather import grey
-
-SEVERITIES = (1, 2, 3, 4, 5)
 
 
 class Stripe(ImageCorruption):

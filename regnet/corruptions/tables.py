@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.values import one_of, whole
+from .base import SEVERITIES
 from .draws import Draws
 
 
@@ -67,7 +68,7 @@ def corrupt_table(x: Tensor, kind: str, severity: int, scale: Tensor, seed: int 
     torch.Size([2, 2])
     """
     one_of(kind, "kind", TABLE_CORRUPTIONS)
-    whole(severity, "severity", least=0, most=5)
+    whole(severity, "severity", least=0, most=SEVERITIES[-1])
     whole(first, "first", least=0)
     if x.ndim != 2 or x.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"x must be a table (B, F) of float32 or float64, got {[*x.shape]} of {x.dtype}")

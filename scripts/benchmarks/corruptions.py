@@ -18,9 +18,9 @@ from torch.nn.functional import pad
 from torchvision.datasets import MNIST
 from torchvision.utils import save_image
 
-from regnet.corruptions import CORRUPTIONS, corrupt
+from regnet.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
-BATCH, SEVERITIES = 500, range(1, 6)
+BATCH = 500
 
 
 def milliseconds(x: Tensor, kind: str) -> float:

@@ -11,7 +11,7 @@ import torch
 
 import regnet.corruptions
 from regnet.core.seeds import bookmark
-from regnet.corruptions import COMMON, CORRUPTIONS, MNIST_C, corrupt
+from regnet.corruptions import COMMON, CORRUPTIONS, MNIST_C, SEVERITIES, corrupt
 from tests.helpers.pictures import digits, photos
 
 SHAPES = [(5, 1, 28, 28), (5, 3, 32, 32), (5, 2, 8, 8), (5, 1, 33, 45), (2, 3, 224, 224)]
@@ -87,13 +87,13 @@ def test_gradients_are_not_followed(kind):
 
 
 def distances(x, kind):
-    return [(corrupt(x, kind, severity) - x).square().mean().item() for severity in range(1, 6)]
+    return [(corrupt(x, kind, severity) - x).square().mean().item() for severity in SEVERITIES]
 
 
 def faded(x, kind):
     """1 - the slope of what became of an image over the image."""
     shares = []
-    for severity in range(1, 6):
+    for severity in SEVERITIES:
         a, b = (image.flatten(1) - image.flatten(1).mean(1, keepdim=True) for image in (x, corrupt(x, kind, severity)))
         shares.append((1 - (a * b).sum(1) / (a * a).sum(1)).mean().item())
     return shares
@@ -117,7 +117,7 @@ def test_the_catalogue_has_both_papers_kinds():
     assert set(CORRUPTIONS) - set(COMMON) == MNIST_ALONE
     for kind, corruption in CORRUPTIONS.items():
         assert set(corruption.constants) == ({28} if kind in MNIST_ALONE else {28, 32, 224})
-        assert all(len(settings) == 5 for settings in corruption.constants.values())
+        assert all(len(settings) == len(SEVERITIES) for settings in corruption.constants.values())
 
 
 @pytest.mark.parametrize(
