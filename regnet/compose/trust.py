@@ -69,7 +69,7 @@ def known() -> Mapping[str, Collection[str]]:
     from torch import nn, optim
     from torchvision import models as architectures
 
-    from .. import data, measures, models, optimizers, regularizers
+    from .. import attacks, data, measures, models, optimizers, regularizers
     from ..data import folder, table, vision
     from ..training import callbacks as own_callbacks
 
@@ -92,7 +92,9 @@ def known() -> Mapping[str, Collection[str]]:
         | _architectures(),
         "regularizer": acting | own,
         "data": of_data,
-        "measure": of_data | _classes(measures, measures.__all__, measures.Measure),
+        "measure": of_data
+        | _classes(measures, measures.__all__, measures.Measure)
+        | _classes(attacks, attacks.__all__, attacks.Attack),
         "optimizer": _classes(optim, optim.__all__, optim.Optimizer) | _names(optimizers, optimizers.__all__),
         "scheduler": _classes(schedulers, schedulers.__all__, schedulers.LRScheduler),
         "callbacks": own | _classes(callbacks, callbacks.__all__, Callback),

@@ -48,7 +48,7 @@ class Robustness(Measure):
         self.curve = [float(values.positive(one, "curve")) for one in curve]
         self.samples = None if samples is None else values.whole(samples, "samples")
         self.attack = attack
-        self._made(None)
+        attack(epsilon=self.radii[-1])  # what it refuses is told now
 
     @property
     def radii(self) -> list[float]:
