@@ -34,7 +34,7 @@ class Column:
 
 NOTHING = Cell("–")
 BEST, BASELINE = "★", "○"
-OPTIONAL = ("last", "cost", "seconds")  # columns of which records may know nothing
+OPTIONAL = ("last", "gap", "cost", "seconds")  # columns of which records may know nothing
 
 
 def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
@@ -79,15 +79,16 @@ def columns(study: Study, baseline: Arm | None = None) -> dict[str, Column]:
         if all(cell.value is None for cell in found[key].cells):
             del found[key]
     if metric == "loss":
-        del found["gap"]
+        found.pop("gap", None)
     return found | {f"metric {name}": _logged(study, name) for name in study.others}
 
 
 def _logged(study: Study, name: str) -> Column:
-    """Of a metric of which nothing is known."""
+    """Of a metric of which nothing is known but its scale, if that."""
     values = [arm.logged(name) for arm in study.arms]
     cells = (estimate(known, max(map(abs, known.values()))) if known else None for known in values)
-    return Column(_header(name), tuple(_estimated(cell) for cell in cells), METRIC)
+    shown = (_estimated(cell, *scale(name), scale_of(name).span) for cell in cells)
+    return Column(_header(name) + " %" * scale_of(name).percent, tuple(shown), METRIC)
 
 
 def marks(study: Study, baseline: Arm | None = None) -> list[str]:

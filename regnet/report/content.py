@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..core.errors import UserError, shown
+from ..core.metrics import Metric
 from ..run.record import RecordedRun, flat
 from .against import asked, told
 from .answer import Answer, answer
@@ -101,7 +102,7 @@ def content(
             better by which arms are to be judged.
     """
     metric, named = _asked(runs, others)
-    measured = primaries(runs)
+    measured, scales = primaries(runs), scales_of(runs)
     beside = None if against is None else asked(runs, against)
 
     def by(metric: str | None) -> list[Study]:
@@ -110,7 +111,7 @@ def content(
     compared = [
         replace(
             study,
-            others=(*named, *(f"test/{name}" for name in measured if name != study.metric)),
+            others=(*named, *(Metric(f"test/{name}", scales[name]) for name in measured if name != study.metric)),
             margin=margin or study.margin,
             against=beside,
         )
