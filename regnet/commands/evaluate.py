@@ -16,13 +16,13 @@ from ..compose.arguments import describe, fits
 from ..compose.protocol import HALF
 from ..core.errors import UserError, near, shown
 from .launch import launch, stop
+from .measure import measure_study, measured
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..compose.load import TrainedRun
     from ..data import Samples
-    from ..measures import Part
     from ..regularizers import BatchTransform
     from ..training.objective import Objective
 
@@ -58,6 +58,7 @@ def task(cfg: DictConfig) -> None:
     try:
         _check(cfg)
         if cfg.study is not None:
+            find_own_modules(cfg)
             measure_study(cfg)
             return
         metrics, recorded = evaluate(cfg)
@@ -143,7 +144,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     from ..regularizers import BatchTransform
 
     torch.set_flush_denormal(True)  # the arithmetic of training, so that its metrics come out again
-    _find_own_modules(cfg)
+    find_own_modules(cfg)
     run = TrainedRun.read(cfg.run, cfg.allow, where=f"run={Path(cfg.run)}")
     objective, trained, record = run.objective, run.config, run.record
     device = torch.device("cpu" if record.get("device") == "cpu" or not torch.cuda.is_available() else "cuda")
@@ -172,7 +173,7 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
         if as_recorded and not cfg.compact and missing(record, cfg.measure):
             record = add_measures(Path(cfg.run), cfg.measure, cfg.allow, run.where)
         part = Part(objective, batches, device, cfg.part, perturb, unit_of(run.data))
-        metrics |= _measured(cfg, run, part)
+        metrics |= measured(cfg.measure, run, part)
     if as_recorded and cfg.part == "val" and (precision := str(trained.trainer.precision)) in HALF:
         print(f"not compared with the record: the validation was in {precision}, and this is in float32")
         as_recorded = False
@@ -181,58 +182,6 @@ def evaluate(cfg: DictConfig) -> tuple[dict[str, float], dict[str, float | None]
     own = {number for one in (record.get("measures") or {}).values() for number in one["scales"]}
     recorded = (record.get("metrics") or {}).get(cfg.part) or {}
     return metrics, {name: value for name, value in recorded.items() if name in metrics or name not in own}
-
-
-def measure_study(cfg: DictConfig) -> None:
-    """Measures every finished run below the folder `study` that has not been measured so, and tells of each.
-
-    Raises:
-        UserError: there are none, a measure has no meaning for their data, or some have no result.
-    """
-    import torch
-
-    from ..compose.measured import add_measures, missing
-    from ..compose.measures import build_measures
-    from ..run.record import MEASURED, read_record, runs_in
-
-    if not cfg.measure:
-        raise UserError("study=FOLDER needs a measure, such as measure=calibration")
-    torch.set_flush_denormal(True)
-    _find_own_modules(cfg)
-    runs = runs_in([Path(cfg.study)])
-    finished = [run for run in runs if run.status in MEASURED]
-    if not finished:
-        raise UserError(f"study={cfg.study} holds no run that has a result")
-    build_measures(cfg.measure)  # what is wrong with one is told before any run
-    failed: list[str] = []
-    for i, run in enumerate(finished, 1):
-        name, place = run.folder.name, f"{i}/{len(finished)}"
-        names = missing(read_record(run.folder) or {}, cfg.measure)
-        if not names:
-            print(f"{place} {name}: was measured before")
-            continue
-        record = add_measures(run.folder, cfg.measure, cfg.allow, where=str(run.folder))
-        reasons = [f"{key}: {reason}" for key in names if (reason := record["measures"][key]["reason"])]
-        failed += reasons
-        print(f"{place} {name}: " + ("; ".join(reasons) or ", ".join(names)), flush=True)
-    if left := len(runs) - len(finished):
-        print(f"without a result, and so not measured: {left}")
-    if failed:
-        raise UserError(f"study={cfg.study}: {len(failed)} measures found nothing; the first: {failed[0]}")
-
-
-def _measured(cfg: DictConfig, run: "TrainedRun", part: "Part") -> dict[str, float]:
-    """What the measures find on the part, whatever their records say."""
-    from ..compose.make import try_to
-    from ..compose.measures import build_measures, check_measures
-    from ..measures import Part
-    from ..measures.part import unit_of
-
-    measures = build_measures(cfg.measure)
-    check_measures(measures, run.data)
-    val = Part(part.objective, run.data.val_dataloader()[0], part.device, "val", unit=unit_of(run.data))
-    found = {name: try_to(f"measure.{name}", measure, part, val) for name, measure in measures.items()}
-    return {number: value for one in found.values() for number, value in one.numbers.items()}
 
 
 def _attacked(attack: "BatchTransform", objective: "Objective", x: "Tensor", y: "Tensor") -> tuple["Tensor", "Tensor"]:
@@ -287,7 +236,7 @@ def _samples(cfg: DictConfig, run: "TrainedRun") -> "Samples":
     return samples
 
 
-def _find_own_modules(cfg: DictConfig) -> None:
+def find_own_modules(cfg: DictConfig) -> None:
     """As `load.own_modules`, for the rest of the program, where the command line names such a module."""
     from ..compose.trust import known, targets
 

@@ -24,7 +24,8 @@ from ..core.ending import at_steps
 from ..core.files import quiet_threads, stops_if_unwritable
 from ..core.overrides import as_typed
 from ..run.life import Run, score
-from ..run.record import MEASURED, Record, flat
+from ..run.record import Record, flat
+from ..run.schema import MEASURED
 from ..run.study import position
 from .launch import launch
 

@@ -20,7 +20,8 @@ from ..core.overrides import read
 from ..data import DataModule, Dataset
 from ..data.vision import offline
 from ..run.checkpoints import chosen_checkpoint, load_objective
-from ..run.record import MEASURED, DamagedRecord, Record, find_runs, read_record, read_text
+from ..run.record import DamagedRecord, Record, find_runs, read_record, read_text
+from ..run.schema import MEASURED
 from ..training.objective import Objective
 from .make import make
 from .mistakes import sentence

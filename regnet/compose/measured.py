@@ -15,7 +15,8 @@ from ..data import DataModule
 from ..data.vision import offline
 from ..measures.at_end import added, at_end
 from ..run.lock import FolderLock
-from ..run.record import MEASURED, Record, read_record, write_record
+from ..run.record import Record, read_record, write_record
+from ..run.schema import MEASURED
 from .load import TrainedRun
 from .make import make
 from .measures import build_measures, check_measures

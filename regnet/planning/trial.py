@@ -24,7 +24,7 @@ from ..data import DataModule
 from ..packed.job import Job, Outcome
 from ..packed.workers import train
 from ..run.life import Run
-from ..run.record import MEASURED
+from ..run.schema import MEASURED
 
 FILES = ("tensorboard", "csv")  # loggers that write into the run's folder, and tell nobody else
 BY_EPOCH = ("metrics.csv", "events.out")  # files that grow with every epoch

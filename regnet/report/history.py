@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..core.console import printable
-from ..run.record import MOST, read_text
+from ..run.record import read_text
+from ..run.schema import MOST
 from .study import Arm
 
 METRICS_CSV = "metrics.csv"

@@ -19,8 +19,9 @@ from ..core.files import CannotWrite, remove_parts, stops_if_unwritable, unwrita
 from ..core.metrics import judged_by
 from .identity import identity
 from .lock import FolderLock, Taken
-from .record import MEASURED, SCHEMA_VERSION, Record, flat, write_record
+from .record import Record, flat, write_record
 from .resuming import clear, finished, is_rank_zero, resumable
+from .schema import MEASURED, SCHEMA_VERSION
 from .study import resolved_config
 
 log = logging.getLogger(__name__)
