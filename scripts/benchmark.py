@@ -1,7 +1,8 @@
-"""regnet's benchmarks: python scripts/benchmark.py [step | start | packed | cost | gains | floor | gpu] [--help]
+"""regnet's benchmarks: python scripts/benchmark.py [step | start | jobs | packed | cost | gains | floor | gpu] [--help]
 
 step    a training step beside a bare loop and beside the usual Lightning code
 start   one run of one epoch beside the mere import of torch and Lightning
+jobs    what each further job of a study costs that is trained one by one
 packed  packed studies beside Hydra's basic launcher and joblib's, and how time grows with the number of runs
 cost    a training step with each regularizer beside the same step without it
 gains   what each regularizer gains on test, from the records of experiment=defaults and experiment=strengths
@@ -12,7 +13,7 @@ gpu     the tests that need a GPU, then steps and packed studies on it, within n
 import sys
 from importlib import import_module
 
-COMMANDS = ("step", "start", "packed", "cost", "gains", "floor", "gpu")
+COMMANDS = ("step", "start", "jobs", "packed", "cost", "gains", "floor", "gpu")
 
 if __name__ == "__main__":
     name, rest = (sys.argv[1], sys.argv[2:]) if sys.argv[1:2] and sys.argv[1] in COMMANDS else ("step", sys.argv[1:])
