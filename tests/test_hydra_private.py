@@ -48,11 +48,22 @@ def test_the_parser_reads_hydras_own_flags_among_overrides():
 
 @pytest.mark.parametrize("text", ["1e-3", "007", "1_000", "true", "Off", "null", "0x1f", ".5", "a b", "% fat", "", "~"])
 def test_text_is_written_as_omegaconf_writes_it(text):
-    from regnet.packed.job import Dumper
+    from omegaconf._utils import get_omega_conf_dumper
+
+    from regnet.compose.hydra_private import Dumper
 
     written = yaml.dump({"key": text}, Dumper=Dumper, default_flow_style=False)
+    assert written == yaml.dump({"key": text}, Dumper=get_omega_conf_dumper(), default_flow_style=False)
     assert written == OmegaConf.to_yaml({"key": text})
     assert OmegaConf.create(written).key == text
+
+
+def test_hydra_writes_configs_by_the_fast_dumper():
+    from omegaconf import omegaconf
+
+    from regnet.compose.hydra_private import Dumper
+
+    assert omegaconf.get_omega_conf_dumper() is Dumper
 
 
 def test_the_root_is_that_of_the_whole_config():
@@ -74,3 +85,26 @@ def test_a_text_is_parsed_once():
     config.a = 2
     assert config.b == "2 of 2"
     assert base.parse.cache_info().misses <= before.misses + 1
+
+
+def test_hydra_copies_the_config_of_a_job_whole():
+    from hydra.core import utils
+
+    from regnet.compose.hydra_private import copied
+
+    assert utils.copy.deepcopy is copied
+    config = OmegaConf.create({"a": {"b": [1, "${c}"]}, "c": 2, "d": "???"})
+    OmegaConf.set_readonly(config.a, True)
+    copy = copied(config)
+    assert copy is not config
+    assert copy == config
+    assert OmegaConf.is_readonly(copy.a)
+    copy.c = 3
+    assert (config.a.b[1], copy.a.b[1]) == (2, 3)
+
+
+def test_what_cannot_be_pickled_is_copied_all_the_same():
+    from regnet.compose.hydra_private import copied
+
+    config = OmegaConf.create({"a": lambda: 1}, flags={"allow_objects": True})
+    assert copied(config).a() == 1

@@ -86,3 +86,10 @@ def test_a_checkpoint_is_as_lightning_makes_it(tmp_path, interval):
 def test_a_fit_begins_at_an_epoch(tmp_path):
     fit(tmp_path, None, first=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "last.ckpt.3"]
+
+
+def test_packages_are_asked_for_callbacks_once():
+    from lightning.fabric.utilities import registry
+
+    found = registry.entry_points(group="lightning.pytorch.callbacks_factory")
+    assert registry.entry_points(group="lightning.pytorch.callbacks_factory") is found

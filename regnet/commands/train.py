@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ..compose.mistakes import sentence
+from ..core.allocation import keep_memory
 from ..core.ending import at_steps
 from ..core.files import quiet_threads, stops_if_unwritable
 from ..core.overrides import as_typed
@@ -236,6 +237,7 @@ def prepare_process() -> None:
     # A strong penalty drives weights and Adam's moments below 1e-38, where a CPU computes ten times slower;
     # set before torch starts its threads, which inherit it
     torch.set_flush_denormal(True)
+    keep_memory()
     if not torch.cuda.is_available():
         # else torch looks for a GPU's driver at every optimizer step, 0.2 ms each time
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

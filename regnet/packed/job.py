@@ -11,18 +11,9 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ..compose.hydra_private import represent_text
+from ..compose.hydra_private import Dumper
 from ..core.console import LogFile
 from ..core.files import write, writing
-
-CDumper: Any = getattr(yaml, "CDumper", yaml.Dumper)  # where libyaml is
-
-
-class Dumper(CDumper):
-    """OmegaConf's own style, which quotes what would read as a number, in a fifth of the time."""
-
-
-Dumper.add_representer(str, represent_text)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Packs on all cores: on a CPU each core trains a pack of its own, in a process of its own."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -26,8 +25,6 @@ from .job import Job, Reporter
 from .memory import out_of_memory
 from .pack import Pack
 from .pipes import SECONDS_TO_RECORD, PipeReporter, relay
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def train(
@@ -161,23 +158,10 @@ class _Workers:
         signal.signal(signal.SIGINT, before)
 
 
-def _keep_memory() -> None:
-    """Keeps the memory that a step frees for the next one; glibc otherwise returns it, and asks for it page by page.
-
-    Measured on 2 cores, 5 pairs: without this 8 runs of `cnn` on 1,000 images of MNIST take 1.5 times the CPU time
-    (81 s, not 53; at least 1.4 times the wall time), as the kernel works 30 s more; studies of an MLP take as long.
-    """
-    with suppress(OSError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_TRIM_THRESHOLD, 2**30)
-        mallopt(M_MMAP_THRESHOLD, 2**30)
-
-
 def _work(pack: Pack, sender: Connection, threads: int, parent: int) -> None:
     with suppress(RuntimeError):  # the system starts no thread: then it ends when it next has something to tell
         end_with(parent)
     torch.set_num_threads(threads)
-    _keep_memory()
     try:
         pack.run()
     except Unwritable as error:

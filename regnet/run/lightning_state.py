@@ -1,15 +1,20 @@
 """What Lightning keeps for itself, touched here and nowhere else.
 
-The form of its checkpoints, so that a run alone goes on from a packed one's and the other way round; and the epoch at
-which a Trainer begins.
+The form of its checkpoints, so that a run alone goes on from a packed one's and the other way round; the epoch at
+which a Trainer begins; and the packages that it asks for callbacks.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import lightning
 import torch
 from lightning import Trainer
+from lightning.fabric.utilities import registry
+
+# Each Trainer reads the metadata of all that is installed for callbacks to add: once will do
+registry.entry_points = cache(registry.entry_points)  # type: ignore[assignment]  # it has overloads
 
 
 def checkpoint(
