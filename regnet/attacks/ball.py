@@ -1,5 +1,7 @@
 """What an attack may do to its inputs: the ball around each example, within the bounds of the data."""
 
+from __future__ import annotations
+
 import math
 
 import torch
@@ -27,12 +29,20 @@ class Ball:
         self.x, self.norm, self.bounds = x, norm, bounds
         self.epsilon = column(epsilon.to(x.device, wide(x).dtype), x)
         self.scale = scale.to(x.device, wide(x).dtype) if isinstance(scale, Tensor) else scale
+        self.radius = (self.epsilon * self.scale).to(x.dtype)  # of each feature
+        if norm == "linf":
+            self.lower, self.upper = self.clip(x - self.radius), self.clip(x + self.radius)
+
+    def of(self, chosen: Tensor) -> Ball:
+        """The balls of the chosen examples, bool (B,)."""
+        one_for_all = not isinstance(self.scale, Tensor) or self.scale.ndim < self.x.ndim or len(self.scale) == 1
+        scale = self.scale if one_for_all else self.scale[chosen]  # type: ignore[index]
+        return Ball(self.x[chosen], self.epsilon.flatten()[chosen], self.norm, self.bounds, scale)
 
     def project(self, point: Tensor) -> Tensor:
         """The nearest point of the ball (of L2 within bounds: of the ball, and then clipped to the bounds)."""
         if self.norm == "linf":
-            radius = (self.epsilon * self.scale).to(point.dtype)
-            return self.clip(point.clamp(self.x - radius, self.x + radius))
+            return point.clamp(self.lower, self.upper)
         change = wide(point - self.x) / self.scale
         shrink = (self.epsilon / length(change)).clamp(max=1)
         return self.clip((self.x + change * shrink * self.scale).to(point.dtype))
@@ -43,11 +53,9 @@ class Ball:
     def move(self, point: Tensor, gradient: Tensor, size: Tensor | float) -> Tensor:
         """A step of steepest ascent, `size` times epsilon long, inside the ball: the sign, or the unit gradient."""
         if self.norm == "linf":
-            direction = gradient.sign()
-        else:
-            slope = wide(gradient) * self.scale  # in units of the scale
-            direction = slope / length(slope)
-        return self.project((point + size * self.epsilon * self.scale * direction).to(point.dtype))
+            return self.project(torch.addcmul(point, gradient.sign(), (size * self.radius).to(point.dtype)))
+        slope = wide(gradient) * self.scale  # in units of the scale
+        return self.project((point + size * self.radius * (slope / length(slope))).to(point.dtype))
 
     def random(self, draws: Draws) -> Tensor:
         """A point uniform in the ball, then clipped to the bounds."""
@@ -58,7 +66,7 @@ class Ball:
             direction = draws.named("direction").normal(shape, dtype)
             radius = draws.named("radius").uniform(torch.Size([1]), dtype)[:, 0] ** (1 / max(math.prod(shape), 1))
             change = column(radius, self.x) * direction / length(direction)
-        return self.project((self.x + self.epsilon * self.scale * change).to(self.x.dtype))
+        return self.project((self.x + self.radius * change).to(self.x.dtype))
 
 
 def column(of_examples: Tensor, x: Tensor) -> Tensor:

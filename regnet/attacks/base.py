@@ -49,7 +49,8 @@ class Attack(ABC):
         passes: int | None = None,
         seed: int = 0,
     ) -> None:
-        self.norm = values.one_of(norm, "norm", NORMS)
+        values.one_of(norm, "norm", NORMS)
+        self.norm: Norm = norm
         self.passes = None if passes is None else values.whole(passes, "passes")
         self.seed = values.whole(seed, "seed", least=0)
         self.epsilon = values.nonnegative(epsilon, "epsilon")
@@ -106,6 +107,8 @@ class Attack(ABC):
             x, y = x.detach().clone(), y.detach().clone().long()  # a tensor of inference mode takes no gradient
             if not len(x):
                 return x
+            low, high = y.aminmax()
+            victim.labels = int(low), int(high)
             ball = Ball(x, radius, self.norm, self.bounds, self.scale)
             return self.perturb(victim, ball, y, Draws(self.seed, index.to(x.device))).detach()
 

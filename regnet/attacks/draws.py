@@ -23,6 +23,10 @@ class Draws:
         """Other streams, independent of these."""
         return Draws(self.seed, self.index, *self.names, *names)
 
+    def of(self, chosen: Tensor) -> Draws:
+        """The streams of the chosen examples, bool (B,)."""
+        return Draws(self.seed, self.index[chosen], *self.names)
+
     def uniform(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
         """u ~ U[0, 1), (B, *shape). The same each time."""
         return torch.vmap(lambda key: Keyed(key).uniform(shape, dtype))(self._keys())

@@ -17,6 +17,7 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def margin(logits: Tensor, y: Tensor) -> Tensor:
     """max_{j≠y} z_j - z_y: above 0 where the example is classified wrongly.
 
+    >>> import torch
     >>> margin(torch.tensor([[3.0, 1.0], [3.0, 1.0]]), torch.tensor([0, 1]))
     tensor([-2.,  2.])
     """

@@ -16,6 +16,7 @@ class PGD(Attack):
     Projected gradient descent (Madry et al. 2018). The last point of each start is taken, and of several starts each
     example's worst.
 
+    >>> import torch
     >>> from torch import nn
     >>> attack = PGD(epsilon=8 / 255, steps=20, bounds=(0, 1))
     >>> x = attack(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), torch.rand(5, 1, 3, 3), torch.arange(5) % 3)
@@ -68,7 +69,7 @@ class PGD(Attack):
         loss = LOSSES[self.loss]
         x = ball.random(draws) if self.random_start else ball.x
         for _ in range(self.steps):
-            gradient, _ = victim.climb(lambda logits: loss(logits, y), x)
+            gradient, *_ = victim.climb(lambda logits: loss(logits, y), x)
             x = ball.move(x, gradient, self.relative_step)
         return x
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..core.exact import wide
 from ..core.seeds import bookmark
 from ..core.stochastic import modes_kept, stochastic
+from .stacked import Stacked
 
 Network = nn.Module | Callable[[Tensor], Tensor]
 
@@ -23,6 +24,7 @@ class Victim:
 
     def __init__(self, network: Network, passes: int | None = None) -> None:
         self.network, self.passes = network, passes
+        self.labels = (0, 0)  # the least and the largest that will be asked for
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.passes is None:
@@ -30,26 +32,35 @@ class Victim:
         log_p = torch.stack([self._logits(x).log_softmax(1) for _ in range(self.passes)])
         return log_p.logsumexp(0) - torch.tensor(float(self.passes)).log().to(log_p)
 
+    @property
+    def takes_any_batch(self) -> bool:
+        """Whether some of the examples may be asked for without the others."""
+        return not isinstance(self.network, Stacked)
+
     def predict(self, x: Tensor) -> Tensor:
         """The logits alone, without a graph."""
         with torch.no_grad():
             return self(x)
 
-    def climb(self, loss: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-        """∂/∂x of the loss (B,) of the logits at x, and the logits. The weights' gradients are not computed."""
+    def climb(self, loss: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """At x, of a loss of logits: its gradient by x, the loss (B,), and the logits; no gradients of weights."""
         leaf = x.detach().requires_grad_()
         logits = self(leaf)
-        total = loss(logits).sum()
-        if not total.requires_grad:  # an output that depends on x by no gradient, such as a class
-            return torch.zeros_like(x), logits
-        (gradient,) = torch.autograd.grad(total, leaf, materialize_grads=True)
-        return gradient, logits.detach()
+        value = loss(logits)
+        if not value.requires_grad:  # an output that depends on x by no gradient, such as a class
+            return torch.zeros_like(x), value, logits
+        (gradient,) = torch.autograd.grad(value.sum(), leaf, materialize_grads=True)
+        return gradient, value.detach(), logits.detach()
 
     def _logits(self, x: Tensor) -> Tensor:
         logits = wide(self.network(x.clone()))  # which it may change in place
         if logits.ndim == 1:
             logits = logits[:, None]
-        return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+        logits = torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+        last, (low, high) = logits.shape[1] - 1, self.labels
+        if not 0 <= low <= high <= last:
+            raise ValueError(f"y must be from 0 to {last}, and goes from {low} to {high}")
+        return logits
 
 
 @contextmanager

@@ -83,6 +83,7 @@ def known() -> Mapping[str, Collection[str]]:
         | _names(table, ["Csv", "Sklearn"])
         | _names(vision, ["TorchvisionImages"])
     )
+    attacking = _classes(attacks, attacks.__all__, attacks.Attack)
     own = _classes(own_callbacks, own_callbacks.__all__, Callback)
     schedulers = optim.lr_scheduler
     return {
@@ -92,9 +93,8 @@ def known() -> Mapping[str, Collection[str]]:
         | _architectures(),
         "regularizer": acting | own,
         "data": of_data,
-        "measure": of_data
-        | _classes(measures, measures.__all__, measures.Measure)
-        | _classes(attacks, attacks.__all__, attacks.Attack),
+        "attack": attacking,
+        "measure": of_data | attacking | _classes(measures, measures.__all__, measures.Measure),
         "optimizer": _classes(optim, optim.__all__, optim.Optimizer) | _names(optimizers, optimizers.__all__),
         "scheduler": _classes(schedulers, schedulers.__all__, schedulers.LRScheduler),
         "callbacks": own | _classes(callbacks, callbacks.__all__, Callback),
