@@ -129,7 +129,7 @@ class Attack(ABC):
                 raise ValueError(f"x must be within bounds={self.bounds}, and goes from {low} to {high}")
 
     def _radius(self, x: Tensor, epsilon: float | Tensor) -> Tensor:
-        radius = torch.as_tensor(epsilon, dtype=torch.float64).to(x.device)
+        radius = torch.as_tensor(epsilon, dtype=torch.float64)
         if radius.shape not in (torch.Size([]), x.shape[:1]):
             raise ValueError(f"epsilon must be a number, or one for each of {len(x)} examples, got {[*radius.shape]}")
         if not bool((radius >= 0).logical_and(radius < torch.inf).all()):
