@@ -1,10 +1,11 @@
 """Robustness: what is left of the accuracy under attack."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from torch import Tensor
 
-from ..attacks import PGD, Attack
+from ..attacks import PGD, Attack, correct, minimal_epsilon
 from ..core import values
 from ..core.errors import shown
 from ..core.metrics import Scale
@@ -28,6 +29,8 @@ class Robustness(Measure):
         attack: makes an attack from ``epsilon``, ``bounds`` and ``scale``.
         curve: further radii.
         samples: that are attacked, the first of each part; None for all.
+        halvings: of the radius, by which ``minimal_epsilon`` is found: the mean over samples of the least radius at
+            which the attack succeeds, 0 for mistakes and the largest radius for what withstands it. 0 is without.
 
     Raises:
         ValueError: a setting out of range.
@@ -39,6 +42,7 @@ class Robustness(Measure):
         attack: Callable[..., Attack] = PGD,
         curve: Sequence[float] = (),
         samples: int | None = 1000,
+        halvings: int = 0,
         at: str = "end",
     ) -> None:
         super().__init__(at)
@@ -47,6 +51,7 @@ class Robustness(Measure):
             raise ValueError(f"curve={shown(curve)} must be a list of numbers > 0")
         self.curve = [float(values.positive(one, "curve")) for one in curve]
         self.samples = None if samples is None else values.whole(samples, "samples")
+        self.halvings = values.whole(halvings, "halvings", least=0)
         self.attack = attack
         attack(epsilon=self.radii[-1])  # what it refuses is told now
 
@@ -58,7 +63,8 @@ class Robustness(Measure):
     @property
     def scales(self) -> Mapping[str, Scale]:
         further = [_named(radius) for radius in self.radii if radius != self.epsilon]
-        return dict.fromkeys(["robust_accuracy", *further, "clean_accuracy"], Scale("max", 0, 1))
+        shares = dict.fromkeys(["robust_accuracy", *further, "clean_accuracy"], Scale("max", 0, 1))
+        return {**shares, "minimal_epsilon": Scale("max", 0)} if self.halvings else shares
 
     def check(self, data: DataModule) -> None:
         super().check(data)
@@ -68,23 +74,31 @@ class Robustness(Measure):
 
     def measure(self, part: Part, val: Part) -> Found:
         attack: Attack | None = None
-        kept, seen = [0] * (1 + len(self.radii)), 0
+        kept, seen, lengths = [0] * (1 + len(self.radii)), 0, 0.0
         for x, y, index in part.first(self.samples):
             attack = attack or self._made(None if x.ndim == 4 else part.unit.to(x))
-            standing = part.network(x).argmax(1) == y
+            judge = partial(correct, part.network, passes=attack.passes, seed=attack.seed)
+            standing = judge(x, y)
+            if self.halvings:
+                least = minimal_epsilon(
+                    attack, part.network, x, y, largest=self.radii[-1], halvings=self.halvings, index=index
+                )
+                lengths += least.clamp(max=self.radii[-1]).sum().item()
             seen += len(x)
             kept[0] += int(standing.sum())
             for i, radius in enumerate(self.radii, 1):
                 if standing.any():
                     rows = standing.nonzero()[:, 0]
                     moved = attack(part.network, x[rows], y[rows], epsilon=radius, index=index[rows])
-                    standing[rows] = part.network(moved).argmax(1) == y[rows]
+                    standing[rows] = judge(moved, y[rows])
                 kept[i] += int(standing.sum())
         shares = [count / seen for count in kept]
         numbers = {
             "robust_accuracy" if radius == self.epsilon else _named(radius): share
             for radius, share in zip(self.radii, shares[1:], strict=True)
         }
+        if self.halvings:
+            numbers["minimal_epsilon"] = lengths / seen
         curve = {"epsilon": [0.0, *self.radii], "robust_accuracy": shares}
         return Found({**numbers, "clean_accuracy": shares[0]}, {"robustness": curve})
 

@@ -59,6 +59,18 @@ def test_of_a_linear_network_of_two_classes_it_is_the_share_whose_margin_is_wide
     assert found.numbers["clean_accuracy"] == (margin > 0).double().mean().item()
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_least_radius_of_a_linear_network_is_its_margin_over_its_slope(linear, samples, norm):
+    one = part(linear, samples, torch.ones(8, dtype=torch.float64))
+    found = Robustness(0.4, partial(FGSM, norm=norm), samples=None, halvings=12)(one, one)
+    x, y = samples
+    logits = linear.network(x)
+    margin = (logits.gather(1, y[:, None]) - logits.gather(1, 1 - y[:, None]))[:, 0]
+    w = linear.network.weight[0] - linear.network.weight[1]
+    exact = (margin / (w.abs().sum() if norm == "linf" else w.norm())).clamp(0, 0.4).mean().item()
+    assert exact <= found.numbers["minimal_epsilon"] <= exact + 0.4 / 2**12
+
+
 class Bumpy(nn.Module):
     """Its answer turns over and back along every direction: a larger ball holds the points of a smaller one."""
 
