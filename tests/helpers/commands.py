@@ -145,6 +145,8 @@ def _restored() -> Iterator[None]:
                 for handler in set(logger.handlers) - set(handlers):
                     handler.close()
                 logger.level, logger.handlers = level, handlers
+            for name in logging.Logger.manager.loggerDict:  # which `job_logging: disabled` has silenced
+                logging.getLogger(name).disabled = False
             GlobalHydra.instance().clear()
             HydraConfig.instance().cfg = None
             os.chdir(here)
