@@ -23,7 +23,7 @@ class SweepLoader:
 
     def __init__(self, loader: ConfigLoader) -> None:
         self.loader = loader
-        self.parser = OverridesParser.create()
+        self.parse = cache(OverridesParser.create().parse_overrides)  # a ms a line, and jobs share most of theirs
         self.is_group = cache(lambda key: "." not in key and bool(loader.get_group_options(key)))
         self.composed: dict[tuple[str, ...], bytes] = {}  # by the choices, and the keys of the other overrides
         self.remembered: dict[tuple[str, ...], DictConfig] = {}  # by all overrides
@@ -42,7 +42,7 @@ class SweepLoader:
         return config
 
     def _compose(self, master: DictConfig, asked: tuple[str, ...]) -> DictConfig:
-        overrides = self.parser.parse_overrides(list(asked))
+        overrides = [override for line in asked for override in self.parse((line,))]
         numbers = [override for override in overrides if self._sets_a_value(override)]
         key = tuple(line if o not in numbers else o.get_key_element() for o, line in zip(overrides, asked, strict=True))
         if key in self.composed:

@@ -38,18 +38,22 @@ class Job:
         return copy
 
     @cached_property
+    def written(self) -> dict[str, Any]:
+        """The whole config as it is written, unresolved: plain data."""
+        plain: Any = OmegaConf.to_container(self.config, resolve=False, enum_to_str=True)
+        return plain
+
+    @cached_property
     def unresolved(self) -> dict[str, Any]:
-        """The task's config as it is written, unresolved."""
-        config: Any = OmegaConf.to_container(self.config, resolve=False)
-        del config["hydra"]
-        return config
+        """The task's part of `written`."""
+        return {name: node for name, node in self.written.items() if name != "hydra"}
 
     def write_config(self) -> None:
         """What Hydra leaves in a run's folder."""
         place = self.folder / str(self.config.hydra.output_subdir)
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
-        hydra: Any = OmegaConf.to_container(self.config.hydra, resolve=False, enum_to_str=True)
+        hydra = self.written["hydra"]
         parts = {"config": self.unresolved, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
         for name, part in parts.items():
             text = yaml.dump(part, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
