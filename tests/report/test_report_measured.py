@@ -8,6 +8,7 @@ from regnet.core.metrics import SCALES, Metric, Scale, scale_of
 from regnet.report.against import front, points
 from regnet.report.content import content
 from regnet.report.figures import draw
+from regnet.report.figures import measured as measured_figures
 from regnet.report.series import Series, cells, curve, series
 from regnet.report.study import scales_of
 from regnet.report.sweep import as_error, error
@@ -238,6 +239,15 @@ def test_figures_are_drawn_of_all_that_was_measured(study):
     labels = [text.get_text().strip() for text in drawn["series_robustness"].figure.legends[0].get_texts()]
     assert labels == ["mixup", "none", "adversarial"]
     assert "for mixup, the best" in drawn["series_corruption"].caption
+
+
+def test_severities_of_a_heatmap_stand_in_their_order():
+    figure = measured_figures.heatmap(
+        {("fog", "5"): 0.3, ("snow", "1"): 0.2, ("blur", "10"): 0.1}, "kind", "by", "error"
+    )
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "5", "10"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["fog", "snow", "blur"]
 
 
 def test_the_page_of_a_study_with_measures(study):

@@ -1,6 +1,6 @@
 """What measures found: arms by two metrics, and the series that they left."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -67,7 +67,7 @@ def curves(shown: Mapping[str, Mapping[float, Sequence[float]]], x_name: str, y_
 
 def heatmap(cells: Mapping[tuple[str, str], float], x_name: str, y_name: str, value_name: str) -> Figure:
     """The mean over seeds for each pair of values, a row for each of the first."""
-    rows, columns = (list(dict.fromkeys(pair[axis] for pair in cells)) for axis in (0, 1))
+    rows, columns = (_in_order(dict.fromkeys(pair[axis] for pair in cells)) for axis in (0, 1))
     figure = style.new(max(4.2, 1.8 + 0.5 * len(columns)), max(2.4, 1.0 + 0.24 * len(rows)))
     axes = figure.subplots()
     image = axes.imshow(
@@ -84,6 +84,15 @@ def heatmap(cells: Mapping[tuple[str, str], float], x_name: str, y_name: str, va
         axes.text(*place, style.tick(value), ha="center", va="center", fontsize=7, color="white" if dark else "black")
     figure.colorbar(image, ax=axes, label=value_name.replace("_", " "))
     return figure
+
+
+def _in_order(texts: Iterable[str]) -> list[str]:
+    """Numbers from the least, other texts as they come."""
+    texts = list(texts)
+    try:
+        return sorted(texts, key=float)
+    except ValueError:
+        return texts
 
 
 def _line(axes: Axes, curve: Mapping[float, Sequence[float]], colour: str, marker: str, label: str) -> None:
